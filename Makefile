@@ -1,0 +1,52 @@
+PYTHON ?= python3
+VENV   ?= .venv
+PY     := $(VENV)/bin/python
+# On Linux without an NVIDIA driver: torch's small CPU build. Elsewhere the default one. Override: make lab TORCH_INDEX=…
+TORCH_INDEX ?= $(shell [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null && [ -z "$$PIP_FIND_LINKS" ] && echo https://download.pytorch.org/whl/cpu)
+
+help:                   ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
+
+setup: $(VENV)/.ok      ## make .venv with everything pinned in constraints.txt
+$(VENV)/.ok: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -q -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	$(PY) -m pip install -q -c constraints.txt -e '.[test]'
+	touch $@
+
+lab: setup              ## open JupyterLab at the first notebook
+	$(PY) -m jupyterlab --ServerApp.ip=127.0.0.1 --MappingKernelManager.transport_encryption=auto \
+	  --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+
+test: lint unit notebooks browser  ## everything: lint, unit tests, notebooks, browser tests
+
+lint: setup             ## ruff for code and notebooks; no outputs in git
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(VENV)/bin/nbstripout --verify --keep-id notebooks/*.ipynb
+
+format: setup           ## mend what lint complains about
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+	$(VENV)/bin/nbstripout --keep-id notebooks/*.ipynb
+
+unit: setup             ## tests without a notebook or a browser
+	$(PY) -m pytest tests --ignore=tests/notebooks --ignore=tests/browser
+
+notebooks: setup        ## run every notebook, then look for errors that widgets swallow
+	$(PY) -m pytest --nbmake notebooks
+	$(PY) -m pytest tests/notebooks
+
+browser: setup          ## drive the notebooks in JupyterLab and Chromium
+	$(PY) -m pytest tests/browser -rs
+
+train: setup            ## make the course model from scratch; resumes where it stopped
+	$(PY) -m training
+
+bench: setup            ## minillama against transformers, on an idle machine
+	$(PY) -m benchmarks.compare
+
+bench-widgets: setup    ## slider to redraw, in the browser
+	$(PY) -m benchmarks.widgets
+
+.PHONY: help setup lab test lint format unit notebooks browser train bench bench-widgets

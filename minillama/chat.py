@@ -1,0 +1,111 @@
+"""A dialog as token ids, in Llama 2's chat format.
+
+Every pair of turns is a text of its own, between bos and eos; the last user turn is left open:
+
+    <s>[INST] <<SYS>>\\n{system}\\n<</SYS>>\\n\\n{user} [/INST] {assistant} </s><s>[INST] {user} [/INST]
+
+`<s>` and `</s>` stand for the ids bos_id and eos_id; all else is text. The format is that of `chat_completion` in
+Meta's `llama/generation.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Literal, NamedTuple, TypedDict
+
+from minillama import arguments
+from minillama.tokenizer import Tokenizer
+
+B_INST, E_INST = "[INST]", "[/INST]"
+B_SYS, E_SYS = "<<SYS>>\n", "\n<</SYS>>\n\n"
+SPECIAL_TAGS = (B_INST, E_INST, B_SYS.strip(), E_SYS.strip())
+UNSAFE_ERROR = "Error: special tags are not allowed as part of the prompt."
+
+Role = Literal["system", "user", "assistant"]
+
+
+class Message(TypedDict):
+    role: Role
+    content: str
+
+
+Dialog = Sequence[Message]
+
+
+class Segment(NamedTuple):
+    """Neighbouring tokens that have one meaning in the format."""
+
+    label: str  # "bos", "eos", "tag", "system", "user", "assistant"
+    ids: list[int]
+
+
+def encode_dialog(tokenizer: Tokenizer, dialog: Dialog) -> list[int]:
+    """The ids of a dialog, ready to be answered.
+
+    A leading system message is folded into the first user turn. Contents are stripped, a system text only where it
+    meets the end of its turn. Raises TypeError or ValueError if the roles are out of order or the last message is
+    not the user's. Text that holds one of SPECIAL_TAGS is encoded like any other: see `has_special_tags`.
+    """
+    return [i for segment in segment_dialog(tokenizer, dialog) for i in segment.ids]
+
+
+def segment_dialog(tokenizer: Tokenizer, dialog: Dialog) -> list[Segment]:
+    """The ids of `encode_dialog`, cut where their meaning changes.
+
+    A token that spans a border (as "▁Hi" spans the tag's space and the user's word) belongs to its first letter.
+    """
+    arguments.dialog(dialog)
+    segments = []
+    for turns in fold_turns(dialog):
+        text = "".join(text for _, text in turns)
+        ids = tokenizer.encode(text, bos=False, eos=False)
+        segments.append(Segment("bos", [tokenizer.bos_id]))
+        labels = _labels(tokenizer, ids, turns)
+        for label, run in groupby(zip(labels, ids, strict=True), key=lambda pair: pair[0]):
+            segments.append(Segment(label, [i for _, i in run]))
+        if turns[-1][0] == "assistant":
+            segments.append(Segment("eos", [tokenizer.eos_id]))
+    return segments
+
+
+def fold_turns(dialog: Dialog) -> list[list[tuple[str, str]]]:
+    """One list of (label, text) for each text between bos and eos; joined, the texts are what is encoded.
+
+    >>> fold_turns([{"role": "user", "content": " Hi! "}])
+    [[('tag', '[INST] '), ('user', 'Hi!'), ('tag', ' [/INST]')]]
+    """
+    system = dialog[0]["content"] if dialog[0]["role"] == "system" else None
+    turns = dialog[1:] if system is not None else dialog
+    folded = []
+    for prompt, answer in zip(turns[::2], [*turns[1::2], None], strict=False):
+        if system is not None:  # stripped together with the user's text, hence only at the far end
+            user = (E_SYS + prompt["content"]).rstrip()
+            body = [("tag", B_SYS), ("system", system), ("tag", user[: len(E_SYS)]), ("user", user[len(E_SYS) :])]
+            system = None
+        else:
+            body = [("user", prompt["content"].strip())]
+        chunk = [("tag", f"{B_INST} "), *body, ("tag", f" {E_INST}")]
+        if answer is not None:
+            chunk.append(("assistant", f" {answer['content'].strip()} "))
+        folded.append(chunk)
+    return folded
+
+
+def has_special_tags(dialog: Dialog) -> bool:
+    """Whether a message holds text that the format itself uses, and could so pass for somebody else's turn.
+
+    Exact spelling only, as in Meta's code: "[ INST ]" passes.
+    """
+    return any(tag in message["content"] for tag in SPECIAL_TAGS for message in dialog)
+
+
+def _labels(tokenizer: Tokenizer, ids: list[int], turns: list[tuple[str, str]]) -> list[str]:
+    owner = [label for label, text in turns for _ in text.encode()]  # one label a byte
+    labels, end = [], -1  # the dummy space before the text has no byte of its own
+    for i in ids:
+        start, end = end, end + len(tokenizer.token_bytes(i))
+        spaces = len(tokenizer.token_bytes(i)) - len(tokenizer.token_bytes(i).lstrip())
+        first = start + spaces if start + spaces < end else start
+        labels.append(owner[min(max(first, 0), len(owner) - 1)])
+    return labels

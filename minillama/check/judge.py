@@ -1,0 +1,149 @@
+"""How a learner's function is tried: every case within a time limit, and nothing that it does escapes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from minillama.check.report import Case, Report
+
+TIME_LIMIT = 5.0  # seconds a case
+
+_passed: weakref.WeakSet = weakref.WeakSet()
+
+
+class Wrong(Exception):
+    """A case is not right; the text is the hint that the learner reads."""
+
+
+class NotAttempted(Exception):
+    """The function is still a stub."""
+
+
+class _TimeIsUp(BaseException):  # not an Exception: a learner's own `except Exception` must not catch it
+    pass
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Interrupt the block after `seconds`, where the system has SIGALRM and this is the main thread."""
+    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_):
+        raise _TimeIsUp
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def judge(function: Callable, cases: Iterable[tuple[str, Callable[[Callable], None]]]) -> Report:
+    """Try function on each (name, case); a case calls it and raises Wrong with a hint.
+
+    Never raises, whatever the function does; with MINILLAMA_STRICT=1 in the environment, anything but a pass raises
+    AssertionError, so that a notebook can be graded.
+    """
+    name = getattr(function, "__name__", repr(function))
+    report = _judge(name, function, cases)
+    if report.status == "passed":
+        with contextlib.suppress(TypeError):  # what cannot be weakly referenced is not remembered
+            _passed.add(function)
+    elif os.environ.get("MINILLAMA_STRICT") == "1":
+        raise AssertionError(str(report))
+    return report
+
+
+def _judge(name: str, function: Callable, cases: Iterable[tuple[str, Callable[[Callable], None]]]) -> Report:
+    if not callable(function):
+        return Report(
+            name, "failed", [Case("is a function", False, f"A function is due, got {type(function).__name__}.")]
+        )
+    done: list[Case] = []
+    for case_name, case in cases:
+        try:
+            with time_limit(TIME_LIMIT):
+                case(function)
+        except (NotAttempted, NotImplementedError):
+            return Report(name, "not attempted")
+        except Wrong as wrong:
+            hint = str(wrong)
+        except _TimeIsUp:
+            hint = f"It did not return within {TIME_LIMIT:g} seconds. Is there a loop that never ends?"
+        except (Exception, SystemExit) as error:
+            hint = f"It raised {type(error).__name__}: {_short(error)}"
+        else:
+            done.append(Case(case_name, True))
+            continue
+        return Report(name, "failed", [*done, Case(case_name, False, hint)])
+    return Report(name, "passed", done)
+
+
+def call(function: Callable, *args):
+    """function(*args) on copies of its tensors. Raises Wrong if it changed one, NotAttempted for an Ellipsis."""
+    copies = [arg.clone() if isinstance(arg, Tensor) else arg for arg in args]
+    result = function(*copies)
+    if result is ...:
+        raise NotAttempted
+    for before, after in zip(args, copies, strict=True):
+        if isinstance(before, Tensor) and not torch.equal(before, after):
+            raise Wrong(
+                "Your function changed the tensor that it was given. Work on a new one: no `x[…] = …`, no `x.div_(…)`."
+            )
+    return result
+
+
+def expect_tensor(got, like: Tensor) -> Tensor:
+    """Raise Wrong unless got is a tensor of like's shape, dtype and device, without nan."""
+    if not isinstance(got, Tensor):
+        raise Wrong(f"A tensor is due, your function returned {type(got).__name__}. Is there a `return`?")
+    if got.shape != like.shape:
+        raise Wrong(f"The shape should be {tuple(like.shape)}, yours is {tuple(got.shape)}.")
+    if got.dtype != like.dtype or got.device != like.device:
+        raise Wrong(f"A {like.dtype} tensor on {like.device} is due, yours is {got.dtype} on {got.device}.")
+    if got.isnan().any():
+        raise Wrong("There is a nan in your result. Did you divide by a sum that is 0?")
+    return got
+
+
+def expect_close(got, due: Tensor, mistakes: Sequence[tuple[str, Callable[[], Tensor]]] = ()) -> None:
+    """Raise Wrong unless got equals due. A result equal to that of a known mistake gets the mistake's own hint."""
+    expect_tensor(got, due)
+    if torch.allclose(got, due, atol=1e-4):
+        return
+    for hint, wrong in mistakes:
+        other = wrong()
+        if other.shape == got.shape and torch.allclose(got, other, atol=1e-4):
+            raise Wrong(hint)
+    raise Wrong(f"due   {_numbers(due)}\nyours {_numbers(got)}")
+
+
+def use(mine: Callable, solution: Callable) -> Callable:
+    """The learner's function if its check passed, else the solution; says which."""
+    chosen = mine if mine in _passed else solution
+    why = "your function passed its check" if chosen is mine else f"{mine.__name__} has not passed its check"
+    print(f"Going on with {chosen.__name__}: {why}.")
+    return chosen
+
+
+def _short(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return lines[0][:200]
+
+
+def _numbers(x: Tensor) -> str:
+    values = x.flatten().tolist()
+    shown = " ".join(f"{value:.4g}" for value in values[:12])
+    return shown + (" …" if len(values) > 12 else "")

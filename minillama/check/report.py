@@ -1,0 +1,59 @@
+"""What a check returns: readable in a notebook, in plain text and by a program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from minillama.markup import escape, wrap
+
+Status = Literal["passed", "failed", "not attempted"]
+SIGNS: dict[Status, str] = {"passed": "✓", "failed": "✗", "not attempted": "○"}
+CLASSES: dict[Status, str] = {"passed": "ml-passed", "failed": "ml-failed", "not attempted": "ml-missing"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One input that a function was tried on; the hint is empty if it passed."""
+
+    name: str
+    passed: bool
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The verdict on one exercise. It ends at the first case that failed."""
+
+    name: str
+    status: Status
+    cases: list[Case] = field(default_factory=list)
+
+    @property
+    def hint(self) -> str:
+        return next((case.hint for case in self.cases if not case.passed), "")
+
+    def headline(self) -> str:
+        if self.status == "not attempted":
+            return f"{self.name}: not attempted yet. Write the function above and run both cells again."
+        passed = sum(case.passed for case in self.cases)
+        return f"{self.name}: {self.status}, {passed} case{'s' * (passed != 1)} right"
+
+    def __str__(self) -> str:
+        lines = [f"{SIGNS[self.status]} {self.headline()}"]
+        for case in self.cases:
+            lines.append(f"  {'✓' if case.passed else '✗'} {case.name}")
+            lines += [f"    {line}" for line in case.hint.splitlines()]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for case in self.cases:
+            hint = "".join(f"<br><span class='ml-sign'></span>{escape(line)}" for line in case.hint.splitlines())
+            rows.append(
+                f"<div><span class='ml-sign'>{'✓' if case.passed else '✗'}</span>{escape(case.name)}{hint}</div>"
+            )
+        headline = f"<b><span class='ml-sign'>{SIGNS[self.status]}</span>{escape(self.headline())}</b>"
+        return wrap(f"<div class='ml-box {CLASSES[self.status]}'>{headline}{''.join(rows)}</div>", "ml-report")

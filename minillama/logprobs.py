@@ -1,0 +1,60 @@
+"""Log-probabilities: how sure the model was of each token, in nats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def token_logprobs(logits: Tensor, tokens: Tensor, ignore_index: int = -1) -> Tensor:
+    """log p of each token under the logits that predict it.
+
+    logits (bsz, seqlen, vocab_size) raw, before any temperature; tokens (bsz, seqlen) int64, where tokens[:, i] is
+    the token *after* the position that gave logits[:, i]. Returns (bsz, seqlen) float32, 0 where tokens is
+    ignore_index. cross_entropy is the negative log-probability; hence the minus.
+
+    >>> import torch
+    >>> token_logprobs(torch.zeros(1, 1, 4), torch.tensor([[2]]))  # four equal logits: log(1/4)
+    tensor([[-1.3863]])
+    """
+    return -F.cross_entropy(logits.transpose(1, 2), tokens, reduction="none", ignore_index=ignore_index)
+
+
+def sequence_logprob(logprobs: Sequence[float | None]) -> float:
+    """log p of a whole text: the sum. None (the first token of an echo: nothing predicts it) does not count.
+
+    >>> sequence_logprob([None, -1.0, -0.5])
+    -1.5
+    """
+    return math.fsum(_known(logprobs))
+
+
+def perplexity(logprobs: Sequence[float | None]) -> float:
+    """exp of minus the mean: among how many equally likely tokens the model seemed to choose.
+
+    Raises ValueError if there is no log-probability at all.
+
+    >>> perplexity([None, math.log(1 / 6), math.log(1 / 6)])  # a die
+    6.000000000000001
+    """
+    known = _known(logprobs)
+    if not known:
+        raise ValueError("logprobs has no number in it; a perplexity needs at least one predicted token")
+    return math.exp(-math.fsum(known) / len(known))
+
+
+def least_certain(logprobs: Sequence[float | None], n: int = 3) -> list[int]:
+    """Places of the n lowest log-probabilities, the lowest first.
+
+    >>> least_certain([None, -0.1, -2.0, -0.7], n=2)
+    [2, 3]
+    """
+    places = [i for i, logprob in enumerate(logprobs) if logprob is not None]
+    return sorted(places, key=lambda i: logprobs[i])[:n]
+
+
+def _known(logprobs: Sequence[float | None]) -> list[float]:
+    return [logprob for logprob in logprobs if logprob is not None]

@@ -1,0 +1,284 @@
+"""The Llama 2 network: token ids in, logits out.
+
+Read from top to bottom: the sizes, the norm, the rotary embedding, the cache, attention, the feed-forward
+network, one block, the whole. This file knows nothing of text, of files, or of sampling. Names are those of
+Meta's `llama/model.py`, and the parameters' names are the keys of Meta's checkpoints.
+
+The architecture: Touvron et al., "Llama 2" (arXiv:2307.09288). RMSNorm: arXiv:1910.07467. Rotary embedding:
+arXiv:2104.09864. Grouped-query attention: arXiv:2305.13245. SwiGLU: arXiv:2002.05202.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass
+class ModelArgs:
+    """Sizes of a Llama; `params.json` holds the same names.
+
+    `hidden_dim` gives the width of the feed-forward network outright; if it is None the width follows from
+    `dim`, `ffn_dim_multiplier` and `multiple_of` as in Meta's code. `max_batch_size` and `max_seq_len` bound
+    the key-value cache. Raises ValueError where the sizes cannot work together.
+
+    >>> ModelArgs(dim=4096).ffn_width(), ModelArgs(dim=8192, ffn_dim_multiplier=1.3, multiple_of=4096).ffn_width()
+    (11008, 28672)
+    """
+
+    dim: int = 4096
+    n_layers: int = 32
+    n_heads: int = 32
+    n_kv_heads: int | None = None  # None: as many as n_heads
+    vocab_size: int = -1  # -1: the tokenizer's
+    multiple_of: int = 256
+    ffn_dim_multiplier: float | None = None
+    norm_eps: float = 1e-5
+    max_batch_size: int = 32
+    max_seq_len: int = 2048
+    hidden_dim: int | None = None
+    rope_theta: float = 10000.0
+
+    def __post_init__(self):
+        self.n_kv_heads = self.n_heads if self.n_kv_heads is None else self.n_kv_heads
+        for name in ("dim", "n_layers", "n_heads", "n_kv_heads", "multiple_of", "max_batch_size", "max_seq_len"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"ModelArgs.{name} must be a whole number of at least 1, got {value!r}")
+        if self.dim % self.n_heads or (self.dim // self.n_heads) % 2:
+            raise ValueError(
+                f"ModelArgs.dim must be n_heads times an even head size, got dim={self.dim}, n_heads={self.n_heads}"
+            )
+        if self.n_heads % self.n_kv_heads:
+            raise ValueError(
+                f"ModelArgs.n_heads must be a multiple of n_kv_heads, got {self.n_heads} and {self.n_kv_heads}"
+            )
+
+    @property
+    def head_dim(self) -> int:
+        return self.dim // self.n_heads
+
+    def ffn_width(self) -> int:
+        """Width of the feed-forward network: two thirds of 4 * dim, times the multiplier, rounded up."""
+        if self.hidden_dim is not None:
+            return self.hidden_dim
+        width = int(2 * (4 * self.dim) / 3)
+        if self.ffn_dim_multiplier is not None:
+            width = int(self.ffn_dim_multiplier * width)
+        return self.multiple_of * ((width + self.multiple_of - 1) // self.multiple_of)
+
+
+class RMSNorm(nn.Module):
+    """Scale x to a root mean square of 1, computed in float32, then cast back, then times `weight`.
+
+    The order matters in float16 and bfloat16: the cast comes before the weight.
+    """
+
+    def __init__(self, dim: int, eps: float):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:  # (bsz, seqlen, dim) -> the same
+        return F.rms_norm(x.float(), x.shape[-1:], eps=self.eps).type_as(x) * self.weight
+
+
+def precompute_freqs_cis(head_dim: int, end: int, theta: float = 10000.0, device=None) -> Tensor:
+    """The rotations of every position: (end, head_dim / 2) complex64, all of length 1.
+
+    Pair i of position m is turned by the angle m * theta ** (-2 i / head_dim).
+
+    >>> precompute_freqs_cis(head_dim=4, end=2)[0]
+    tensor([1.+0.j, 1.+0.j])
+    """
+    freqs = theta ** (-torch.arange(0, head_dim, 2, device=device).float() / head_dim)  # (head_dim / 2,)
+    angles = torch.outer(torch.arange(end, device=device).float(), freqs)  # (end, head_dim / 2)
+    return torch.polar(torch.ones_like(angles), angles)
+
+
+def apply_rotary_emb(xq: Tensor, xk: Tensor, freqs_cis: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn each adjacent pair (2i, 2i + 1) of queries and keys by its position's angle, in float32.
+
+    xq (bsz, seqlen, n_heads, head_dim), xk (bsz, seqlen, n_kv_heads, head_dim), freqs_cis (seqlen, head_dim / 2).
+    """
+    freqs_cis = freqs_cis[:, None]  # (seqlen, 1, head_dim / 2): the same for every row and head
+    return _rotate(xq, freqs_cis), _rotate(xk, freqs_cis)
+
+
+def _rotate(x: Tensor, freqs_cis: Tensor) -> Tensor:
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))  # (bsz, seqlen, heads, head_dim / 2)
+    return torch.view_as_real(pairs * freqs_cis).flatten(-2).type_as(x)  # (bsz, seqlen, heads, head_dim)
+
+
+class KVCache(nn.Module):
+    """The rotated keys and the values of every position seen so far, for one layer.
+
+    Both are (max_batch_size, max_seq_len, n_kv_heads, head_dim). Slots are written before they are read, so
+    nothing has to be cleared between two runs.
+    """
+
+    def __init__(self, max_batch_size: int, max_seq_len: int, n_kv_heads: int, head_dim: int, **like):
+        super().__init__()
+        shape = (max_batch_size, max_seq_len, n_kv_heads, head_dim)
+        self.register_buffer("k", torch.zeros(shape, **like), persistent=False)
+        self.register_buffer("v", torch.zeros(shape, **like), persistent=False)
+
+    def update(self, start_pos: int | Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Store k and v, both (bsz, seqlen, n_kv_heads, head_dim), from start_pos on; return what to attend to.
+
+        Returns keys and values (bsz, n, n_kv_heads, head_dim) and a mask (seqlen, n), True where a query may look.
+        With an int, n = start_pos + seqlen, and the mask is None where plain causal attention says the same.
+        With a 0-d tensor, n = max_seq_len always: fixed shapes, which a compiled step and a CUDA graph need.
+        """
+        bsz, seqlen = k.shape[:2]
+        if isinstance(start_pos, Tensor):
+            positions = start_pos + torch.arange(seqlen, device=k.device)  # (seqlen,)
+            self.k[:bsz].index_copy_(1, positions, k)
+            self.v[:bsz].index_copy_(1, positions, v)
+            mask = torch.arange(self.k.shape[1], device=k.device) <= positions[:, None]  # (seqlen, max_seq_len)
+            return self.k[:bsz], self.v[:bsz], mask
+        end = start_pos + seqlen
+        self.k[:bsz, start_pos:end] = k
+        self.v[:bsz, start_pos:end] = v
+        mask = None
+        if start_pos > 0 and seqlen > 1:  # old positions are open to every query, new ones causally
+            mask = torch.ones(seqlen, end, dtype=torch.bool, device=k.device).tril(start_pos)  # (seqlen, end)
+        return self.k[:bsz, :end], self.v[:bsz, :end], mask
+
+
+class Attention(nn.Module):
+    """Grouped-query attention: every key and value head serves n_heads / n_kv_heads query heads."""
+
+    def __init__(self, args: ModelArgs):
+        super().__init__()
+        self.head_dim = args.head_dim
+        self.wq = nn.Linear(args.dim, args.n_heads * args.head_dim, bias=False)
+        self.wk = nn.Linear(args.dim, args.n_kv_heads * args.head_dim, bias=False)
+        self.wv = nn.Linear(args.dim, args.n_kv_heads * args.head_dim, bias=False)
+        self.wo = nn.Linear(args.n_heads * args.head_dim, args.dim, bias=False)
+        self.cache: KVCache | None = None
+
+    def forward(self, x: Tensor, start_pos: int | Tensor, freqs_cis: Tensor) -> Tensor:
+        bsz, seqlen, _ = x.shape
+        xq = self.wq(x).view(bsz, seqlen, -1, self.head_dim)  # (bsz, seqlen, n_heads, head_dim)
+        xk = self.wk(x).view(bsz, seqlen, -1, self.head_dim)  # (bsz, seqlen, n_kv_heads, head_dim)
+        xv = self.wv(x).view(bsz, seqlen, -1, self.head_dim)  # (bsz, seqlen, n_kv_heads, head_dim)
+        xq, xk = apply_rotary_emb(xq, xk, freqs_cis)
+        keys, values, mask = (xk, xv, None) if self.cache is None else self.cache.update(start_pos, xk, xv)
+        output = F.scaled_dot_product_attention(
+            xq.transpose(1, 2),  # (bsz, n_heads, seqlen, head_dim)
+            keys.transpose(1, 2),  # (bsz, n_kv_heads, n, head_dim)
+            values.transpose(1, 2),  # (bsz, n_kv_heads, n, head_dim)
+            attn_mask=mask,
+            is_causal=mask is None and seqlen > 1,
+            enable_gqa=xq.shape[2] != keys.shape[2],
+        )  # (bsz, n_heads, seqlen, head_dim)
+        return self.wo(output.transpose(1, 2).flatten(-2))  # (bsz, seqlen, dim)
+
+
+class FeedForward(nn.Module):
+    """SwiGLU: w2(silu(w1 x) * w3 x)."""
+
+    def __init__(self, dim: int, hidden_dim: int):
+        super().__init__()
+        self.w1 = nn.Linear(dim, hidden_dim, bias=False)
+        self.w2 = nn.Linear(hidden_dim, dim, bias=False)
+        self.w3 = nn.Linear(dim, hidden_dim, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:  # (bsz, seqlen, dim) -> the same
+        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+
+
+class TransformerBlock(nn.Module):
+    """Attention, then feed-forward; each reads a normed copy of the residual stream and adds to it."""
+
+    def __init__(self, args: ModelArgs):
+        super().__init__()
+        self.attention = Attention(args)
+        self.feed_forward = FeedForward(args.dim, args.ffn_width())
+        self.attention_norm = RMSNorm(args.dim, args.norm_eps)
+        self.ffn_norm = RMSNorm(args.dim, args.norm_eps)
+
+    def forward(self, x: Tensor, start_pos: int | Tensor, freqs_cis: Tensor) -> Tensor:
+        h = x + self.attention(self.attention_norm(x), start_pos, freqs_cis)  # (bsz, seqlen, dim)
+        return h + self.feed_forward(self.ffn_norm(h))  # (bsz, seqlen, dim)
+
+
+class Transformer(nn.Module):
+    """Llama 2: embedding, blocks, norm, output layer.
+
+    A fresh Transformer has no cache: `forward(tokens, 0)` reads whole sequences, with gradients, as training does.
+    `setup_cache` adds one, and then a sequence may be read piece by piece.
+    """
+
+    def __init__(self, params: ModelArgs):
+        super().__init__()
+        if params.vocab_size < 1:
+            raise ValueError(
+                f"ModelArgs.vocab_size must be at least 1, got {params.vocab_size}; take tokenizer.n_words"
+            )
+        self.params = params
+        self.tok_embeddings = nn.Embedding(params.vocab_size, params.dim)
+        self.layers = nn.ModuleList(TransformerBlock(params) for _ in range(params.n_layers))
+        self.norm = RMSNorm(params.dim, params.norm_eps)
+        self.output = nn.Linear(params.dim, params.vocab_size, bias=False)
+        self._tabulate_rotations()
+
+    def _tabulate_rotations(self):
+        args, device = self.params, self.norm.weight.device
+        self.freqs_cis = precompute_freqs_cis(args.head_dim, args.max_seq_len, args.rope_theta, device)
+
+    def _apply(self, fn, recurse=True):
+        super()._apply(fn, recurse)
+        self._tabulate_rotations()  # follows the weights to their device, but stays complex64: angles are not rounded
+        return self
+
+    def setup_cache(self, max_batch_size: int, max_seq_len: int) -> None:
+        """Give every layer an empty cache on the weights' device, in their dtype.
+
+        It takes 2 * n_layers * max_batch_size * max_seq_len * n_kv_heads * head_dim numbers.
+        """
+        self.params.max_batch_size, self.params.max_seq_len = max_batch_size, max_seq_len
+        self._tabulate_rotations()
+        for layer in self.layers:
+            wk = layer.attention.wk.weight
+            n_kv_heads = wk.shape[0] // self.params.head_dim
+            layer.attention.cache = KVCache(
+                max_batch_size, max_seq_len, n_kv_heads, self.params.head_dim, device=wk.device, dtype=wk.dtype
+            )
+
+    def forward(self, tokens: Tensor, start_pos: int | Tensor, last_only: bool = False) -> Tensor:
+        """Logits for the token after each of `tokens`.
+
+        tokens (bsz, seqlen) int64, the first at position start_pos; earlier positions come from the cache.
+        start_pos is an int, or a 0-d tensor for fixed shapes (see KVCache.update); 0 without a cache.
+        Returns (bsz, seqlen, vocab_size) float32; with last_only (bsz, 1, vocab_size), the last position's.
+        Raises ValueError where tokens do not fit the cache.
+        """
+        bsz, seqlen = tokens.shape
+        self._check_room(bsz, seqlen, start_pos)
+        if isinstance(start_pos, Tensor):
+            freqs_cis = self.freqs_cis[start_pos + torch.arange(seqlen, device=tokens.device)]
+        else:
+            freqs_cis = self.freqs_cis[start_pos : start_pos + seqlen]  # (seqlen, head_dim / 2)
+        h = self.tok_embeddings(tokens)  # (bsz, seqlen, dim)
+        for layer in self.layers:
+            h = layer(h, start_pos, freqs_cis)  # (bsz, seqlen, dim)
+        if last_only:
+            h = h[:, -1:]  # (bsz, 1, dim)
+        return self.output(self.norm(h)).float()  # (bsz, seqlen or 1, vocab_size)
+
+    def _check_room(self, bsz: int, seqlen: int, start_pos: int | Tensor) -> None:
+        cache, params = self.layers[0].attention.cache, self.params
+        if cache is None and (isinstance(start_pos, Tensor) or start_pos != 0):
+            raise ValueError(f"start_pos must be 0 without a cache, got {start_pos}; call setup_cache first")
+        if cache is not None and bsz > params.max_batch_size:
+            raise ValueError(f"tokens has {bsz} rows, the cache has {params.max_batch_size}; call setup_cache for more")
+        if isinstance(start_pos, int) and not 0 <= start_pos <= params.max_seq_len - seqlen:
+            raise ValueError(
+                f"positions {start_pos} to {start_pos + seqlen - 1} are outside 0 to {params.max_seq_len - 1} "
+                f"(max_seq_len={params.max_seq_len})"
+            )

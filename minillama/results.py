@@ -1,0 +1,173 @@
+"""What becomes of the columns that the generate loop writes: per row, the tokens that count, and their exact bytes.
+
+The loop fills whole columns and knows nothing of text. Here each row is cut at its eos, its stop string or its
+length. `generate`, the completions and `stream` all take their results from one `Collector`.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+from typing import Literal, TypedDict
+
+import torch
+from torch import Tensor
+
+from minillama.chat import Message
+from minillama.tokenizer import Tokenizer
+
+
+class Prediction(TypedDict, total=False):
+    """What both kinds of completion return beside their `generation`."""
+
+    finish_reason: Literal["stop", "length", "refused"]
+    tokens: list[str]  # with logprobs, as are the three below: the tokenizer's pieces
+    token_ids: list[int]
+    token_bytes: list[bytes]  # joined, exactly the text
+    logprobs: list[float | None]
+
+
+class CompletionPrediction(Prediction, total=False):
+    """What `text_completion` returns for a prompt: text has no roles."""
+
+    generation: str
+
+
+class ChatPrediction(Prediction, total=False):
+    """What `chat_completion` returns for a dialog: a message, ready to be appended to it."""
+
+    generation: Message
+
+
+class Row:
+    """The generated tokens of one row, up to where it ends."""
+
+    def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int], max_gen_len: int, stop: Sequence[str]):
+        self.tokenizer, self.prompt, self.max_gen_len = tokenizer, list(prompt), max_gen_len
+        self.stop = [text.encode() for text in stop]
+        self.ids: list[int] = []
+        self.token_bytes: list[bytes] = []
+        self.data = b""  # token_bytes, joined
+        self.ended = max_gen_len == 0
+        self.finish_reason = "length"  # unless eos or a stop string comes first
+
+    def push(self, token: int) -> None:
+        """Take the next generated token; what comes after the end is surplus."""
+        if self.ended:
+            return
+        if token == self.tokenizer.eos_id:
+            self.ended, self.finish_reason = True, "stop"
+            return
+        old = len(self.data)
+        self.ids.append(token)
+        self.token_bytes.append(self.tokenizer.token_bytes(token))
+        self.data += self.token_bytes[-1]
+        found = [self.data.find(text, max(0, old - len(text) + 1)) for text in self.stop]
+        if starts := [start for start in found if start >= 0]:
+            self._cut(min(starts))
+        self.ended = self.ended or len(self.ids) == self.max_gen_len
+
+    def _cut(self, end: int) -> None:
+        """Keep the first `end` bytes. A token with bytes before the end stays, its bytes shortened."""
+        self.ended, self.finish_reason = True, "stop"
+        start = len(self.data)
+        self.data = self.data[:end]
+        while self.ids and (start := start - len(self.token_bytes[-1])) >= end:
+            self.ids.pop(), self.token_bytes.pop()
+        if self.ids:
+            self.token_bytes[-1] = self.token_bytes[-1][: end - start]
+
+    def settled(self) -> int:
+        """How many bytes are sure to stay: all but an end that may be the beginning of a stop string."""
+        longest = 0 if self.ended else max((len(text) - 1 for text in self.stop), default=0)
+        for held in range(min(longest, len(self.data)), 0, -1):
+            if any(text.startswith(self.data[-held:]) for text in self.stop):
+                return len(self.data) - held
+        return len(self.data)
+
+
+class Collector:
+    """Gathers the steps of one run.
+
+    With `watch` every column is read as it comes, which streaming and stop strings need and which makes a GPU wait
+    at each step; without it the canvas is read once, at the end.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, prompt_tokens, max_gen_len: int, stop: Sequence[str], watch: bool = False):
+        self.tokenizer = tokenizer
+        self.rows = [Row(tokenizer, prompt, max_gen_len, stop) for prompt in prompt_tokens]
+        self.watch = watch or bool(stop)
+        self.blocks: list[Tensor] = []  # log-probabilities of the positions 1, 2, …: (bsz, columns of one step) each
+        self.canvas: Tensor | None = None
+        self.written = self.read = 0  # columns of the canvas
+
+    def add(self, step) -> bool:
+        """Take one GenerationStep; True once every row is known to have ended."""
+        self.canvas, self.written = step.tokens, step.cur_pos + 1
+        if step.logprobs is not None:
+            self.blocks.append(step.logprobs)
+        if self.watch:
+            self.finish()
+        return self.watch and all(row.ended for row in self.rows)
+
+    def finish(self) -> None:
+        """Read the columns that were written since the last look."""
+        if self.canvas is None:
+            return
+        for row, columns in zip(self.rows, self.canvas[:, self.read : self.written].tolist(), strict=True):
+            for token in columns[max(0, len(row.prompt) - self.read) :]:
+                row.push(token)
+        self.read = self.written
+
+    def token_ids(self, echo: bool) -> list[list[int]]:
+        return [(row.prompt if echo else []) + row.ids for row in self.rows]
+
+    def logprobs(self, echo: bool) -> list[list[float | None]]:
+        """One number for each of `token_ids`; the first token of an echo has None, for nothing predicts it."""
+        known = torch.cat(self.blocks, dim=1).tolist() if self.blocks else [[] for _ in self.rows]
+        scores = []
+        for row, after_first in zip(self.rows, known, strict=True):
+            by_position = [None, *after_first]
+            first = len(row.prompt)
+            scores.append(by_position[0 if echo else first : first + len(row.ids)])
+        return scores
+
+    def predictions(self, logprobs: bool, echo: bool = False, chat: bool = False) -> list[dict]:
+        """A prediction for each row. Chat drops the one space before an answer, echo the one before the prompt."""
+        results = []
+        scores = self.logprobs(echo) if logprobs else [[] for _ in self.rows]
+        for row, ids, values in zip(self.rows, self.token_ids(echo), scores, strict=True):
+            prompt_bytes = [self.tokenizer.token_bytes(i) for i in row.prompt] if echo else []
+            token_bytes = prompt_bytes + row.token_bytes
+            token_bytes = drop_space(token_bytes) if chat or echo else token_bytes
+            text = b"".join(token_bytes).decode(errors="replace")
+            generation = {"role": "assistant", "content": text} if chat else text
+            result = {"generation": generation, "finish_reason": row.finish_reason}
+            if logprobs:
+                result["tokens"] = self.tokenizer.pieces(ids)
+                result |= {"token_ids": ids, "token_bytes": token_bytes, "logprobs": values}
+            results.append(result)
+        return results
+
+
+class TextStream:
+    """Bytes in, whole characters out; on demand without the one space before the first word."""
+
+    def __init__(self, drop_space: bool):
+        self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self.drop_space = drop_space
+
+    def push(self, data: bytes, final: bool = False) -> str:
+        if self.drop_space and data:
+            self.drop_space, data = False, data.removeprefix(b" ")
+        return self.decoder.decode(data, final)
+
+
+def drop_space(token_bytes: list[bytes]) -> list[bytes]:
+    """token_bytes without the one space that begins the text.
+
+    >>> drop_space([b"", b" Once", b" upon"])
+    [b'', b'Once', b' upon']
+    """
+    first = next((k for k, data in enumerate(token_bytes) if data), 0)
+    return [data.removeprefix(b" ") if k == first else data for k, data in enumerate(token_bytes)]

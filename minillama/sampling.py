@@ -1,0 +1,98 @@
+"""From logits to one token: temperature, then top_k, then min_p, then top_p.
+
+Pure functions on tensors; the last axis is the vocabulary. `sample_top_p` follows Meta's `llama/generation.py`.
+Nucleus sampling: Holtzman et al., arXiv:1904.09751. min_p: Nguyen et al., arXiv:2407.01082.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+
+def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
+    """softmax(logits / temperature): (..., vocab_size) logits to probabilities of the same shape.
+
+    The largest logit is subtracted first, so that no temperature overflows. At temperature 0 all the mass lies on
+    the argmax, which is the limit.
+
+    >>> apply_temperature(torch.tensor([1.0, 2.0, 3.0]), temperature=0.5)
+    tensor([0.0159, 0.1173, 0.8668])
+    """
+    if temperature < torch.finfo(torch.float32).tiny:
+        return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
+    return torch.softmax((logits - logits.amax(-1, keepdim=True)) / temperature, dim=-1)
+
+
+def filter_top_k(probs: Tensor, k: int) -> Tensor:
+    """Keep the k most probable tokens (and any that tie with the k-th), renormalised; same shape.
+
+    >>> filter_top_k(torch.tensor([0.5, 0.3, 0.2]), k=2)
+    tensor([0.6250, 0.3750, 0.0000])
+    """
+    smallest = probs.topk(min(k, probs.shape[-1]), dim=-1).values[..., -1:]  # (..., 1)
+    return _renormalise(probs.where(probs >= smallest, 0.0))
+
+
+def filter_min_p(probs: Tensor, min_p: float) -> Tensor:
+    """Keep the tokens at least min_p times as probable as the best one, renormalised; same shape.
+
+    >>> filter_min_p(torch.tensor([0.5, 0.3, 0.2]), min_p=0.5)
+    tensor([0.6250, 0.3750, 0.0000])
+    """
+    return _renormalise(probs.where(probs >= min_p * probs.amax(-1, keepdim=True), 0.0))
+
+
+class Nucleus(NamedTuple):
+    """What top_p does to a distribution, in order of falling probability; every tensor is (..., vocab_size)."""
+
+    probs_sort: Tensor  # the probabilities, largest first; ties in the order of their ids
+    probs_idx: Tensor  # the token ids in that order, int64
+    mass_before: Tensor  # the probability of all tokens further up
+    kept: Tensor  # bool
+    renormalised: Tensor  # the kept ones, divided by their sum; 0 elsewhere
+
+
+def nucleus(probs: Tensor, p: float) -> Nucleus:
+    """Sort probs (..., vocab_size) and keep each token whose mass before it is at most p.
+
+    As in Meta's code that mass is cumsum minus the token's own probability, in the dtype of probs: at an exact tie
+    rounding decides. p = 0 keeps the best token alone; p = 1 keeps all, whatever the rounding.
+
+    >>> nucleus(torch.tensor([0.1, 0.6, 0.3]), p=0.8).renormalised
+    tensor([0.6667, 0.3333, 0.0000])
+    """
+    probs_sort, probs_idx = torch.sort(probs, dim=-1, descending=True, stable=True)
+    mass_before = torch.cumsum(probs_sort, dim=-1) - probs_sort
+    kept = mass_before <= p if p < 1 else torch.ones_like(probs_sort, dtype=torch.bool)
+    return Nucleus(probs_sort, probs_idx, mass_before, kept, _renormalise(probs_sort.where(kept, 0.0)))
+
+
+def sample_top_p(probs: Tensor, p: float, generator: Generator | Sequence[Generator] | None = None) -> Tensor:
+    """Draw one token id a row from the nucleus: (bsz, vocab_size) probabilities to (bsz, 1) int64.
+
+    generator: None for torch's global one, one for all rows, or one for each row, which then does not depend on
+    its neighbours.
+
+    >>> sample_top_p(torch.tensor([[0.1, 0.6, 0.3]]), p=0.0)
+    tensor([[1]])
+    """
+    top = nucleus(probs, p)
+    next_token = draw(top.renormalised, generator)  # (bsz, 1), places in the sorted order
+    return torch.gather(top.probs_idx, -1, next_token)  # (bsz, 1), token ids
+
+
+def draw(probs: Tensor, generator: Generator | Sequence[Generator] | None = None, num_samples: int = 1) -> Tensor:
+    """Places drawn from each row of probs (bsz, n), with replacement: (bsz, num_samples) int64."""
+    if generator is None or isinstance(generator, Generator):
+        return torch.multinomial(probs, num_samples, replacement=num_samples > 1, generator=generator)
+    if len(generator) != len(probs):
+        raise ValueError(f"generator: one for each of the {len(probs)} rows of probs is due, got {len(generator)}")
+    return torch.cat([draw(row[None], g, num_samples) for row, g in zip(probs, generator, strict=True)])
+
+
+def _renormalise(probs: Tensor) -> Tensor:
+    return probs / probs.sum(-1, keepdim=True)
