@@ -33,9 +33,8 @@ format: setup           ## mend what lint complains about
 unit: setup             ## tests without a notebook or a browser
 	$(PY) -m pytest tests --ignore=tests/notebooks --ignore=tests/browser
 
-notebooks: setup        ## run every notebook, then look for errors that widgets swallow
-	$(PY) -m pytest --nbmake notebooks
-	$(PY) -m pytest tests/notebooks
+notebooks: setup        ## every notebook under nbmake, widget errors looked for, then graded; the form of the cells
+	$(PY) -m pytest tests/notebooks --durations=5
 
 browser: setup          ## drive the notebooks in JupyterLab and Chromium
 	$(PY) -m pytest tests/browser -rs

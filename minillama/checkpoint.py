@@ -44,8 +44,8 @@ def load(ckpt_dir: str | Path, vocab_size: int, device: torch.device, dtype: tor
     args = read_params(folder)
     if args.vocab_size not in (-1, vocab_size):
         raise ValueError(
-            f"the tokenizer has {vocab_size} pieces, but {PARAMS} in {str(folder)!r} says vocab_size={args.vocab_size}; "
-            f"give the tokenizer.model that belongs to these weights"
+            f"tokenizer_path: the tokenizer has {vocab_size} pieces, but {PARAMS} in {str(folder)!r} says "
+            f"vocab_size={args.vocab_size}; give the tokenizer.model that belongs to these weights"
         )
     args.vocab_size = vocab_size
     with torch.device("meta"):  # shapes only: the weights are held once, not twice

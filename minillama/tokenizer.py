@@ -17,7 +17,8 @@ SPACE = "\u2581"  # ▁, sentencepiece's sign for a space
 class Tokenizer:
     """A loaded `tokenizer.model`.
 
-    `n_words` is the vocabulary's size; `bos_id` and `eos_id` mark the ends of a text. Raises ValueError if the file is missing or is not a sentencepiece model.
+    `n_words` is the vocabulary's size; `bos_id` and `eos_id` mark the ends of a text. Raises ValueError if the file is
+    missing or is not a sentencepiece model.
     """
 
     def __init__(self, model_path: str | Path):

@@ -21,9 +21,9 @@ def top_p(function: Callable[[Tensor, float], Tensor]) -> Report:
 
     def case(probs: Tensor, p: float) -> Callable[[Callable], None]:
         mistakes = [
-            ("You sorted upwards: the least probable tokens were kept. Pass descending=True.", lambda: _upwards(probs, p)),
+            ("The tail was not dropped. Sort downwards (descending=True), then mask.", lambda: _upwards(probs, p)),
             ("The token whose mass before it equals p is kept: drop where the mass is > p.", lambda: _strict(probs, p)),
-            ("The token that crosses p stays: judge it by the mass before it, without its own.", lambda: _late(probs, p)),
+            ("The token that crosses p stays: judge it by the mass before it.", lambda: _late(probs, p)),
             ("The kept probabilities do not add up to 1. Divide them by their sum.", lambda: _kept(probs, p)),
             ("These are the right numbers in sorted order. Put each back at its token's id: torch.scatter with the "
              "indices of the sort.", lambda: nucleus(probs, p).renormalised),

@@ -1,0 +1,152 @@
+"""The command line: python -m minillama complete | chat | info | doctor."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+
+import torch
+
+from minillama import __version__, checkpoint
+from minillama.checkpoint import COURSE_MODEL
+from minillama.doctor import examine
+from minillama.generation import Llama
+from minillama.tokenizer import Tokenizer
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="minillama", description="Llama 2 inference in a package small enough to read.")
+    top.add_argument("--version", action="version", version=f"minillama {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="complete | chat | info | doctor")
+
+    model = argparse.ArgumentParser(add_help=False)
+    model.add_argument(
+        "--model", default=str(COURSE_MODEL), metavar="DIR", help="checkpoint folder (default: %(default)s)"
+    )
+
+    sampler = argparse.ArgumentParser(add_help=False, parents=[model])
+    sampler.add_argument("--temperature", type=float, default=0.6, help="0 is greedy (default: %(default)s)")
+    sampler.add_argument("--top-p", type=float, default=0.9, help="nucleus threshold, 0 to 1 (default: %(default)s)")
+    sampler.add_argument("--top-k", type=int, help="keep the k most probable tokens")
+    sampler.add_argument("--min-p", type=float, help="keep tokens at least this share as probable as the best")
+    sampler.add_argument("--max-gen-len", type=int, metavar="N", help="at most N new tokens (default: the context)")
+    sampler.add_argument(
+        "--stop", action="append", default=[], metavar="TEXT", help="stop before TEXT; may be repeated"
+    )
+    sampler.add_argument("--seed", type=int, help="the same seed gives the same text (default: a new text each time)")
+    sampler.add_argument("--device", help="cpu, cuda or mps (default: cuda if there is one)")
+    sampler.add_argument(
+        "--dtype", choices=["float32", "bfloat16", "float16"], help="default: bfloat16 on cuda, float32"
+    )
+
+    complete = commands.add_parser(
+        "complete", parents=[sampler], help="continue a text", description="Continue a text."
+    )
+    complete.add_argument("prompt", help="the text to continue")
+    chat = commands.add_parser("chat", parents=[sampler], help="talk to the model", description="Talk to the model.")
+    chat.add_argument(
+        "message", nargs="?", help="one message to answer; without it you are asked for one after another"
+    )
+    chat.add_argument("--system", help="system prompt: how to answer")
+    commands.add_parser("info", parents=[model], help="what is in a checkpoint", description="What is in a checkpoint.")
+    commands.add_parser("doctor", parents=[model], help="check this machine", description="Check this machine.")
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    try:
+        return {"complete": complete, "chat": chat, "info": info, "doctor": doctor}[args.command](args)
+    except (ValueError, TypeError) as error:
+        print(f"minillama: {error}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, BrokenPipeError):
+        return 130
+
+
+def build(args: argparse.Namespace) -> Llama:
+    seed = torch.seed() % 2**63 if args.seed is None else args.seed
+    dtype = getattr(torch, args.dtype) if args.dtype else None
+    return Llama.build(args.model, max_batch_size=1, seed=seed, device=args.device, dtype=dtype)
+
+
+def settings(args: argparse.Namespace) -> dict:
+    names = ("temperature", "top_p", "top_k", "min_p", "max_gen_len", "stop", "seed")
+    return {name: getattr(args, name) for name in names}
+
+
+def show(pieces: Iterable[str]) -> str:
+    """Print a stream as it comes; return it whole."""
+    text = ""
+    for piece in pieces:
+        print(piece, end="", flush=True)
+        text += piece
+    print()
+    return text
+
+
+def complete(args: argparse.Namespace) -> int:
+    pieces = build(args).stream(args.prompt, **settings(args))
+    print(args.prompt, end="", flush=True)
+    show(pieces)
+    return 0
+
+
+def chat(args: argparse.Namespace) -> int:
+    llama = build(args)
+    dialog = [{"role": "system", "content": args.system}] if args.system else []
+    if args.message is not None:
+        show(llama.stream([*dialog, {"role": "user", "content": args.message}], **settings(args)))
+        return 0
+    if sys.stdin.isatty():
+        print("Write a message and press Enter; an empty line ends the chat.")
+    while message := ask():
+        turn = [*dialog, {"role": "user", "content": message}]
+        try:
+            answer = show(llama.stream(turn, **settings(args)))
+        except ValueError as error:
+            if len(turn) <= 2:  # not the dialog's length then
+                raise
+            print(f"minillama: {error}\nThe chat begins anew.", file=sys.stderr)
+            dialog = dialog[:1] if args.system else []
+            continue
+        dialog = [*turn, {"role": "assistant", "content": answer}]
+    return 0
+
+
+def ask() -> str:
+    """The next line that the user writes; empty at the end of the input."""
+    try:
+        return input("> " if sys.stdin.isatty() else "").strip()
+    except EOFError:
+        return ""
+
+
+def info(args: argparse.Namespace) -> int:
+    params = checkpoint.read_params(args.model)
+    weights = checkpoint.read_weights(args.model)
+    tokenizer = Tokenizer(f"{args.model}/{checkpoint.TOKENIZER}")
+    count = sum(tensor.numel() for tensor in weights.values())
+    size = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
+    dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in weights.values()})
+    heads = f"{params.n_heads} heads, {params.n_kv_heads} key-value heads of {params.head_dim}"
+    cache = 2 * params.n_layers * params.max_seq_len * params.n_kv_heads * params.head_dim
+    for name, value in {
+        "folder": args.model,
+        "parameters": f"{count:,} in {', '.join(dtypes)} ({size / 2**20:.1f} MiB)",
+        "layers": f"{params.n_layers} of dim {params.dim}, {heads}, feed-forward {params.ffn_width()}",
+        "vocabulary": f"{tokenizer.n_words:,} tokens",
+        "context": f"{params.max_seq_len} tokens, a cache of {cache * 4 / 2**20:.1f} MiB a row in float32",
+        "rope_theta": f"{params.rope_theta:g}",
+    }.items():
+        print(f"{name:<12}{value}")
+    return 0
+
+
+def doctor(args: argparse.Namespace) -> int:
+    return 0 if examine(args.model) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,77 @@
+"""What `python -m minillama doctor` tells about this machine, for a learner and for a bug report."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import sys
+from pathlib import Path
+
+import torch
+
+from minillama import checkpoint
+
+NEEDED = ("python", "torch", "sentencepiece", "model")
+PACKAGES = ("minillama", "torch", "sentencepiece", "jupyterlab", "ipywidgets", "matplotlib")
+
+
+def examine(ckpt_dir: str | Path = checkpoint.COURSE_MODEL) -> bool:
+    """Print what was found, a line for each thing; return whether minillama can run here."""
+    found = diagnose(ckpt_dir)
+    for name, fine, text in found:
+        print(f"{'✓' if fine else '✗'} {name:<14}{text}")
+    return all(fine for name, fine, _ in found if name in NEEDED)
+
+
+def diagnose(ckpt_dir: str | Path) -> list[tuple[str, bool, str]]:
+    """(what, whether it is fine, what was found and, if it is not fine, what to do) for each thing looked at."""
+    found = [("python", sys.version_info >= (3, 10), f"{platform.python_version()} on {platform.system()}")]
+    for name in PACKAGES:
+        try:
+            found.append((name, True, importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            found.append((name, False, "not installed; pip install -e '.[notebooks]'"))
+    found.append(("device", True, _device()))
+    found.append(("threads", True, f"torch uses {torch.get_num_threads()} of {os.cpu_count()} processors"))
+    found.append(_memory())
+    found.append(_model(ckpt_dir))
+    found.append(_font())
+    return found
+
+
+def _device() -> str:
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        bf16 = "bfloat16" if torch.cuda.is_bf16_supported() else "no bfloat16"
+        return f"cuda: {properties.name}, {properties.total_memory / 2**30:.0f} GiB, {bf16}"
+    mps = " (mps is there: device='mps', untested)" if torch.backends.mps.is_available() else ""
+    return f"cpu{mps}; enough for the whole course"
+
+
+def _memory() -> tuple[str, bool, str]:
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    except (AttributeError, ValueError, OSError):
+        return "memory", True, "free memory is not known on this system"
+    return "memory", free > 1, f"{free:.1f} GiB free" + ("" if free > 1 else "; close some programs")
+
+
+def _model(ckpt_dir: str | Path) -> tuple[str, bool, str]:
+    try:
+        args = checkpoint.read_params(ckpt_dir)
+        checkpoint.read_weights(ckpt_dir)
+    except ValueError as error:
+        return "model", False, str(error)
+    return "model", True, f"{Path(ckpt_dir)} ({args.n_layers} layers, dim {args.dim})"
+
+
+def _font() -> tuple[str, bool, str]:
+    if importlib.util.find_spec("matplotlib") is None:
+        return "font", False, "matplotlib is not installed, so no Chinese font was looked for"
+    from minillama.plots import find_cjk_font  # here, because matplotlib is optional
+
+    if name := find_cjk_font():
+        return "font", True, f"{name}: Chinese labels in figures"
+    return "font", False, "no Chinese font; figures escape Chinese labels. Debian: apt install fonts-wqy-microhei"

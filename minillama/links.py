@@ -1,0 +1,43 @@
+"""Links from a notebook to the code that it talks about."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+from minillama.markup import escape
+
+REPOSITORY = Path(__file__).parent.parent
+META = "https://github.com/meta-llama/llama/blob/689c7f2/llama"
+
+
+class Link:
+    """A line of text, and the page or file that it opens."""
+
+    def __init__(self, text: str, address: str):
+        self.text, self.address = text, address
+
+    def __repr__(self) -> str:
+        return f"{self.text} ({self.address})"
+
+    def _repr_html_(self) -> str:
+        return f'<a href="{escape(self.address)}">{escape(self.text)}</a>'
+
+
+def source_link(obj) -> Link:
+    """Where obj is defined, as it stands in the file now; opens in JupyterLab from a notebook in notebooks/.
+
+    >>> from minillama import sample_top_p
+    >>> source_link(sample_top_p).text.split(",")[0]
+    'sample_top_p: minillama/sampling.py'
+    """
+    target = inspect.unwrap(obj)
+    path = Path(inspect.getsourcefile(target))
+    line = inspect.getsourcelines(target)[1]
+    name = path.relative_to(REPOSITORY).as_posix()
+    return Link(f"{obj.__qualname__}: {name}, line {line}", f"../{name}")
+
+
+def meta_link(file: str, name: str) -> Link:
+    """The function `name` in Meta's own file, at a fixed commit."""
+    return Link(f"{name}: llama/{file} in Meta's repository", f"{META}/{file}")

@@ -1,0 +1,92 @@
+"""From logits to the renormalised nucleus, one column a stage: plain data, and the table that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from minillama.markup import escape
+from minillama.sampling import apply_temperature, nucleus
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """One candidate for the next token."""
+
+    token: int
+    logit: float
+    scaled: float | None  # logit / temperature; None at temperature 0
+    prob: float
+    mass_before: float
+    kept: bool
+    renormalised: float
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The most probable candidates, the most probable first, and what they are taken from."""
+
+    rows: list[StageRow]
+    vocab_size: int
+    n_kept: int
+    mass_kept: float
+
+
+def stages(logits: Tensor, temperature: float, top_p: float, n_rows: int = 12) -> Stages:
+    """Run logits (vocab_size,) through temperature and top_p and keep the n_rows most probable tokens."""
+    top = nucleus(apply_temperature(logits.float(), temperature), top_p)
+    ids = top.probs_idx[:n_rows]  # (n_rows,)
+    chosen = logits[ids].tolist()
+    scaled = [None if temperature == 0 else logit / temperature for logit in chosen]
+    columns = (ids, top.probs_sort, top.mass_before, top.kept, top.renormalised)
+    token, prob, before, kept, renormalised = (column[:n_rows].tolist() for column in columns)
+    rows = [StageRow(*row) for row in zip(token, chosen, scaled, prob, before, kept, renormalised, strict=True)]
+    mass_kept = float(top.probs_sort.where(top.kept, 0.0).sum())
+    return Stages(rows, len(logits), int(top.kept.sum()), mass_kept)
+
+
+def stages_html(
+    table: Stages, name: Callable[[int], str], text: dict[str, str], observed: dict[int, int] | None = None
+) -> str:
+    """The stage table; name gives a token's piece, observed (if any) how often each token was drawn."""
+    draws = sum(observed.values()) if observed else 0
+    heads = ["token", "logit", "scaled", "prob", "before", "kept", "renormalised"]
+    titles = [text[f"col_{head}"] for head in heads] + ([text["col_observed"].format(n=draws)] if draws else [])
+    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
+    body, above = [], True
+    for row in table.rows:
+        css = "ml-kept" if row.kept else "ml-cut"
+        css += " ml-border" if above and not row.kept else ""
+        above = row.kept
+        cells = [
+            f"{row.logit:.2f}",
+            "–" if row.scaled is None else f"{row.scaled:.2f}",
+            f"{row.prob:.4f}{bar(row.prob)}",
+            f"{row.mass_before:.4f}",
+            text["is_kept"] if row.kept else text["is_cut"],
+            f"{row.renormalised:.4f}{bar(row.renormalised)}",
+        ]
+        if draws:
+            share = observed.get(row.token, 0) / draws
+            cells.append(f"{share:.4f}{bar(share)}")
+        numbers = "".join(f"<td>{cell}</td>" for cell in cells)
+        body.append(f'<tr class="{css}"><th scope="row">{escape(name(row.token))}</th>{numbers}</tr>')
+    hidden = table.vocab_size - len(table.rows)
+    if hidden:
+        more = text["more"].format(n=hidden, kept=table.n_kept - sum(row.kept for row in table.rows))
+        body.append(f'<tr class="ml-note"><td colspan="{len(titles)}" style="text-align:left">{escape(more)}</td></tr>')
+    caption = escape(text["kept"].format(kept=table.n_kept, total=table.vocab_size, mass=table.mass_kept))
+    if any(row.scaled is None for row in table.rows):
+        caption += f" {escape(text['greedy'])}"
+    return (
+        f'<table aria-label="{escape(text["table"])}"><caption class="ml-count" aria-live="polite">{caption}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    )
+
+
+def bar(share: float) -> str:
+    """A bar beside a number from 0 to 1; for the eye only."""
+    filled = f'<span class="ml-bar" style="width:{90 * share:.1f}px"></span>'
+    return f'<span class="ml-track" aria-hidden="true">{filled}</span>'

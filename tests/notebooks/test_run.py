@@ -1,0 +1,72 @@
+"""Every notebook runs: under nbmake with its stubs, and graded, all cells twice, with the solutions filled in."""
+
+import re
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from tests.notebooks.conftest import NOTEBOOKS
+
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+
+
+def swallowed_errors(notebook):
+    """Errors that never reached a cell: ipywidgets keeps them in the state of an Output widget."""
+    state = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    outputs = [output for model in state.values() for output in model["state"].get("outputs", ())]
+    return [f"{output['ename']}: {output['evalue']}" for output in outputs if output["output_type"] == "error"]
+
+
+def test_nbmake_and_widget_state(executed, name):
+    notebook = nbformat.read(executed / name, as_version=4)
+    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip())
+    assert swallowed_errors(notebook) == []
+
+
+def test_the_scan_finds_what_nbmake_does_not():
+    source = "import ipywidgets as w\ndef f(x): raise ValueError('lost')\nw.interact(f, x=(0, 1))"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    NotebookClient(notebook, kernel_name="python3").execute()
+    assert swallowed_errors(notebook) == ["ValueError: lost"]
+
+
+def with_solutions(notebook):
+    """The notebook as of a learner who solved everything: every stub replaced by its solution."""
+    solved = nbformat.from_dict(notebook)
+    code = [cell for cell in solved.cells if cell.cell_type == "code"]
+    for cell, following in zip(code, code[1:], strict=False):
+        if "exercise" in cell.metadata.get("tags", ()):
+            name = re.search(r"def my_(\w+)", cell.source).group(1)
+            cell.source = re.sub(rf"\bsolution_{name}\b", f"my_{name}", following.source)
+    return solved
+
+
+def shown(cell):
+    """What a cell printed and returned, as text; figures and widgets have addresses in theirs."""
+    texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+    return [re.sub(r"0x[0-9a-f]+", "0x", text) for text in texts]
+
+
+def test_graded_and_run_twice(notebook, monkeypatch):
+    monkeypatch.setenv("MINILLAMA_STRICT", "1")
+    solved = with_solutions(notebook)
+    first = [cell for cell in solved.cells if cell.cell_type == "code"]
+    second = [nbformat.v4.new_code_cell(cell.source) for cell in first]
+    solved.cells = first + second
+    NotebookClient(solved, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOKS)}}).execute()
+    for once, again in zip(first, second, strict=True):
+        assert shown(once) == shown(again), once.source
+
+
+def test_a_stub_fails_a_graded_run(monkeypatch):
+    monkeypatch.setenv("MINILLAMA_STRICT", "1")
+    notebook = nbformat.read(NOTEBOOKS / "07_top_p.ipynb", as_version=4)
+    stub = next(cell for cell in notebook.cells if "exercise" in cell.metadata.get("tags", ()))
+    notebook.cells = [nbformat.v4.new_code_cell("from minillama import check"), stub]
+    try:
+        NotebookClient(notebook, kernel_name="python3").execute()
+    except CellExecutionError as error:
+        assert "not attempted" in str(error)
+    else:
+        raise AssertionError("an unattempted exercise passed a graded run")

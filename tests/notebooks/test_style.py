@@ -1,0 +1,117 @@
+"""The form that every notebook of the course has; see CONTRIBUTING.md."""
+
+import ast
+import re
+import statistics
+
+import pytest
+
+from tests.notebooks.conftest import NAMES, NOTEBOOKS
+
+TAGS = {"predict", "exercise", "solution", "assembled", "hide-input", "needs-cuda", "needs-real-model"}
+LONGEST = {"assembled": 30, "solution": 20}
+FEWEST_EXERCISES = {"00_start_here.ipynb": 1}
+
+
+def tags(cell):
+    return set(cell.metadata.get("tags", ()))
+
+
+def code(notebook, *without):
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and not tags(cell) & set(without)]
+
+
+def prose(notebook):
+    return [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+def lines(cell):
+    return sum(bool(line.strip()) for line in cell.source.splitlines())
+
+
+def words(text):
+    text = re.sub(r"!?\[([^]]*)\]\([^)]*\)", lambda match: "" if match[0].startswith("!") else match[1], text)
+    return len(re.findall(r"\w+", text))
+
+
+def test_code_cells_are_short(notebook):
+    for cell in code(notebook):
+        limit = max([LONGEST.get(tag, 12) for tag in tags(cell)], default=12)
+        assert lines(cell) <= limit, cell.source
+    assert statistics.median(lines(cell) for cell in code(notebook, "solution")) < 6
+    assert len([cell for cell in code(notebook) if "assembled" in tags(cell)]) <= 1
+
+
+def test_prose_cells_are_short(notebook):
+    for text in prose(notebook):
+        assert 15 <= words(text) <= 70, f"{words(text)} words: {text}"
+
+
+def test_a_code_cell_shows_something(notebook):
+    for cell in code(notebook):
+        last = ast.parse(cell.source).body[-1]
+        shows = any(isinstance(node, ast.Expr) for node in ast.walk(last))
+        assert isinstance(last, ast.Expr | ast.For | ast.With | ast.Try) and shows, cell.source
+
+
+def test_ids_tags_and_outputs(notebook):
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[a-z0-9-]+", each) and not each.isdigit() for each in ids), "ids are names"
+    assert "widgets" not in notebook.metadata
+    for cell in notebook.cells:
+        assert tags(cell) <= TAGS
+        if cell.cell_type == "code":
+            assert cell.outputs == [] and cell.execution_count is None
+
+
+def test_predictions_are_made_and_revealed(notebook):
+    sources = [cell.source for cell in code(notebook) if "predict" in tags(cell)]
+    asked = [re.search(r"^(\w+) = widgets\.Predict\(", source, re.M) for source in sources]
+    names = [match.group(1) for match in asked if match]
+    assert len(names) >= 2
+    for name in names:
+        assert any(f"{name}.reveal(" in source for source in sources), f"{name} is never revealed"
+
+
+def test_exercises_are_stubs_with_a_folded_solution_below(notebook, name):
+    cells = code(notebook)
+    exercises = [k for k, cell in enumerate(cells) if "exercise" in tags(cell)]
+    assert len(exercises) >= FEWEST_EXERCISES.get(name, 2)
+    for k in exercises:
+        function = re.search(r"def my_(\w+)", cells[k].source).group(1)
+        assert re.search(r"raise NotImplementedError\n", cells[k].source)
+        assert re.search(rf"^check\.\w+\(my_{function}\)$", cells[k].source, re.M)
+        solution = cells[k + 1]
+        assert "solution" in tags(solution) and solution.metadata.jupyter.source_hidden
+        assert re.search(rf"^check\.\w+\(solution_{function}\)$", solution.source, re.M)
+
+
+def test_skeleton(notebook, name):
+    text = prose(notebook)
+    assert text[0].startswith(f"# {name[:2]} · ") and "minutes" in text[0] and "You will be able to" in text[0]
+    assert len(re.findall(r"^- ", text[0], re.M)) <= 3
+    summary = [cell for cell in text if cell.startswith("## In three lines")]
+    assert len(summary) == 1 and len(re.findall(r"^- ", summary[0], re.M)) == 3
+
+
+def test_pictures_have_alt_text_and_links_lead_somewhere(notebook):
+    for text in prose(notebook):
+        assert "<img" not in text, "markdown pictures only: they need alt text"
+        for sign, label, target in re.findall(r"(!?)\[([^]]*)\]\(([^)#]*)(?:#[^)]*)?\)", text):
+            if sign:
+                assert len(label) > 20, f"no alt text for {target}"
+                assert not target.startswith("http"), "pictures lie in assets/"
+            if not target.startswith("http"):
+                assert (NOTEBOOKS / target).exists(), f"{target} is not there"
+
+
+def test_no_typed_line_numbers(notebook):
+    for text in prose(notebook):
+        assert not re.search(r"\.py[:#]L?\d|line \d", text)
+
+
+@pytest.mark.skipif(len(NAMES) < 2, reason="one notebook")
+def test_numbers_are_unique():
+    numbers = [name[:2] for name in NAMES]
+    assert len(set(numbers)) == len(numbers) and all(number.isdigit() for number in numbers)

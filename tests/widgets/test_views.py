@@ -1,0 +1,103 @@
+"""The views, as pure functions: right numbers, escaped text, no colour without a sign."""
+
+import html
+import re
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minillama.markup import escape, wrap
+from minillama.sampling import apply_temperature, nucleus
+from minillama.widgets.labels import EN, LANGUAGES, labels
+from minillama.widgets.stages import stages, stages_html
+from minillama.widgets.top_p import top_p_html
+
+LOGITS = torch.tensor([0.30, 0.10, 0.03, 0.50, 0.07]).log()
+WORDS = ["a", "an", "that", "the", "this"]
+
+
+def cells(page):
+    rows = re.findall(r"<tr class=\"ml-(?:kept|cut).*?</tr>", page)
+    return [
+        [html.unescape(re.sub(r"<[^>]+>", "", cell)) for cell in re.findall(r"<t[hd].*?</t[hd]>", row)] for row in rows
+    ]
+
+
+def test_the_notes_example_stage_by_stage():
+    table = stages(LOGITS, temperature=1.0, top_p=0.85)
+    assert [WORDS[row.token] for row in table.rows] == ["the", "a", "an", "this", "that"]
+    assert [row.kept for row in table.rows] == [True, True, True, False, False]
+    assert table.n_kept == 3 and table.vocab_size == 5
+    assert table.mass_kept == pytest.approx(0.9)
+    assert [row.prob for row in table.rows] == pytest.approx([0.5, 0.3, 0.1, 0.07, 0.03])
+    assert [row.mass_before for row in table.rows] == pytest.approx([0, 0.5, 0.8, 0.9, 0.97], abs=1e-6)
+    assert [row.renormalised for row in table.rows] == pytest.approx([5 / 9, 3 / 9, 1 / 9, 0, 0])
+
+
+@given(
+    logits=st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=40),
+    temperature=st.sampled_from([0.0, 0.05, 1.0, 2.0]),
+    top_p=st.floats(0, 1),
+)
+@settings(deadline=None, max_examples=60, derandomize=True)
+def test_the_table_is_the_samplers_own(logits, temperature, top_p):
+    logits = torch.tensor(logits)
+    table = stages(logits, temperature, top_p, n_rows=12)
+    top = nucleus(apply_temperature(logits, temperature), top_p)
+    assert table.n_kept == int(top.kept.sum()) >= 1
+    for k, row in enumerate(table.rows):
+        assert row.token == int(top.probs_idx[k])
+        assert row.renormalised == pytest.approx(float(top.renormalised[k]))
+        assert row.scaled is None if temperature == 0 else row.scaled == pytest.approx(row.logit / temperature)
+
+
+def test_the_page_shows_every_stage_and_marks_the_cut():
+    page = top_p_html(stages(LOGITS, 2.0, 0.5), WORDS, EN)
+    rows = cells(page)
+    assert [row[0] for row in rows] == ["the", "a", "an", "this", "that"]
+    assert [row[5] for row in rows] == ["✓ kept"] * 2 + ["✗ cut"] * 3
+    assert rows[0][1] == f"{LOGITS[3]:.2f}" and rows[0][2] == f"{LOGITS[3] / 2:.2f}"
+    assert page.count("ml-border") == page.count("ml-border {") + 1 + page.count(
+        ".ml .ml-border "
+    )  # one line is the cut
+    assert "2 of 5 tokens kept" in page
+    assert all(
+        EN[f"col_{head}"] in page for head in ("token", "logit", "scaled", "prob", "before", "kept", "renormalised")
+    )
+
+
+def test_observed_beside_expected():
+    page = top_p_html(stages(LOGITS, 1.0, 0.5), WORDS, EN, observed={3: 60, 0: 40})
+    assert "observed in 100" in page
+    assert [row[7] for row in cells(page)] == ["0.6000", "0.4000", "0.0000", "0.0000", "0.0000"]
+
+
+def test_what_is_not_shown_is_counted():
+    page = stages_html(stages(torch.zeros(30), 1.0, 0.95, n_rows=10), str, EN)
+    assert len(cells(page)) == 10
+    assert "20 more tokens (19 of them kept)" in page
+
+
+def test_tokens_are_escaped():
+    names = ["<script>alert(1)</script>", '" onmouseover="x', "&lt;", "\x00\n", "\u202eabc"]
+    page = top_p_html(stages(LOGITS, 1.0, 1.0), names, EN)
+    assert "<script>" not in page and 'onmouseover="x' not in page.replace("&quot;", "'")
+    assert "&lt;script&gt;" in page and "&amp;lt;" in page and "␀␊" in page and "\u202e" not in page
+
+
+@given(st.text(st.characters(codec=None)))
+@settings(deadline=None, max_examples=100, derandomize=True)
+def test_escape_leaves_no_markup_and_no_surrogate(text):
+    escaped = escape(text)
+    assert not set(escaped) & set("<>\"'")
+    escaped.encode()
+    assert wrap(escaped).isprintable() or "\n" not in escaped
+
+
+def test_every_language_has_every_label():
+    for name, dictionary in LANGUAGES.items():
+        assert dictionary.keys() == EN.keys(), name
+    with pytest.raises(ValueError, match="language must be one of"):
+        labels("xx")
