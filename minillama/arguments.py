@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from os import PathLike
 
+import torch
+
 ROLES = ("system", "user", "assistant")
 LARGEST_SEED = 2**63 - 1
 
@@ -36,19 +38,30 @@ def whole(name: str, value, low: int, high: float = math.inf) -> None:
 def listing(name: str, value, of: str) -> None:
     """A non-empty list or tuple."""
     if isinstance(value, str):
-        raise TypeError(f"{name} must be a list of {of}, got the bare str {value[:40]!r}; write [{value[:40]!r}]")
+        advice = f"; write [{value[:40]!r}]" if of == "str" else ""
+        raise TypeError(f"{name} must be a list of {of}, got the bare str {value[:40]!r}{advice}")
     if not isinstance(value, Sequence):
         raise TypeError(f"{name} must be a list of {of}, got {type(value).__name__}")
     if not value:
         raise ValueError(f"{name} is empty; at least one of {of} is due")
 
 
+def text(name: str, value) -> None:
+    """A str that UTF-8 can hold."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, got {type(value).__name__} {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        found = f"a lone surrogate, {value[error.start]!r} at index {error.start}"
+        raise ValueError(f"{name} has {found}; that is no character: take it out") from None
+
+
 def texts(name: str, value) -> None:
     """A non-empty list of str."""
     listing(name, value, "str")
-    for k, text in enumerate(value):
-        if not isinstance(text, str):
-            raise TypeError(f"{name}[{k}] must be a str, got {type(text).__name__} {text!r}")
+    for k, each in enumerate(value):
+        text(f"{name}[{k}]", each)
 
 
 def dialog(value, name: str = "dialog") -> None:
@@ -57,9 +70,7 @@ def dialog(value, name: str = "dialog") -> None:
     for k, message in enumerate(value):
         if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
             raise ValueError(f"{name}[{k}] must be a dict with the keys 'role' and 'content', got {message!r}")
-        if not isinstance(message["content"], str):
-            kind = type(message["content"]).__name__
-            raise TypeError(f"{name}[{k}]['content'] must be a str, got {kind} {message['content']!r}")
+        text(f"{name}[{k}]['content']", message["content"])
         if message["role"] not in ROLES:
             raise ValueError(f"{name}[{k}]['role'] must be one of {ROLES}, got {message['role']!r}")
     roles = [message["role"] for message in value]
@@ -70,16 +81,6 @@ def dialog(value, name: str = "dialog") -> None:
         raise ValueError(
             f"{name}: the last message must be the user's, got {roles[-1]!r}; add a user message to answer"
         )
-
-
-def chat(value, seed) -> list[int] | None:
-    """A non-empty list of dialogs. Returns a seed for each, or None."""
-    listing("dialogs", value, "dialogs")
-    if isinstance(value[0], dict):
-        raise TypeError("dialogs must be a list of dialogs, got one dialog; write [dialog]")
-    for k, each in enumerate(value):
-        dialog(each, f"dialogs[{k}]")
-    return seeds(seed, len(value))
 
 
 def prompt_tokens(value, vocab_size: int, max_batch_size: int, longest: int, max_seq_len: int) -> None:
@@ -105,22 +106,50 @@ def prompt_tokens(value, vocab_size: int, max_batch_size: int, longest: int, max
             )
 
 
-def generation(params, tokens, max_gen_len, temperature, top_p, top_k, min_p, seed) -> list[int] | None:
-    """What the loop takes; params is the model's ModelArgs. Returns a seed for each row, or None."""
-    whole("max_gen_len", max_gen_len, 0)
-    longest = params.max_seq_len - (1 if max_gen_len else 0)
-    prompt_tokens(tokens, params.vocab_size, params.max_batch_size, longest, params.max_seq_len)
+def settings(
+    bsz: int, max_gen_len, temperature, top_p, top_k, min_p, seed, stop=()
+) -> tuple[list[int] | None, list[str]]:
+    """What steers a run of bsz rows. Returns a seed for each row, or None, and the stop strings."""
+    if max_gen_len is not None:
+        whole("max_gen_len", max_gen_len, 0)
     number("temperature", temperature, 0)
     number("top_p", top_p, 0, 1)
     if top_k is not None:
         whole("top_k", top_k, 1)
     if min_p is not None:
         number("min_p", min_p, 0, 1)
-    return seeds(seed, len(tokens))
+    return seeds(seed, bsz), stops(stop)
 
 
-def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, model_parallel_size, seed) -> None:
-    """What `Llama.build` takes, apart from what torch itself judges."""
+def generation(params, tokens, max_gen_len, **sampler) -> list[int] | None:
+    """What the loop takes; params is the model's ModelArgs. Returns a seed for each row, or None."""
+    whole("max_gen_len", max_gen_len, 0)
+    longest = params.max_seq_len - (1 if max_gen_len else 0)
+    prompt_tokens(tokens, params.vocab_size, params.max_batch_size, longest, params.max_seq_len)
+    return settings(len(tokens), max_gen_len, **sampler)[0]
+
+
+def chat(value, max_gen_len, stop, **sampler) -> list[int] | None:
+    """What `chat_completion` takes: a non-empty list of dialogs. Returns a seed for each, or None."""
+    listing("dialogs", value, "dialogs")
+    if isinstance(value[0], dict):
+        raise TypeError("dialogs must be a list of dialogs, got one dialog; write [dialog]")
+    for k, each in enumerate(value):
+        dialog(each, f"dialogs[{k}]")
+    return settings(len(value), max_gen_len, stop=stop, **sampler)[0]
+
+
+def stream(value, max_gen_len, stop, **sampler) -> None:
+    """What `stream` takes: a str, or a dialog."""
+    if isinstance(value, str):
+        text("prompt_or_dialog", value)
+    else:
+        dialog(value, "prompt_or_dialog")
+    settings(1, max_gen_len, stop=stop, **sampler)
+
+
+def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, model_parallel_size, seed, device, dtype) -> None:
+    """What `Llama.build` takes."""
     for name, path in (("ckpt_dir", ckpt_dir), ("tokenizer_path", tokenizer_path)):
         if not isinstance(path, str | PathLike) and (name == "ckpt_dir" or path is not None):
             raise TypeError(f"{name} must be a path, got {type(path).__name__} {path!r}")
@@ -130,6 +159,19 @@ def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, model_parallel_
     whole("seed", seed, 0, LARGEST_SEED)
     if model_parallel_size not in (None, 1):
         raise ValueError(f"model_parallel_size must be None or 1 (one process), got {model_parallel_size!r}")
+    if device is not None:
+        try:
+            kind = torch.device(device).type
+        except (RuntimeError, TypeError):
+            raise ValueError(f"device must be 'cpu', 'cuda', 'cuda:1' or 'mps', got {device!r}") from None
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise ValueError(
+                f"device is {str(device)!r}, but torch finds no GPU; pass 'cpu', or None for what there is"
+            )
+    if dtype is not None and not isinstance(dtype, torch.dtype):
+        raise TypeError(f"dtype must be a torch.dtype such as torch.float32, got {type(dtype).__name__} {dtype!r}")
+    if dtype is not None and not dtype.is_floating_point:
+        raise ValueError(f"dtype must be a floating-point torch.dtype such as torch.float32, got {dtype}")
 
 
 def stops(value) -> list[str]:
@@ -137,6 +179,8 @@ def stops(value) -> list[str]:
     value = [value] if isinstance(value, str) else value
     if not isinstance(value, Sequence) or not all(isinstance(text, str) for text in value):
         raise TypeError(f"stop must be a str or a list of str, got {value!r}")
+    for each in value:
+        text("stop", each)
     if "" in value:
         raise ValueError("stop holds an empty str, which would stop at once; leave it out")
     return list(value)

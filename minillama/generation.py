@@ -73,7 +73,7 @@ class Llama:
 
         No global state is touched. Raises ValueError or TypeError naming what is wrong with an argument or a file.
         """
-        arguments.build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, model_parallel_size, seed)
+        arguments.build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, model_parallel_size, seed, device, dtype)
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if dtype is None and device.type == "cuda":
             dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
@@ -118,9 +118,8 @@ class Llama:
         It ends when every row has reached eos (on a GPU up to 15 columns later) or the canvas is full. Arguments as
         for `generate`. A later run on this Llama takes the cache over: this one then raises RuntimeError.
         """
-        seeds = arguments.generation(
-            self.model.params, prompt_tokens, max_gen_len, temperature, top_p, top_k, min_p, seed
-        )
+        sampler = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "seed": seed}
+        seeds = arguments.generation(self.model.params, prompt_tokens, max_gen_len, **sampler)
         if seeds is None:
             seeds = torch.randint(arguments.LARGEST_SEED, (len(prompt_tokens),), generator=self._generator).tolist()
         return self._steps(prompt_tokens, max_gen_len, temperature, top_p, logprobs, top_k, min_p, seeds)
@@ -260,15 +259,15 @@ class Llama:
 
         A dialog that holds special tags gets a fixed text and the finish_reason "refused"; it is never run.
         """
-        seeds = arguments.chat(dialogs, seed)
+        sampler = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p}
+        seeds = arguments.chat(dialogs, max_gen_len, stop, **sampler, seed=seed)
         answered = [k for k, dialog in enumerate(dialogs) if not has_special_tags(dialog)]
         empty = {"tokens": [], "token_ids": [], "token_bytes": [], "logprobs": []} if logprobs else {}
         refused = {"generation": {"role": "assistant", "content": UNSAFE_ERROR}, "finish_reason": "refused", **empty}
         predictions = [copy.deepcopy(refused) for _ in dialogs]
         if answered:
             prompt_tokens = [encode_dialog(self.tokenizer, dialogs[k]) for k in answered]
-            seed = None if seeds is None else [seeds[k] for k in answered]
-            sampler = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "seed": seed}
+            sampler["seed"] = None if seeds is None else [seeds[k] for k in answered]
             collector = self._collect(prompt_tokens, max_gen_len, logprobs, False, stop, **sampler)
             for k, prediction in zip(answered, collector.predictions(logprobs, chat=True), strict=True):
                 predictions[k] = prediction
@@ -291,15 +290,15 @@ class Llama:
         Joined, the pieces are the `generation` of the completions. Each is whole characters; what may become a stop
         string is held back until it is known.
         """
+        sampler = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "seed": seed}
+        arguments.stream(prompt_or_dialog, max_gen_len, stop, **sampler)
         is_chat = not isinstance(prompt_or_dialog, str)
+        if is_chat and has_special_tags(prompt_or_dialog):
+            return iter([UNSAFE_ERROR])
         if is_chat:
-            arguments.dialog(prompt_or_dialog, "prompt_or_dialog")
-            if has_special_tags(prompt_or_dialog):
-                return iter([UNSAFE_ERROR])
             prompt_tokens = [encode_dialog(self.tokenizer, prompt_or_dialog)]
         else:
             prompt_tokens = [self.tokenizer.encode(prompt_or_dialog, bos=True, eos=False)]
-        sampler = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "seed": seed}
         collector, steps = self._start(prompt_tokens, max_gen_len, False, stop, watch=True, **sampler)
         return _stream(steps, collector, TextStream(drop_space=is_chat))
 

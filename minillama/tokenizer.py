@@ -11,6 +11,8 @@ from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor
 
+from minillama import arguments
+
 SPACE = "\u2581"  # ▁, sentencepiece's sign for a space
 
 
@@ -40,12 +42,7 @@ class Tokenizer:
         The text "<s>" is three characters, never bos. Raises TypeError for anything but a str, ValueError for a
         str that no UTF-8 can hold (a lone surrogate).
         """
-        if not isinstance(s, str):
-            raise TypeError(f"s must be a str, got {type(s).__name__}")
-        try:
-            s.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"s has a lone surrogate at index {error.start}, which no UTF-8 can hold") from None
+        arguments.text("s", s)
         return [self.bos_id] * bos + self.sp_model.encode(s) + [self.eos_id] * eos
 
     def decode(self, t: Sequence[int]) -> str:

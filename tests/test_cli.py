@@ -1,0 +1,131 @@
+"""The command line, in this process where that is enough, in a process of its own where it is not."""
+
+import io
+import subprocess
+import sys
+
+import pytest
+
+from minillama import COURSE_MODEL, Llama
+from minillama.__main__ import main
+
+
+def run(capsys, *argv):
+    code = main(list(argv))
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_complete_continues_the_prompt_and_repeats_with_a_seed(capsys):
+    settings = ("complete", "Once upon a time", "--seed", "5", "--max-gen-len", "30")
+    code, out, err = run(capsys, *settings)
+    assert code == 0 and err == "" and out.startswith("Once upon a time,")
+    assert run(capsys, *settings)[1] == out
+    llama = Llama.build(max_batch_size=1)
+    assert (
+        out
+        == "Once upon a time"
+        + llama.text_completion(["Once upon a time"], max_gen_len=30, seed=5)[0]["generation"]
+        + "\n"
+    )
+
+
+def test_complete_without_a_seed_varies(capsys):
+    texts = {
+        run(capsys, "complete", "Once upon a time", "--temperature", "1.5", "--max-gen-len", "30")[1] for _ in range(3)
+    }
+    assert len(texts) > 1
+
+
+def test_every_setting_reaches_the_sampler(capsys):
+    greedy = run(capsys, "complete", "Once", "--temperature", "0", "--max-gen-len", "20")[1]
+    for option in (("--top-p", "0"), ("--top-k", "1"), ("--min-p", "1")):
+        assert run(capsys, "complete", "Once", "--temperature", "2", "--max-gen-len", "20", *option)[1] == greedy
+    assert (
+        run(capsys, "complete", "Once", "--temperature", "0", "--stop", " a")[1] == greedy[: greedy.index(" a")] + "\n"
+    )
+
+
+def test_chat_answers_one_message(capsys):
+    code, out, _ = run(capsys, "chat", "Hello!", "--temperature", "0", "--max-gen-len", "40")
+    assert code == 0 and out.strip()
+
+
+def test_chat_remembers(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("My name is Anna.\nWhat is my name?\n\n"))
+    code, out, _ = run(capsys, "chat", "--temperature", "0")
+    assert code == 0 and len(out.splitlines()) == 2 and "Anna" in out.splitlines()[1]
+
+
+def test_chat_system_prompt(capsys):
+    _, plain, _ = run(capsys, "chat", "What is the opposite of hot?", "--temperature", "0")
+    _, loud, _ = run(
+        capsys, "chat", "What is the opposite of hot?", "--temperature", "0", "--system", "Answer in capitals."
+    )
+    assert plain != plain.upper() and loud == loud.upper() and "COLD" in loud
+
+
+def test_a_chat_that_outgrows_the_context_begins_anew(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(["Tell me a story, please. " * 8] * 9)))
+    code, out, err = run(capsys, "chat", "--temperature", "0", "--max-gen-len", "60")
+    assert code == 0 and "begins anew" in err and "max_seq_len" in err
+    assert len(out.splitlines()) >= 8
+
+
+def test_info(capsys):
+    code, out, _ = run(capsys, "info")
+    assert code == 0
+    for word in ("parameters", "float16", "key-value heads", "vocabulary", "context"):
+        assert word in out
+
+
+def test_doctor(capsys):
+    code, out, _ = run(capsys, "doctor")
+    assert code == 0
+    for word in ("python", "torch", "device", "memory", "model", "font"):
+        assert f"✓ {word}" in out or f"✗ {word}" in out
+    code, out, _ = run(capsys, "doctor", "--model", "/nowhere")
+    assert code == 1 and "✗ model" in out and "/nowhere" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["complete", "Once", "--top-p", "2"], "top_p must be a number from 0 to 1, got 2.0"),
+        (["complete", "Once", "--temperature", "-1"], "temperature"),
+        (["complete", "Once", "--model", "/nowhere"], "no folder '/nowhere'"),
+        (["info", "--model", "/nowhere"], "no folder '/nowhere'"),
+        (["chat", "Hello", "--seed", "-3"], "seed"),
+        (["complete", "word " * 2000], "max_seq_len"),
+        (["complete", "Once", "--device", "toaster"], "device"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(capsys, argv, message):
+    code, out, err = run(capsys, *argv)
+    assert code == 2 and out == ""
+    assert err.startswith("minillama: ") and message in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("command", [[], ["complete"], ["chat"], ["info"], ["doctor"]])
+def test_help_everywhere(capsys, command):
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+    assert ended.value.code == 0
+    assert "usage: minillama" in capsys.readouterr().out
+
+
+def test_as_a_module():
+    command = [sys.executable, "-m", "minillama", "complete", "Once upon a time", "--max-gen-len", "5", "--seed", "1"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "" and done.stdout.startswith("Once upon a time")
+
+
+def test_import_needs_neither_jupyter_nor_matplotlib():
+    heavy = ["IPython", "ipywidgets", "matplotlib", "transformers", "numpy.testing"]
+    code = f"import sys, minillama; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_course_model_is_where_it_should_be():
+    assert {path.name for path in COURSE_MODEL.iterdir()} >= {"params.json", "consolidated.00.pth", "tokenizer.model"}
