@@ -1,0 +1,268 @@
+"""Training: one loop over rows of tokens, resumable at every checkpoint.
+
+What is read at a step depends on the seed and the step alone, and nothing else is random, so a resumed run ends in
+the same weights as one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import time
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from minillama.model import ModelArgs, Transformer
+from minillama.tokenizer import Tokenizer
+from training.corpus import SHARES, Document, documents, encode, mixture
+from training.packing import PAD, drill_rows, pack
+from training.state import load_state, save_state, write_atomically
+from training.tokenizer import train_tokenizer
+
+MODEL = {"dim": 192, "n_layers": 5, "n_heads": 6, "n_kv_heads": 2, "hidden_dim": 512, "max_seq_len": 512}
+
+
+FIRST_PIECE = 259  # after unk, bos, eos and the 256 bytes
+
+
+@dataclass(frozen=True)
+class Config:
+    steps: int = 2900
+    drills: float = 0.17  # share of the steps, the first, on drill_rows
+    seed: int = 1
+    vocab_size: int = 2048
+    tokenizer_documents: int = 25_000
+    model: dict = field(default_factory=lambda: dict(MODEL))
+    seq_len: int = 192
+    batch_rows: int = 8
+    long_seq_len: int = 512  # chats of many turns, so that every position of the context is trained
+    long_batch_rows: int = 3
+    long_every: int = 8  # one step in so many reads long rows
+    learning_rate: float = 2e-3
+    warmup: float = 0.05  # share of the steps
+    weight_decay: float = 0.1
+    held_out_documents: int = 200  # of each part
+    checkpoint_every: int = 200
+    compile: bool = shutil.which("g++") is not None  # a third faster, after half a minute
+
+    def __post_init__(self):
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if not 0 <= self.drills <= 1:
+            raise ValueError(f"drills must be a share from 0 to 1, got {self.drills}")
+
+    @property
+    def drill_steps(self) -> int:
+        return round(self.drills * self.steps)
+
+
+class Run(NamedTuple):
+    """What `train` leaves behind."""
+
+    model: Transformer
+    tokenizer_path: Path
+    history: list[dict]  # one entry at each checkpoint: step, seconds, tokens, held-out losses
+    device: str
+
+
+def train(config: Config, out: Path, stop_at: int | None = None) -> Run:
+    """Train from the beginning, or from the last checkpoint in `out`, to config.steps (or to step `stop_at`).
+
+    Raises ValueError if `out` holds a broken checkpoint, or one of a run with other settings.
+    """
+    torch.manual_seed(config.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = prepare_tokenizer(config, out / "tokenizer.model")
+    rows = prepare_rows(config, tokenizer, out)
+    held_out = {part: held_out_rows(config, tokenizer, part) for part in SHARES}
+    model = new_model(config, tokenizer.n_words).to(device)
+    optimizer = new_optimizer(config, model)
+    identity = {**asdict(config), "checkpoint_every": None, "compile": None, "rows": fingerprint(rows)}
+    progress = load_state(out / "checkpoint.pt", identity, model, optimizer)
+    step, seconds, history = progress.get("step", 0), progress.get("seconds", 0.0), progress.get("history", [])
+
+    started, tokens = time.monotonic() - seconds, history[-1]["tokens"] if history else 0
+    bar = tqdm(total=config.steps, initial=step, unit="step", desc="training", mininterval=1.0, dynamic_ncols=True)
+    first_tokens, first_time = tokens, time.monotonic()
+    short = torch.compile(model, dynamic=False) if config.compile else model  # long rows are few
+    while step < config.steps and step != stop_at:
+        batch = read_batch(config, rows, step).to(device)
+        forward = short if batch.shape == (config.batch_rows, config.seq_len + 1) else model
+        loss = update(config, forward, optimizer, batch, step)
+        step, tokens = step + 1, tokens + int((batch[:, 1:] != PAD).sum())
+        bar.update()
+        if step % 10 == 0:
+            speed = (tokens - first_tokens) / (time.monotonic() - first_time)
+            bar.set_postfix_str(f"loss {loss.item():.3f}, {speed:,.0f} tok/s")
+        if step % config.checkpoint_every == 0 or step in (config.steps, stop_at):
+            losses = {part: round(evaluate_loss(model, held_out[part].to(device)), 4) for part in SHARES}
+            seconds = time.monotonic() - started
+            history.append({"step": step, "seconds": round(seconds), "tokens": tokens, **losses})
+            shown = ", ".join(f"{part} {value:.3f}" for part, value in losses.items())
+            bar.write(f"step {step:5d}  {seconds / 60:5.1f} min  held-out loss: {shown}")
+            save_state(out / "checkpoint.pt", identity, model, optimizer, step=step, seconds=seconds, history=history)
+    bar.close()
+    return Run(model.cpu(), out / "tokenizer.model", history, device_name(device))
+
+
+def steps_within(minutes: float, out: Path, seed: int) -> int:
+    """How many steps fit into so many minutes: measured once for a run, then read from `out`."""
+    if not minutes > 0:
+        raise ValueError(f"minutes must be more than 0, got {minutes}")
+    note = out / "steps.json"
+    if note.exists():
+        return json.loads(note.read_text())
+    config = Config(seed=seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = new_model(config, config.vocab_size).to(device)
+    optimizer = new_optimizer(config, model)
+    seconds = []
+    for _ in range(20):  # the first ones are slower and count too: they make up for evaluation and checkpoints
+        batch = torch.randint(config.vocab_size, (config.batch_rows, config.seq_len + 1), device=device)
+        started = time.monotonic()
+        update(config, model, optimizer, batch, step=0).item()
+        seconds.append(time.monotonic() - started)
+    steps = max(1, int(60 * minutes / (sum(seconds) / len(seconds))))
+    write_atomically(note, lambda beside: beside.write_text(json.dumps(steps)))
+    return steps
+
+
+def update(config: Config, model: nn.Module, optimizer: torch.optim.Optimizer, batch: Tensor, step: int) -> Tensor:
+    """One step of AdamW on a batch (bsz, seqlen + 1); returns the loss before it."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(config, step)
+    loss = loss_of(model, batch)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return loss.detach()
+
+
+def loss_of(model: nn.Module, batch: Tensor, reduction: str = "mean") -> Tensor:
+    """Cross-entropy of each next token, PAD left out; float32 on the CPU, bfloat16 where a GPU has it."""
+    tokens, targets = batch[:, :-1].clamp(min=0), batch[:, 1:]  # (bsz, seqlen), (bsz, seqlen)
+    on_gpu = batch.device.type == "cuda" and torch.cuda.is_bf16_supported()
+    with torch.autocast(batch.device.type, torch.bfloat16, enabled=on_gpu):
+        logits = model(tokens, 0)  # (bsz, seqlen, vocab_size)
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=PAD, reduction=reduction)
+
+
+@torch.no_grad()
+def evaluate_loss(model: Transformer, rows: Tensor) -> float:
+    """Mean loss of a token, in nats, over rows of one document each."""
+    total = sum(loss_of(model, batch, reduction="sum").item() for batch in rows.split(32))
+    return total / int((rows[:, 1:] != PAD).sum())
+
+
+def learning_rate(config: Config, step: int) -> float:
+    """Linear warm-up, then half a cosine down to a twentieth."""
+    warmup = max(1, round(config.warmup * config.steps))
+    if step < warmup:
+        return config.learning_rate * (step + 1) / warmup
+    done = (step - warmup) / max(1, config.steps - warmup)
+    return config.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def new_model(config: Config, vocab_size: int) -> Transformer:
+    """Embeddings of size 1, so that the residual stream says from the first step on which token it carries; linears
+    that keep the size of what they read, those that add to the residual stream less so, the deeper the network."""
+    model = Transformer(ModelArgs(**config.model, vocab_size=vocab_size))
+    for name, parameter in model.named_parameters():
+        if name.startswith("tok_embeddings"):
+            nn.init.normal_(parameter)
+        elif name.startswith("output"):
+            nn.init.normal_(parameter, std=0.02)
+        elif parameter.dim() == 2:
+            depth = 2 * config.model["n_layers"] if name.endswith(("wo.weight", "w2.weight")) else 1
+            nn.init.normal_(parameter, std=(depth * parameter.shape[1]) ** -0.5)
+    return model
+
+
+def new_optimizer(config: Config, model: Transformer) -> torch.optim.AdamW:
+    matrices = [p for p in model.parameters() if p.dim() == 2]
+    vectors = [p for p in model.parameters() if p.dim() != 2]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95), fused=True)
+
+
+# ---- data
+
+
+def prepare_tokenizer(config: Config, path: Path) -> Tokenizer:
+    """Train the tokenizer; that takes seconds and gives the same file each time."""
+    drawn = islice(mixture(config.seed, lambda document: "".join(document.texts)), config.tokenizer_documents)
+    model = train_tokenizer((text for document, _ in drawn for text in document.texts), config.vocab_size)
+    write_atomically(path, lambda beside: beside.write_bytes(model))
+    return Tokenizer(path)
+
+
+def prepare_rows(config: Config, tokenizer: Tokenizer, out: Path) -> dict[str, np.ndarray]:
+    """The rows to read, drills, short and long: as many as the steps take, so that none is read twice."""
+    corpus_steps = config.steps - config.drill_steps
+    long_steps = corpus_steps // config.long_every
+    wanted = {
+        "short": ((corpus_steps - long_steps) * config.batch_rows, config.seq_len),
+        "long": (max(1, long_steps) * config.long_batch_rows, config.long_seq_len),
+    }
+    rows = {"drill": prepare_drills(config)}
+    for kind, (n_rows, seq_len) in wanted.items():
+        stream = mixture(config.seed, lambda document: encode(document, tokenizer), long=kind == "long")
+        packed = pack(((ids, document.part == "chat") for document, ids in stream), n_rows, seq_len)
+        rows[kind] = packed[np.random.default_rng(config.seed).permutation(n_rows)]
+    return rows
+
+
+def prepare_drills(config: Config) -> np.ndarray:
+    """Drills, first with few different pieces, which is learnt sooner, then with all of them."""
+    few, pieces = min(64, config.vocab_size - FIRST_PIECE), config.vocab_size - FIRST_PIECE
+    n_few = config.drill_steps * 3 // 5 * config.batch_rows
+    n_all = config.drill_steps * config.batch_rows - n_few
+    first = drill_rows(n_few, config.seq_len, FIRST_PIECE, few, config.seed)
+    return np.concatenate([first, drill_rows(n_all, config.seq_len, FIRST_PIECE, pieces, config.seed + 1)])
+
+
+def read_batch(config: Config, rows: dict[str, np.ndarray], step: int) -> Tensor:
+    """The rows of this step, (bsz, seqlen + 1) int64."""
+    corpus_step = step - config.drill_steps
+    n_long, place = divmod(
+        corpus_step, config.long_every
+    )  # long batches before this one; the last place is a long one's
+    if corpus_step < 0:
+        kind, bsz, turn = "drill", config.batch_rows, step
+    elif place == config.long_every - 1:
+        kind, bsz, turn = "long", config.long_batch_rows, n_long
+    else:
+        kind, bsz, turn = "short", config.batch_rows, corpus_step - n_long
+    return torch.from_numpy(rows[kind][turn * bsz : (turn + 1) * bsz].astype(np.int64))
+
+
+def held_out_rows(config: Config, tokenizer: Tokenizer, part: str) -> Tensor:
+    """Different held-out documents, one a row, (n, longest) int64."""
+    found: dict[Document, list[int]] = {}
+    for document in documents(part, config.seed, held_out=True):
+        found[document] = encode(document, tokenizer)
+        if len(found) == config.held_out_documents:
+            break
+    longest = max(map(len, found.values()))
+    return torch.tensor([ids + [PAD] * (longest - len(ids)) for ids in found.values()])  # (n, longest)
+
+
+def fingerprint(rows: dict[str, np.ndarray]) -> str:
+    return hashlib.sha256(b"".join(array.tobytes() for array in rows.values())).hexdigest()[:16]
+
+
+def device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"
