@@ -17,10 +17,7 @@ PROMPTS = [[1, 300, 301], [1, 302], [1, 303, 304, 305, 306]]
 
 @pytest.fixture(scope="module")
 def on_gpu(checkpoint):
-    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    yield Llama.build(checkpoint.folder, dtype=torch.float32)
-    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn
+    return Llama.build(checkpoint.folder, dtype=torch.float32)
 
 
 def test_a_gpu_is_taken_and_bfloat16_with_it(checkpoint):

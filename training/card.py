@@ -37,6 +37,7 @@ def model_card(folder: Path, config: Config, run: Run, evaluation: Evaluation) -
         chat_share=f"{SHARES['chat']:.0%}",
         held_out_every=HELD_OUT,
         steps=config.steps,
+        drill_steps=config.drill_steps,
         seed=config.seed,
         tokens=f"{last['tokens']:,}",
         minutes=round(last["seconds"] / 60),

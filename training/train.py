@@ -29,7 +29,7 @@ from training.packing import PAD, drill_rows, pack
 from training.state import load_state, save_state, write_atomically
 from training.tokenizer import train_tokenizer
 
-MODEL = {"dim": 192, "n_layers": 5, "n_heads": 6, "n_kv_heads": 2, "hidden_dim": 512, "max_seq_len": 512}
+MODEL = {"dim": 192, "n_layers": 4, "n_heads": 6, "n_kv_heads": 2, "hidden_dim": 512, "max_seq_len": 512}
 
 
 FIRST_PIECE = 259  # after unk, bos, eos and the 256 bytes
@@ -37,8 +37,10 @@ FIRST_PIECE = 259  # after unk, bos, eos and the 256 bytes
 
 @dataclass(frozen=True)
 class Config:
-    steps: int = 2900
-    drills: float = 0.17  # share of the steps, the first, on drill_rows
+    steps: int = 2700  # on the corpus, after the drills
+    drill_steps: int = 800  # first of all, on drill_rows
+    drill_seq_len: int = 48
+    drill_batch_rows: int = 24
     seed: int = 1
     vocab_size: int = 2048
     tokenizer_documents: int = 25_000
@@ -49,7 +51,7 @@ class Config:
     long_batch_rows: int = 3
     long_every: int = 8  # one step in so many reads long rows
     learning_rate: float = 2e-3
-    warmup: float = 0.05  # share of the steps
+    warmup: int = 50  # steps
     weight_decay: float = 0.1
     held_out_documents: int = 200  # of each part
     checkpoint_every: int = 200
@@ -58,12 +60,12 @@ class Config:
     def __post_init__(self):
         if self.steps < 1:
             raise ValueError(f"steps must be at least 1, got {self.steps}")
-        if not 0 <= self.drills <= 1:
-            raise ValueError(f"drills must be a share from 0 to 1, got {self.drills}")
+        if self.drill_steps < 0:
+            raise ValueError(f"drill_steps must be at least 0, got {self.drill_steps}")
 
     @property
-    def drill_steps(self) -> int:
-        return round(self.drills * self.steps)
+    def all_steps(self) -> int:
+        return self.drill_steps + self.steps
 
 
 class Run(NamedTuple):
@@ -76,7 +78,7 @@ class Run(NamedTuple):
 
 
 def train(config: Config, out: Path, stop_at: int | None = None) -> Run:
-    """Train from the beginning, or from the last checkpoint in `out`, to config.steps (or to step `stop_at`).
+    """Train from the beginning, or from the last checkpoint in `out`, to the last step (or to step `stop_at`).
 
     Raises ValueError if `out` holds a broken checkpoint, or one of a run with other settings.
     """
@@ -92,19 +94,19 @@ def train(config: Config, out: Path, stop_at: int | None = None) -> Run:
     step, seconds, history = progress.get("step", 0), progress.get("seconds", 0.0), progress.get("history", [])
 
     started, tokens = time.monotonic() - seconds, history[-1]["tokens"] if history else 0
-    bar = tqdm(total=config.steps, initial=step, unit="step", desc="training", mininterval=1.0, dynamic_ncols=True)
+    bar = tqdm(total=config.all_steps, initial=step, unit="step", desc="training", mininterval=1.0, dynamic_ncols=True)
     first_tokens, first_time = tokens, time.monotonic()
-    short = torch.compile(model, dynamic=False) if config.compile else model  # long rows are few
-    while step < config.steps and step != stop_at:
+    compiled = torch.compile(model, dynamic=False) if config.compile else model
+    while step < config.all_steps and step != stop_at:
         batch = read_batch(config, rows, step).to(device)
-        forward = short if batch.shape == (config.batch_rows, config.seq_len + 1) else model
+        forward = model if batch.shape[1] == config.long_seq_len + 1 else compiled  # long rows are few
         loss = update(config, forward, optimizer, batch, step)
         step, tokens = step + 1, tokens + int((batch[:, 1:] != PAD).sum())
         bar.update()
         if step % 10 == 0:
             speed = (tokens - first_tokens) / (time.monotonic() - first_time)
             bar.set_postfix_str(f"loss {loss.item():.3f}, {speed:,.0f} tok/s")
-        if step % config.checkpoint_every == 0 or step in (config.steps, stop_at):
+        if step % config.checkpoint_every == 0 or step in (config.all_steps, stop_at):
             losses = {part: round(evaluate_loss(model, held_out[part].to(device)), 4) for part in SHARES}
             seconds = time.monotonic() - started
             history.append({"step": step, "seconds": round(seconds), "tokens": tokens, **losses})
@@ -167,10 +169,9 @@ def evaluate_loss(model: Transformer, rows: Tensor) -> float:
 
 def learning_rate(config: Config, step: int) -> float:
     """Linear warm-up, then half a cosine down to a twentieth."""
-    warmup = max(1, round(config.warmup * config.steps))
-    if step < warmup:
-        return config.learning_rate * (step + 1) / warmup
-    done = (step - warmup) / max(1, config.steps - warmup)
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    done = (step - config.warmup) / max(1, config.all_steps - config.warmup)
     return config.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
@@ -209,10 +210,9 @@ def prepare_tokenizer(config: Config, path: Path) -> Tokenizer:
 
 def prepare_rows(config: Config, tokenizer: Tokenizer, out: Path) -> dict[str, np.ndarray]:
     """The rows to read, drills, short and long: as many as the steps take, so that none is read twice."""
-    corpus_steps = config.steps - config.drill_steps
-    long_steps = corpus_steps // config.long_every
+    long_steps = config.steps // config.long_every
     wanted = {
-        "short": ((corpus_steps - long_steps) * config.batch_rows, config.seq_len),
+        "short": ((config.steps - long_steps) * config.batch_rows, config.seq_len),
         "long": (max(1, long_steps) * config.long_batch_rows, config.long_seq_len),
     }
     rows = {"drill": prepare_drills(config)}
@@ -224,12 +224,12 @@ def prepare_rows(config: Config, tokenizer: Tokenizer, out: Path) -> dict[str, n
 
 
 def prepare_drills(config: Config) -> np.ndarray:
-    """Drills, first with few different pieces, which is learnt sooner, then with all of them."""
-    few, pieces = min(64, config.vocab_size - FIRST_PIECE), config.vocab_size - FIRST_PIECE
-    n_few = config.drill_steps * 3 // 5 * config.batch_rows
-    n_all = config.drill_steps * config.batch_rows - n_few
-    first = drill_rows(n_few, config.seq_len, FIRST_PIECE, few, config.seed)
-    return np.concatenate([first, drill_rows(n_all, config.seq_len, FIRST_PIECE, pieces, config.seed + 1)])
+    """Drills: three in four with few different pieces, which is learnt sooner, the last with all of them."""
+    n_pieces = config.vocab_size - FIRST_PIECE
+    n_rows = config.drill_steps * config.drill_batch_rows
+    few = drill_rows(n_rows * 3 // 4, config.drill_seq_len, FIRST_PIECE, min(64, n_pieces), config.seed)
+    more = drill_rows(n_rows - len(few), config.drill_seq_len, FIRST_PIECE, n_pieces, config.seed + 1)
+    return np.concatenate([few, more])
 
 
 def read_batch(config: Config, rows: dict[str, np.ndarray], step: int) -> Tensor:
@@ -239,7 +239,7 @@ def read_batch(config: Config, rows: dict[str, np.ndarray], step: int) -> Tensor
         corpus_step, config.long_every
     )  # long batches before this one; the last place is a long one's
     if corpus_step < 0:
-        kind, bsz, turn = "drill", config.batch_rows, step
+        kind, bsz, turn = "drill", config.drill_batch_rows, step
     elif place == config.long_every - 1:
         kind, bsz, turn = "long", config.long_batch_rows, n_long
     else:

@@ -2,7 +2,7 @@
 
 from minillama.check.judge import use
 from minillama.check.report import Case, Report
-from minillama.check.sampling import min_p, sample_top_p, top_p
+from minillama.check.sampling import greedy, min_p, sample_top_p, top_p
 from minillama.check.shapes import check_shape
 
-__all__ = ["Case", "Report", "check_shape", "min_p", "sample_top_p", "top_p", "use"]
+__all__ = ["Case", "Report", "check_shape", "greedy", "min_p", "sample_top_p", "top_p", "use"]

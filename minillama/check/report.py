@@ -35,7 +35,7 @@ class Report:
 
     def headline(self) -> str:
         if self.status == "not attempted":
-            return f"{self.name}: not attempted yet. Write the function above and run both cells again."
+            return f"{self.name}: not attempted yet. Finish the function and run the cell again."
         passed = sum(case.passed for case in self.cases)
         return f"{self.name}: {self.status}, {passed} case{'s' * (passed != 1)} right"
 

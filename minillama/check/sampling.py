@@ -16,6 +16,28 @@ MIXED = torch.tensor([[0.1, 0.05, 0.6, 0.25], [0.25, 0.4, 0.15, 0.2]])  # not so
 TIED = torch.tensor([[0.125, 0.5, 0.25, 0.125]])
 
 
+def greedy(function: Callable[[Tensor], Tensor]) -> Report:
+    """Judge f(probs (bsz, vocab_size)): the id of each row's most probable token, (bsz,) int64."""
+
+    def case(probs: Tensor) -> Callable[[Callable], None]:
+        mistakes = [
+            (
+                "These are the best rows of each column. The vocabulary is the last axis: dim=-1.",
+                lambda: probs.argmax(0),
+            )
+        ]
+        return lambda f: expect_close(call(f, probs), probs.argmax(-1), mistakes)
+
+    return judge(
+        function,
+        [
+            ("one row", case(NOTES)),
+            ("two rows, each with its own best", case(MIXED)),
+            ("as many rows as tokens", case(torch.eye(4)[[2, 0, 3, 2]])),
+        ],
+    )
+
+
 def top_p(function: Callable[[Tensor, float], Tensor]) -> Report:
     """Judge f(probs (bsz, vocab_size), p): probabilities of the same shape, nucleus kept and renormalised."""
 
@@ -36,7 +58,7 @@ def top_p(function: Callable[[Tensor, float], Tensor]) -> Report:
     return judge(
         function,
         [
-            ("the example, p = 0.9", case(NOTES, 0.9)),
+            ("the example, p = 0.85", case(NOTES, 0.85)),
             ("two rows that are not sorted, p = 0.7", case(MIXED, 0.7)),
             ("a token whose mass before it is exactly p = 0.5", case(TIED, 0.5)),
             ("p = 0 keeps the best token alone", case(MIXED, 0.0)),

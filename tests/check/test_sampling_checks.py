@@ -140,6 +140,23 @@ def test_min_p_understands(wrong, hint):
     assert hint in report.hint, str(report)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (lambda probs: probs.argmax(0), "shape"),
+        (lambda probs: probs.argmax(0)[: len(probs)], "dim=-1"),
+        (lambda probs: probs.argmax(-1, keepdim=True), "shape"),
+        (lambda probs: probs.amax(-1), "int64"),
+        (lambda probs: probs.argmin(-1), "due"),
+        (lambda probs: probs.argmax(), "shape"),
+    ],
+)
+def test_greedy_understands(wrong, hint):
+    assert check.greedy(lambda probs: probs.argmax(dim=-1)).status == "passed"
+    report = check.greedy(wrong)
+    assert report.status == "failed" and hint in report.hint, str(report)
+
+
 def stub(probs, p):
     raise NotImplementedError
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.packing import PAD, pack
+from training.packing import PAD, drill_rows, pack
 
 
 @given(st.lists(st.tuples(st.integers(2, 12), st.booleans()), min_size=60, max_size=60), st.integers(1, 8))
@@ -31,3 +31,12 @@ def test_documents_longer_than_a_row_are_passed_over():
 def test_too_few_documents_are_refused():
     with pytest.raises(ValueError, match="filled 1 rows of 4 tokens, 2 are due"):
         pack([([1, 2], False)], n_rows=2, seq_len=3)
+
+
+def test_a_drill_repeats_a_random_sequence():
+    rows = drill_rows(50, seq_len=48, first=259, n_ids=64, seed=3)
+    assert rows.shape == (50, 49) and rows.min() >= 259 and rows.max() < 259 + 64
+    for row in rows:
+        assert any((row[period:] == row[:-period]).all() for period in range(4, 25))
+    assert len({tuple(row) for row in rows}) == 50
+    assert (drill_rows(50, 48, 259, 64, seed=3) == rows).all()

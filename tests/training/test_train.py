@@ -8,10 +8,23 @@ import torch
 from training.__main__ import main
 from training.packing import PAD
 from training.state import load_state
-from training.train import Config, learning_rate, loss_of, new_model, new_optimizer, read_batch, steps_within, train
+from training.train import (
+    Config,
+    learning_rate,
+    loss_of,
+    new_model,
+    new_optimizer,
+    prepare_drills,
+    read_batch,
+    steps_within,
+    train,
+)
 
 TINY = Config(
     steps=6,
+    drill_steps=0,
+    warmup=2,
+    compile=False,
     vocab_size=600,
     tokenizer_documents=600,
     model={"dim": 16, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "hidden_dim": 24, "max_seq_len": 512},
@@ -66,6 +79,23 @@ def test_every_row_is_read_once():
     assert read == [[0, 1], [2, 3], [100], [4, 5], [6, 7], [101]]
 
 
+def test_drills_come_first():
+    config = replace(TINY, drill_steps=2, drill_batch_rows=3, drill_seq_len=16)
+    rows = {"drill": prepare_drills(config), "short": torch.arange(8)[:, None].numpy()}
+    assert rows["drill"].shape == (6, 17)
+    read = [read_batch(config, rows, step) for step in range(3)]
+    assert torch.equal(torch.cat(read[:2]), torch.from_numpy(rows["drill"]).long())
+    assert read[2].flatten().tolist() == [0, 1]
+
+
+def test_a_run_with_drills_resumes_too(tmp_path):
+    config = replace(TINY, drill_steps=3, steps=2)
+    train(config, tmp_path, stop_at=2)
+    run = train(config, tmp_path)
+    whole = train(config, tmp_path / "whole")
+    assert torch.equal(run.model.output.weight, whole.model.output.weight)
+
+
 def test_pad_does_not_count_in_the_loss():
     model = new_model(TINY, 600)
     row = torch.randint(3, 600, (1, 9))
@@ -74,7 +104,7 @@ def test_pad_does_not_count_in_the_loss():
 
 
 def test_the_learning_rate_warms_up_and_falls():
-    config = replace(TINY, steps=1000, warmup=0.1)
+    config = replace(TINY, steps=900, drill_steps=100, warmup=100)
     rates = [learning_rate(config, step) for step in range(1000)]
     assert max(rates) == rates[100] == config.learning_rate
     assert rates[:100] == sorted(rates[:100]) and rates[100:] == sorted(rates[100:], reverse=True)
