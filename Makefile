@@ -40,10 +40,10 @@ browser: setup          ## drive the notebooks in JupyterLab and Chromium
 	$(PY) -m pytest tests/browser -rs
 
 train: setup            ## make the course model from scratch; resumes where it stopped
-	$(PY) -m training
+	$(PY) -m training $(ARGS)
 
 bench: setup            ## minillama against transformers, on an idle machine
-	$(PY) -m benchmarks.compare
+	$(PY) -m benchmarks.compare $(ARGS)
 
 bench-widgets: setup    ## slider to redraw, in the browser
 	$(PY) -m benchmarks.widgets
