@@ -50,7 +50,14 @@ def load(ckpt_dir: str | Path, vocab_size: int, device: torch.device, dtype: tor
     args.vocab_size = vocab_size
     with torch.device("meta"):  # shapes only: the weights are held once, not twice
         model = Transformer(args)
-    state = {key: tensor.to(device, dtype) for key, tensor in read_weights(folder).items()}
+    weights = read_weights(folder)
+    rows = len(weights.get("tok_embeddings.weight", ())) or vocab_size
+    if rows != vocab_size:
+        raise ValueError(
+            f"tokenizer_path: the tokenizer has {vocab_size} pieces, but the weights in {str(folder)!r} have {rows} "
+            f"embeddings; give the tokenizer.model that belongs to these weights"
+        )
+    state = {key: tensor.to(device, dtype) for key, tensor in weights.items()}
     check_keys(model.state_dict(), state, folder / SHARD)
     model.load_state_dict(state, strict=True, assign=True)
     model.requires_grad_(False)

@@ -10,6 +10,7 @@ arXiv:2104.09864. Grouped-query attention: arXiv:2305.13245. SwiGLU: arXiv:2002.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -44,10 +45,31 @@ class ModelArgs:
 
     def __post_init__(self):
         self.n_kv_heads = self.n_heads if self.n_kv_heads is None else self.n_kv_heads
-        for name in ("dim", "n_layers", "n_heads", "n_kv_heads", "multiple_of", "max_batch_size", "max_seq_len"):
+        whole = (
+            "dim",
+            "n_layers",
+            "n_heads",
+            "n_kv_heads",
+            "multiple_of",
+            "max_batch_size",
+            "max_seq_len",
+            "hidden_dim",
+        )
+        for name in whole:
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            optional = name == "hidden_dim" and value is None
+            if not optional and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise ValueError(f"ModelArgs.{name} must be a whole number of at least 1, got {value!r}")
+        if not isinstance(self.vocab_size, int) or isinstance(self.vocab_size, bool) or self.vocab_size < -1:
+            raise ValueError(
+                f"ModelArgs.vocab_size must be a whole number, or -1 for the tokenizer's, got {self.vocab_size!r}"
+            )
+        for name in ("norm_eps", "rope_theta", "ffn_dim_multiplier"):
+            value = getattr(self, name)
+            optional = name == "ffn_dim_multiplier" and value is None
+            fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+            if not optional and not fits:
+                raise ValueError(f"ModelArgs.{name} must be a finite number above 0, got {value!r}")
         if self.dim % self.n_heads or (self.dim // self.n_heads) % 2:
             raise ValueError(
                 f"ModelArgs.dim must be n_heads times an even head size, got dim={self.dim}, n_heads={self.n_heads}"

@@ -138,8 +138,7 @@ class Collector:
         scores = self.logprobs(echo) if logprobs else [[] for _ in self.rows]
         for row, ids, values in zip(self.rows, self.token_ids(echo), scores, strict=True):
             prompt_bytes = [self.tokenizer.token_bytes(i) for i in row.prompt] if echo else []
-            token_bytes = prompt_bytes + row.token_bytes
-            token_bytes = drop_space(token_bytes) if chat or echo else token_bytes
+            token_bytes = drop_space(prompt_bytes) + (drop_space(row.token_bytes) if chat else row.token_bytes)
             text = b"".join(token_bytes).decode(errors="replace")
             generation = {"role": "assistant", "content": text} if chat else text
             result = {"generation": generation, "finish_reason": row.finish_reason}

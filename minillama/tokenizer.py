@@ -7,6 +7,7 @@ alone is not well defined: a Chinese character may be three tokens of one byte e
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor
@@ -59,12 +60,15 @@ class Tokenizer:
 
     def token_bytes(self, i: int) -> bytes:
         """The bytes that token i adds to a text; empty for control tokens. Raises ValueError outside the vocabulary."""
+        if not isinstance(i, Integral):
+            raise TypeError(f"a token id must be a whole number, got {type(i).__name__} {i!r}")
         if not 0 <= i < self.n_words:
             raise ValueError(f"token id {i} is outside the vocabulary, 0 to {self.n_words - 1}")
         return self._bytes[i]
 
     def pieces(self, t: Sequence[int]) -> list[str]:
-        """The tokenizer's own names of the ids t: "▁Once", "<0xE6>", "<s>"."""
+        """The tokenizer's own names of the ids t: "▁Once", "<0xE6>", "<s>". Raises ValueError as `decode` does."""
+        self.decode_bytes(t)
         return [self.sp_model.id_to_piece(int(i)) for i in t]
 
     def _bytes_of(self, i: int) -> bytes:
