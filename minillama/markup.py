@@ -47,6 +47,10 @@ def escape(text: str) -> str:
     return html.escape(text)
 
 
-def wrap(body: str, name: str = "") -> str:
-    """One block of HTML with the style sheet; body is HTML already."""
-    return f'{STYLE}<div class="ml {name}">{body}</div>'
+def wrap(body: str, name: str = "", style: bool = True) -> str:
+    """One block of HTML with the style sheet; body is HTML already.
+
+    What is redrawn often leaves the sheet out and has it once beside it: a new sheet makes the browser style the whole
+    page again.
+    """
+    return f'{STYLE if style else ""}<div class="ml {name}">{body}</div>'

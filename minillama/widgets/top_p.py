@@ -11,17 +11,21 @@ from torch import Tensor
 
 from minillama import arguments
 from minillama.generation import Llama
-from minillama.markup import wrap
+from minillama.markup import STYLE, wrap
 from minillama.sampling import apply_temperature, draw, nucleus
 from minillama.widgets.labels import labels
 from minillama.widgets.stages import Stages, stages, stages_html
 
 
 def top_p_html(
-    table: Stages, pieces: Sequence[str], text: dict[str, str], observed: dict[int, int] | None = None
+    table: Stages,
+    pieces: Sequence[str],
+    text: dict[str, str],
+    observed: dict[int, int] | None = None,
+    style: bool = True,
 ) -> str:
     """What the widget shows: the stage table, with the draws beside the probabilities if there are any."""
-    return wrap(stages_html(table, pieces.__getitem__, text, observed), "ml-top-p")
+    return wrap(stages_html(table, pieces.__getitem__, text, observed), "ml-top-p", style)
 
 
 class TopPExplorer(W.VBox):
@@ -68,7 +72,7 @@ class TopPExplorer(W.VBox):
             button.on_click(lambda _, n=n: self.sample(n))
         super().__init__(
             [self.prompt, W.HBox([self.top_p, self.temperature], layout=W.Layout(flex_flow="row wrap")),
-             W.HBox(self.draws), self.view]
+             W.HBox(self.draws), self.view, W.HTML(STYLE)]
         )  # fmt: skip
         self.add_class("w-top-p")
         self._draw()
@@ -88,7 +92,7 @@ class TopPExplorer(W.VBox):
 
     def _draw(self) -> None:
         table = stages(self.logits[self.prompt.value], self.temperature.value, self.top_p.value, self.n_rows)
-        self.view.value = top_p_html(table, self.pieces, self.text, self.observed)
+        self.view.value = top_p_html(table, self.pieces, self.text, self.observed, style=False)
 
 
 def next_token_logits(llama: Llama, prompt: str) -> Tensor:
