@@ -1,0 +1,183 @@
+"""Poems and their requests, on a handful of poems in the package's own format; nothing is downloaded."""
+
+import io
+import json
+import re
+import tarfile
+from itertools import islice
+
+import pytest
+from training.bilingual import package, quatrains
+
+POEMS = [  # public since the Tang; the last four are no quatrains
+    ["牀前看月光，疑是地上霜。", "舉頭望山月，低頭思故鄉。"],
+    ["白日依山盡，黃河入海流。", "欲窮千里目，更上一層樓。"],
+    ["春眠不覺曉，處處聞啼鳥。", "夜來風雨聲，花落知多少。"],
+    ["千山鳥飛絕，萬徑人蹤滅。", "孤舟蓑笠翁，獨釣寒江雪。"],
+    ["月落烏啼霜滿天，江楓漁火對愁眠。", "姑蘇城外寒山寺，夜半鐘聲到客船。"],
+    ["朝辭白帝彩雲間，千里江陵一日還。", "兩岸猿聲啼不住，輕舟已過萬重山。"],
+    ["白日依山盡，黃河入海流。", "欲窮千里目，更上一層樓。"],
+    ["國破山河在，城春草木深。", "感時花濺淚，恨別鳥驚心。", "烽火連三月，家書抵萬金。"],
+    ["月□□□□，疑是地上霜。", "舉頭望山月，低頭思故鄉。"],
+    ["秋月，秋風，秋日秋水流。", "秋花秋葉落，秋山秋雨秋。"],
+    ["秋月秋風，秋水秋山。", "秋花秋葉，秋雨秋天。"],
+]
+
+
+def simplify(text):
+    """The few characters that these tests look at; OpenCC knows them all."""
+    return text.translate(
+        str.maketrans(
+            "盡黃樓來風聲鳥飛絕萬徑蹤滅獨釣滿漁對鐘雲間陵兩岸輕過",
+            "尽黄楼来风声鸟飞绝万径踪灭独钓满渔对钟云间陵两岸轻过",
+        )
+    )
+
+
+@pytest.fixture
+def archive(tmp_path):
+    path = tmp_path / "poems.tgz"
+    with tarfile.open(path, "w:gz") as files:
+        for name, poems in {"poet.tang.0.json": POEMS[:6], "poet.song.1000.json": POEMS[6:]}.items():
+            content = [{"author": "", "title": "", "id": "", "paragraphs": paragraphs} for paragraphs in poems]
+            add(files, f"package/dist/quantangshi/{name}", json.dumps(content, ensure_ascii=False).encode())
+        add(files, "package/dist/quantangshi/authors.tang.json", b"[1]")
+        add(files, "package/dist/quantangshi/error/poet.tang.0.json", b"[1]")
+    return path
+
+
+def add(files, name, data):
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    files.addfile(info, io.BytesIO(data))
+
+
+@pytest.fixture
+def poems(archive):
+    return quatrains.read_poems(archive, simplify)
+
+
+def test_only_whole_quatrains_are_read_each_once(poems):
+    assert len(poems) == 6
+    assert poems[1] == "白日依山尽，\n黄河入海流。\n欲穷千里目，\n更上一层楼。".replace("穷", "窮").replace("层", "層")
+    assert all(quatrains.has_form(poem) for poem in poems)
+
+
+def test_an_archive_of_something_else_is_named(tmp_path):
+    with tarfile.open(tmp_path / "other.tgz", "w:gz") as files:
+        add(files, "package/index.js", b"")
+    with pytest.raises(ValueError, match="no poems at"):
+        quatrains.read_poems(tmp_path / "other.tgz", simplify)
+
+
+def test_poems_with_a_rare_character_are_left_out(poems):
+    counts = quatrains.count_characters(poems)
+    assert counts["月"] == 3 and "，" not in counts and "\n" not in counts
+    assert quatrains.only_common(poems, len(counts)) == poems
+    assert quatrains.only_common(poems, 5) == []
+
+
+def test_opencc_and_the_added_variants_give_simplified_characters():
+    pytest.importorskip("opencc")
+    assert quatrains.simplifier()("舉頭望山月，閙簷疎\n低頭思故鄉") == "举头望山月，闹檐疏\n低头思故乡"
+
+
+def test_a_request_is_answered_by_a_poem_that_has_what_was_asked(poems):
+    answered = 0
+    for document in islice(quatrains.draw_documents(poems, seed=1), 600):
+        assert (document.part, len(document.texts), document.logprob) == ("quatrains", 1, None)
+        match = re.fullmatch(r"\[INST\] (.+) \[/INST\] ((?s:.+)) ", document.texts[0])
+        request, poem = match.groups() if match else ("", document.texts[0])
+        assert poem in poems
+        length = 5 if "五言" in request else 7 if "七言" in request else None
+        assert quatrains.has_form(poem, length)
+        if asked := re.search(r"“(.)”|于(.)的|咏(.)的|写一首(.)的诗", request):
+            assert next(filter(None, asked.groups())) in poem.split("\n")[0]
+            answered += 1
+    assert 300 < answered < 550
+
+
+def test_the_same_seed_gives_the_same_documents_and_every_poem_comes_once_before_any_comes_again(poems):
+    one, other = (list(islice(quatrains.draw_documents(poems, seed=3), 12)) for _ in range(2))
+    assert one == other != list(islice(quatrains.draw_documents(poems, seed=4), 12))
+    for round_ in (one[:6], one[6:]):
+        assert sorted(poem for poem in poems for document in round_ if poem in document.texts[0]) == sorted(poems)
+
+
+def test_a_poem_is_held_out_whatever_it_is_asked_by(poems, monkeypatch):
+    monkeypatch.setattr(quatrains, "HELD_OUT", 2)
+    monkeypatch.setattr(quatrains, "load_poems", lambda: tuple(poems))
+    sides = []
+    for held_out in (False, True):
+        documents = islice(quatrains.documents(1, held_out), 100)
+        sides.append({poem for document in documents for poem in poems if poem in document.texts[0]})
+    assert sides[0] and sides[1] and not sides[0] & sides[1] and sides[0] | sides[1] == set(poems)
+
+
+def test_no_poems_is_an_error_not_an_endless_loop():
+    with pytest.raises(ValueError, match="poems: none"):
+        next(quatrains.draw_documents([], seed=1))
+
+
+def test_requests_cover_every_noun():
+    requests = quatrains.requests(2 * len(quatrains.NOUNS), seed=1)
+    assert len(set(quatrains.NOUNS)) == len(quatrains.NOUNS) >= 100
+    assert all(sum(request.character == noun for request in requests) == 2 for noun in quatrains.NOUNS)
+    assert all(request.character in request.user and "{" not in request.user for request in requests)
+    assert {request.length for request in requests} == {None, 5, 7}
+
+
+@pytest.mark.parametrize(
+    "text, length, right",
+    [
+        ("白日依山尽，\n黄河入海流。\n欲穷千里目，\n更上一层楼。", None, True),
+        ("白日依山尽，\n黄河入海流。\n欲穷千里目，\n更上一层楼。 ", 5, True),
+        ("白日依山尽，\n黄河入海流。\n欲穷千里目，\n更上一层楼。", 7, False),
+        ("白日依山尽，\n黄河入海流。\n欲穷千里目，\n更上一层。", None, False),
+        ("白日依山尽，\n黄河入海流。\n欲穷千里目。", None, False),
+        ("白日依山，\n黄河入海。\n欲穷千里，\n更上层楼。", None, False),
+        ("白日依山尽，黄河入海流。\n欲穷千里目，更上一层楼。", None, False),
+        ("白日依山尽\n黄河入海流\n欲穷千里目\n更上一层楼", None, False),
+        ("", None, False),
+    ],
+)
+def test_form(text, length, right):
+    assert quatrains.has_form(text, length) is right
+
+
+# ---- fetching
+
+
+def test_without_npm_the_error_says_how_to_get_the_package_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(package.shutil, "which", lambda name: None)
+    with pytest.raises(ValueError, match="chinese-poetry 2.0.1.*npm pack chinese-poetry@2.0.1"):
+        package.fetch_package(tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "script, message",
+    [
+        ("echo 'npm error code ENOTFOUND' >&2; exit 1", "npm could not fetch them .*ENOTFOUND"),
+        ("echo half > chinese-poetry-2.0.1.tgz", "sha512 differs"),
+    ],
+)
+def test_a_failed_download_leaves_nothing(tmp_path, monkeypatch, script, message):
+    npm = tmp_path / "npm"
+    npm.write_text(f"#!/bin/sh\n{script}\n")
+    npm.chmod(0o755)
+    monkeypatch.setattr(package.shutil, "which", lambda name: str(npm))
+    with pytest.raises(ValueError, match=message):
+        package.fetch_package(tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_verified_archive_is_kept_and_a_changed_one_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        package, "SHA512", "z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg=="
+    )
+    (tmp_path / package.ARCHIVE).write_bytes(b"")  # the sha512 of nothing
+    assert package.fetch_package(tmp_path) == tmp_path / package.ARCHIVE
+    (tmp_path / package.ARCHIVE).write_bytes(b"changed")
+    with pytest.raises(ValueError, match="sha512 differs.*delete it"):
+        package.fetch_package(tmp_path)
