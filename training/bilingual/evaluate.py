@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+
 from minillama.checkpoint import COURSE_MODEL
 from minillama.generation import Llama
 from training.bilingual import held_out, measures

@@ -12,8 +12,9 @@ from itertools import islice
 from typing import NamedTuple
 
 import torch
-from minillama.generation import Llama
 from tqdm import tqdm
+
+from minillama.generation import Llama
 from training.bilingual import known, quatrains
 from training.bilingual.corpus import Document, encode
 

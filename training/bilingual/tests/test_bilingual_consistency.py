@@ -4,6 +4,7 @@ import re
 from random import Random
 
 import pytest
+
 from training.bilingual.consistency import check_story
 from training.bilingual.draws import Draws
 from training.bilingual.stories import draw_story

@@ -7,6 +7,7 @@ from itertools import islice
 from random import Random
 
 import pytest
+
 from training.bilingual import held_out
 from training.bilingual.chats import dialog_of, draw_chat
 from training.bilingual.corpus import (

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 import torch
 import torch.nn.functional as F
+
 from minillama import Llama, ModelArgs, Tokenizer, Transformer, checkpoint
 from training.bilingual import card, evaluate, known, measures
 from training.bilingual.corpus import Document

@@ -5,6 +5,7 @@ from collections import Counter
 from random import Random
 
 import pytest
+
 from training.bilingual.draws import Draws, Options, derivations
 from training.bilingual.grammar import Slots, Table, expand, fill, read_plots, split
 

@@ -5,6 +5,7 @@ from collections import Counter
 from itertools import islice
 
 import pytest
+
 from minillama.tokenizer import Tokenizer
 from training.bilingual import known
 from training.bilingual.corpus import DRAWN, documents

@@ -7,6 +7,7 @@ import tarfile
 from itertools import islice
 
 import pytest
+
 from training.bilingual import package, quatrains
 
 POEMS = [  # public since the Tang; the last four are no quatrains
