@@ -1,72 +1,146 @@
-"""MODEL_CARD.md: the prose of data/model_card.md with measured figures filled in."""
+"""MODEL_CARD.md: the prose of data/model_card.md with measured figures filled in; and the finished model's way out."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from minillama.checkpoint import SHARD
-from training.corpus import HELD_OUT, SHARES
-from training.evaluate import STORY_SAMPLING, Case, Evaluation, report
-from training.stories import PLOTS
-from training.tables import read
-from training.train import Config, Run
+from minillama.checkpoint import PARAMS, SHARD, TOKENIZER
+from minillama.model import Transformer
+from training import known, quatrains
+from training.corpus import SHARES
+from training.evaluate import Evaluation, report
+from training.measures import Sample
 
-SHOWN_WRONG = 8
+TEMPLATE = Path(__file__).parent / "data" / "model_card.md"
+CARD, CURVE = "MODEL_CARD.md", "loss.svg"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
+DASHES = ("", "6 3", "2 2", "8 2 2 2", "1 3", "10 4")
+GOOD, BAD = 1, 2  # samples shown of each row and language
+SHOWN = 800  # characters of an answer, at most
 
 
-def model_card(folder: Path, config: Config, run: Run, evaluation: Evaluation) -> str:
-    """The card of the checkpoint in `folder`, which `run` trained and `evaluation` measured."""
-    weights, last, params = folder / SHARD, run.history[-1], run.model.params
-    answers = [answer for group in evaluation.answers.values() for answer in group]
-    wrong = [shown(case, text) for case, text, right in answers if not right][:SHOWN_WRONG]
-    return read("model_card.md").format(
-        parameters=f"{sum(p.numel() for p in run.model.parameters()):,}",
+def write_card(
+    folder: Path, model: Transformer, evaluation: Evaluation, history: Sequence[dict], command: str, device: str
+) -> None:
+    """Write MODEL_CARD.md and the loss curve into `folder`, which holds the finished checkpoint.
+
+    history: one entry at each measurement of the run, with step, seconds, tokens and a held-out loss for each part.
+    """
+    if not history:
+        raise ValueError("history: the run has measured nothing yet; train at least to its first checkpoint")
+    parts = [key for key in history[-1] if key not in ("step", "seconds", "tokens")]
+    (folder / CURVE).write_text(loss_curve(history, parts), encoding="utf-8")
+    weights, params, last = folder / SHARD, model.params, history[-1]
+    text = TEMPLATE.read_text(encoding="utf-8").format(
+        parameters=f"{sum(p.numel() for p in model.parameters()):,}",
         dim=params.dim,
         n_layers=params.n_layers,
-        n_heads=params.n_heads,
-        n_kv_heads=params.n_kv_heads,
+        heads=f"{params.n_heads}, {params.n_kv_heads or params.n_heads}",
         hidden_dim=params.ffn_width(),
         vocab_size=params.vocab_size,
         max_seq_len=params.max_seq_len,
         size=f"{weights.stat().st_size / 2**20:.1f}",
-        dtype="float16",
         sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
-        n_plots=len(PLOTS),
-        stories_share=f"{SHARES['stories']:.0%}",
-        chat_share=f"{SHARES['chat']:.0%}",
-        held_out_every=HELD_OUT,
-        steps=config.steps,
-        drill_steps=config.drill_steps,
-        seed=config.seed,
+        n_known=len(known.load()),
+        n_common=quatrains.N_COMMON,
+        mixture="\n".join(f"| {part} | {share:.0%} |" for part, share in SHARES.items()),
+        command=command,
+        device=device,
+        minutes=f"{last['seconds'] / 60:.0f}",
         tokens=f"{last['tokens']:,}",
-        minutes=round(last["seconds"] / 60),
-        device=run.device,
-        seq_len=config.seq_len,
-        long_seq_len=config.long_seq_len,
-        long_every=config.long_every,
+        steps=f"{last['step']:,}",
+        curve=CURVE,
+        history=history_table(history, parts),
         evaluation=report(evaluation),
-        history=history_table(run.history),
-        greedy=evaluation.greedy,
-        temperature=STORY_SAMPLING["temperature"],
-        top_p=STORY_SAMPLING["top_p"],
-        stories="\n>\n".join(f"> {story}" for story in evaluation.stories[:3]),
-        chats="\n".join(shown(case, text) for case, text, _ in (group[0] for group in evaluation.answers.values())),
-        wrong="\n".join(wrong) or "None of the answers above was wrong.",
+        good=samples(evaluation, right=True, n=GOOD) or "None of the answers was right.",
+        bad=samples(evaluation, right=False, n=BAD) or "None of the answers was wrong.",
     )
+    (folder / CARD).write_text(text, encoding="utf-8")
 
 
-def history_table(history: list[dict]) -> str:
+def publish(folder: Path, out: Path) -> None:
+    """Move the finished model from `folder` to `out`, file by file, each in one step; other files there stay.
+
+    ValueError, and nothing is touched, if one is missing: the card is written only after the evaluation.
+    """
+    names = (TOKENIZER, PARAMS, SHARD, CURVE, CARD)
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise ValueError(f"{str(folder)!r} has no {', '.join(missing)}; evaluate the model and write its card first")
+    out.mkdir(parents=True, exist_ok=True)
+    parts = [out / f".{name}.part" for name in names]  # on the same disk, so that the move is one step
+    try:
+        for name, part in zip(names, parts, strict=True):
+            part.write_bytes((folder / name).read_bytes())
+        for name, part in zip(names, parts, strict=True):
+            os.replace(part, out / name)
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+
+
+def history_table(history: Sequence[dict], parts: Sequence[str]) -> str:
     """Ten lines of the history at most, the last among them."""
     every = -(-len(history) // 10)
-    lines = ["| step | minutes | " + " | ".join(SHARES) + " |", "|---" * (2 + len(SHARES)) + "|"]
+    lines = ["| step | minutes | " + " | ".join(parts) + " |", "|---" * (2 + len(parts)) + "|"]
     for entry in history[::-1][::every][::-1]:
-        losses = " | ".join(f"{entry[part]:.3f}" for part in SHARES)
-        lines.append(f"| {entry['step']} | {entry['seconds'] / 60:.1f} | {losses} |")
+        losses = " | ".join(f"{entry[part]:.3f}" for part in parts)
+        lines.append(f"| {entry['step']:,} | {entry['seconds'] / 60:.1f} | {losses} |")
     return "\n".join(lines)
 
 
-def shown(case: Case, answer: str) -> str:
-    """A dialog in one item of a list, its last answer in bold."""
-    turns = " / ".join(message["content"] for message in case.dialog)
-    return f"- {turns} / **{answer}**"
+def loss_curve(history: Sequence[dict], parts: Sequence[str], width: int = 720, height: int = 320) -> str:
+    """An SVG of the held-out losses over the tokens read, one line a part, told apart by dashes too."""
+    left, right, top, bottom = 48, 130, 16, 40
+    most = max(entry["tokens"] for entry in history) or 1
+    high = max(entry[part] for entry in history for part in parts) * 1.05
+    high = high if high > 0 else 1.0
+
+    def x(tokens: float) -> float:
+        return left + (width - left - right) * tokens / most
+
+    def y(loss: float) -> float:
+        return height - bottom - (height - top - bottom) * max(0.0, loss) / high
+
+    marks = [
+        f'<rect width="{width}" height="{height}" fill="white"/>',
+        f'<path d="M{left} {top}V{height - bottom}H{width - right}" fill="none" stroke="#555"/>',
+        f'<text x="{(left + width - right) / 2:.0f}" y="{height - 8}" text-anchor="middle">million tokens read</text>',
+        f'<text x="{left}" y="{top - 4}">held-out loss, nats a token</text>',
+    ]
+    for k in range(5):
+        loss, tokens = high * k / 4, most * k / 4
+        marks.append(f'<text x="{left - 6}" y="{y(loss) + 4:.1f}" text-anchor="end">{loss:.1f}</text>')
+        marks.append(
+            f'<text x="{x(tokens):.1f}" y="{height - bottom + 16}" text-anchor="middle">{tokens / 1e6:.3g}</text>'
+        )
+    lowest = 0.0
+    for k, part in sorted(enumerate(parts), key=lambda one: -history[-1][one[1]]):
+        points = " ".join(f"{x(entry['tokens']):.1f},{y(entry[part]):.1f}" for entry in history)
+        colour, dash = COLOURS[k % len(COLOURS)], DASHES[k % len(DASHES)]
+        marks.append(
+            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>'
+        )
+        lowest = max(y(history[-1][part]) + 4, lowest + 14, top)  # labels do not lie on one another
+        marks.append(f'<text x="{width - right + 6}" y="{lowest:.1f}" fill="{colour}">{part}</text>')
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif"'
+    return "\n".join([f'{head} font-size="11">', *marks, "</svg>", ""])
+
+
+def samples(evaluation: Evaluation, right: bool, n: int) -> str:
+    """The first n samples of each row in each language: not chosen, but for whether they are right."""
+    blocks = []
+    for row in evaluation.rows:
+        for language in ("en", "zh"):
+            found = [sample for sample in row.samples if sample.right == right and sample.language == language][:n]
+            blocks += [f"*{row.name}*\n\n{quoted(sample)}" for sample in found]
+    return "\n\n".join(blocks)
+
+
+def quoted(sample: Sample) -> str:
+    asked = [f"> {sample.asked.strip()}", ">"] if sample.asked else []
+    answer = sample.answer if len(sample.answer) <= SHOWN else f"{sample.answer[:SHOWN]} …"
+    return "\n".join([*asked, *(f"> {line.strip()}  " for line in (answer or "(nothing)").split("\n") if line.strip())])

@@ -1,289 +1,290 @@
-"""Short chats, drawn from the tables in data/: small talk, facts, sums, memory, system prompts, stories on request.
+"""Whole chats of one to four turns: small talk, stories on request, memory, system texts.
 
-A `Turn` is one question with its answer; a chat is a list of turns, perhaps under a system text whose rule changes
-every answer.
+A chat is drawn as one text of messages, each after the mark of who says it; `dialog_of` takes them apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from random import Random
+import re
 from typing import NamedTuple
 
-from training.grammar import fill
-from training.stories import ANIMALS, WORDS, draw_story, topics
-from training.tables import table
+from training.draws import Draws, Options
+from training.grammar import Slots, Table, fill, literal, literal_of_last
+from training.tables import remember, table
+from training.turns import ASSISTANT, SYSTEM, USER, Chat, Item, Rule, names
 
-TALK, FACTS, MEMORY, SYSTEM, PEOPLE = table("talk"), table("facts"), table("memory"), table("system"), table("people")
-
-
-class Turn(NamedTuple):
-    user: str
-    assistant: str
-    short: str | None = None  # the answer in one word, where there is one
-
-
-def draw_chat(rng: Random, long: bool = False) -> list[dict[str, str]]:
-    """A finished dialog: messages {"role", "content"}, perhaps a system message first.
-
-    It has one to three turns; five to nine, with something to remember from the first, if `long`.
-    """
-    draw = weighted(rng, {plain_chat: 31, story_chat: 13, memory_chat: 28, system_chat: 28})
-    system, turns = (long_chat if long else draw)(rng)
-    dialog = [{"role": "system", "content": system}] if system else []
-    for turn in turns:
-        dialog += [{"role": "user", "content": turn.user}, {"role": "assistant", "content": turn.assistant}]
-    return dialog
+ROLES = {SYSTEM: "system", USER: "user", ASSISTANT: "assistant"}
+Turn = tuple[Item, Slots, str]
+SHAPES = Options({"plain": 28, "story": 22, "memory": 25, "system": 25})
+AFTER_STORY = Options({"question": 60, "thanks": 22, "story": 18})
+TOLD = Options({"at once": 32, "between": 33, "other": 15, "both": 10})
+TOLD_OR_NOT = Options([*TOLD.probabilities(), ("unknown", 0.1)])
+LEAD = 0.3  # of the system texts have a sentence before them
+CROSS = {"chinese": ("en>zh", "zh>zh"), "english": ("zh>en", "en>en")}  # questions under these rules
+TELLING = ("none", "ending", "beginning", "pirate", "cat", "robot")  # rules under which stories are told
 
 
-def weighted(rng: Random, weights: dict[Callable, int]) -> Callable:
-    return rng.choices(list(weights), list(weights.values()))[0]
+def draw_chat(draws: Draws, language: str, long: bool = False) -> None:
+    """Write a finished chat of one to four turns, or of five to nine."""
+    chat = Chat(draws, language)
+    if long:
+        return long_chat(chat)
+    shape = draws.choose(SHAPES, first_mark)
+    {"plain": plain_chat, "story": story_chat, "memory": memory_chat, "system": system_chat}[shape](chat)
 
 
-# ---- single turns
+def first_mark(shape: str) -> str:
+    return SYSTEM if shape == "system" else USER
 
 
-def any_turn(rng: Random) -> Turn:
-    return weighted(rng, {fact_turn: 40, talk_turn: 30, sum_turn: 15, count_turn: 7, echo_turn: 8})(rng)
+def dialog_of(text: str) -> list[dict[str, str]]:
+    """The messages {"role", "content"} of a drawn chat."""
+    found = re.findall(f"([{SYSTEM}{USER}{ASSISTANT}])([^{SYSTEM}{USER}{ASSISTANT}]*)", text)
+    return [{"role": ROLES[mark], "content": content} for mark, content in found]
 
 
-def talk_turn(rng: Random, *kinds: str) -> Turn:
-    talk = rng.choice([talk for talk in TALK["talk"] if not kinds or talk["kind"] in kinds])
-    animal = rng.choice([a for a in ANIMALS if a not in ("mouse", "wolf", "sheep")])
-    slots = {name: rng.choice(values) for name, values in TALK["slots"].items()}
-    slots |= {
-        "food": rng.choice(WORDS["food"]),
-        "animal": animal,
-        "animals_plural": "foxes" if animal == "fox" else f"{animal}s",
-        "big": str(rng.randint(21, 999)),
-        "big2": str(rng.randint(21, 999)),
-    }
-    ask, answer = rng.choice(talk["ask"]), rng.choice(talk["answer"])
-    return Turn(fill(ask, slots, rng), fill(answer, slots, rng), talk.get("short"))
+def chance(chat: Chat, probability: float) -> bool:
+    return chat.draws.choose(Options({True: probability, False: 1 - probability}))
 
 
-def fact_turn(rng: Random) -> Turn:
-    fact = rng.choice(FACTS["fact"])
-    row = rng.choice(fact["rows"])
-    if fact.get("both") and rng.random() < 0.5:
-        row = row[::-1]
-    slots = dict(zip(fact["columns"], row, strict=True))
-    short = fill(fact["short"], slots, rng) if "short" in fact else None
-    return Turn(fill(rng.choice(fact["ask"]), slots, rng), fill(rng.choice(fact["answer"]), slots, rng), short)
+# ---- small talk and stories
 
 
-def sum_turn(rng: Random) -> Turn:
-    total = rng.randint(0, 20)
-    a = rng.randint(0, total)
-    b = total - a
-    ask = fill("[What is|What's|How much is] {a} [+|plus] {b}?", {"a": str(a), "b": str(b)}, rng)
-    return Turn(rng.choice([ask, ask, f"{a} + {b} = ?", f"{a} + {b}"]), f"{a} + {b} = {total}.", str(total))
+def plain_chat(chat: Chat) -> None:
+    hello_and_turns(chat, 0.2, closing=0.15)
 
 
-def count_turn(rng: Random) -> Turn:
-    start = rng.choice([1, 1, 1, rng.randint(2, 9)])
-    end = rng.randint(start + 2, 12)
-    numbers = ", ".join(map(str, range(start, end + 1)))
-    if rng.random() < 0.3:
-        ask = rng.choice([f"What number comes after {end}?", f"What comes after {end}?"])
-        return Turn(ask, f"After {end} comes {end + 1}.", str(end + 1))
-    if start == 1:
-        ask = rng.choice([f"Count to {end}.", f"Please count to {end}.", f"Can you count to {end}?"])
-        return Turn(ask, f"{numbers}.")
-    return Turn(f"Count from {start} to {end}.", f"{numbers}.")
+def hello_and_turns(chat: Chat, hello: float, closing: float = 0.0) -> None:
+    said = chat.turn("hello") if chance(chat, hello) else None
+    some_turns(chat, closing=closing, said=said)
 
 
-def echo_turn(rng: Random) -> Turn:
-    word = rng.choice([rng.choice(PEOPLE["words"]), made_up_name(rng), f"the {rng.choice(ANIMALS + WORDS['toy'])}"])
-    slots = {"word": word, "animal": rng.choice(ANIMALS)}
-    shape = "[{word}|{word}|I like {word}.|I see {word} and the {animal}.|{word}, {animal}, {word}]"
-    sentence = fill(shape, slots, rng)
-    ask = rng.choice(["Say:", "Repeat after me:", "Repeat:", "Please repeat:"])
-    return Turn(f"{ask} {sentence}", sentence, capitalised(word) if sentence == word and " " not in word else None)
+def some_turns(chat: Chat, *kinds: str, closing: float = 0.0, said: Turn | None = None) -> None:
+    """One to three questions of these kinds, the last perhaps a thank-you; offers of a story may be taken up."""
+    for k in range(3):
+        if k and not chat.goes_on(0.5):
+            return
+        if said and offers_story(chat, said) and chance(chat, 0.5):
+            return reply_to_offer(chat, said)
+        if k and closing and chance(chat, closing):
+            chat.turn("thanks", "bye")
+            return
+        said = chat.turn(*kinds)
 
 
-def made_up_name(rng: Random) -> str:
-    return "".join(rng.choice(PEOPLE["parts"]) for _ in range(rng.randint(2, 3))).capitalize()
+def offers_story(chat: Chat, said: Turn) -> bool:
+    answer = said[2]
+    return chat.rule.rule in TELLING and answer.endswith(("?", "？")) and ("story" in answer or "故事" in answer)
 
 
-def user_name(rng: Random) -> str:
-    """A name for a user, never one that is held out."""
-    while True:
-        name = rng.choice(PEOPLE["names"]) if rng.random() < 0.6 else made_up_name(rng)
-        if name not in PEOPLE["held_out"]:
-            return name
-
-
-def story_turn(rng: Random) -> tuple[Turn, Turn]:
-    """A request for a story with the story, and a question about it with its answer."""
-    noun, name, about = None, None, ""
-    sort = rng.random()
-    if sort < 0.15:
-        story = draw_story(rng, topic=rng.choice(topics()))
-        about = f" about {story.topic}"
-    elif sort < 0.25:
-        story = draw_story(rng)
+def reply_to_offer(chat: Chat, said: Turn) -> None:
+    asks, slots = chat.asks["story"], said[1]
+    if chance(chat, 0.7):
+        chat.says(USER, asks["yes"], slots)
+        chat.tells(slots.held.get("animal"))
     else:
-        noun = rng.choice(["girl", "boy", *rng.choices(ANIMALS, k=5)])
-        name = user_name(rng) if rng.random() < 0.35 else None
-        story = draw_story(rng, noun=noun, hero=name)
-        about = fill(" about {a noun}", {"noun": noun}, rng)
-        about += f" {rng.choice(['named', 'called'])} {name}" if name else ""
-    ask = fill("[Tell me|Tell me|Please tell me|Can you tell me|I want to hear|I would like|Write]", {}, rng)
-    end = "?" if ask.startswith("Can") else rng.choice([".", "", ", please."])
-    request = f"{ask} a {rng.choice(['', '', '', 'short ', 'little ', 'bedtime '])}story{about}{end}"
-    question = "[What was the {noun}'s name?|What was the name of the {noun}?|What was the {noun} called?]"
-    answer = f"The {story.noun}'s name was {story.hero}."
-    return Turn(request, story.text), Turn(fill(question, {"noun": story.noun}, rng), answer, story.hero)
+        chat.says(USER, asks["no"], slots)
+        chat.answers(asks["alright"], slots)
 
 
-# ---- whole chats: (system text or None, turns)
+def story_chat(chat: Chat) -> None:
+    if chance(chat, 0.1):
+        chat.turn("hello")
+    story = chat.story()
+    if not chat.goes_on(0.45):
+        return
+    then = chat.draws.choose(AFTER_STORY)
+    if then == "story":
+        chat.story()
+    elif then == "thanks":
+        chat.turn("thanks", "bye")
+    else:
+        slots = Slots(noun=story.noun, hero=story.hero)
+        chat.says(USER, chat.asks["story"]["question"], slots)
+        chat.answers(chat.asks["story"]["reply"], slots)
 
 
-def plain_chat(rng: Random):
-    turns = [any_turn(rng) for _ in range(rng.choice([1, 2, 2, 3]))]
-    if rng.random() < 0.25:
-        turns = [talk_turn(rng, "hello"), *turns[:2]]
-    if len(turns) < 3 and rng.random() < 0.15:
-        turns.append(talk_turn(rng, "thanks", "bye"))
-    return None, turns
-
-
-def story_chat(rng: Random):
-    opening = rng.random()
-    if opening < 0.2:  # the offer of a story is taken up, or not
-        offer = offer_turn(rng)
-        if rng.random() < 0.25:
-            no = fill("No[.|, thank you.|, thanks.]", {}, rng)
-            return None, [offer, Turn(no, "All right. What would you like to do?")]
-        offered = [animal for animal in ANIMALS if offer.assistant.endswith(f" {animal}?")]
-        story = draw_story(rng, noun=offered[0] if offered else None)
-        return None, [offer, Turn(fill("Yes[.|!|, please.|, please!]", {}, rng), story.text)]
-    turn, question = story_turn(rng)
-    if opening < 0.3:
-        return None, [talk_turn(rng, "hello"), turn]
-    if opening < 0.6:
-        return None, [turn, question]
-    if opening < 0.7:
-        return None, [turn, talk_turn(rng, "thanks", "bye")]
-    return None, [turn]
-
-
-def offer_turn(rng: Random) -> Turn:
-    while True:
-        turn = talk_turn(rng, "hello", "small")
-        if "story" in turn.assistant:
-            return turn
+# ---- memory
 
 
 class Memory(NamedTuple):
-    sort: str  # "names", "colours" ...
-    tell: Turn
-    ask: Turn
-    unknown: Turn  # asked before it was told
+    """Something a user tells and asks back later: a block of data/memory.toml."""
+
+    values: str  # "names", "colours" ...
+    tell: tuple[str, ...]
+    also: tuple[str, ...]  # the same behind another telling
+    reply: tuple[str, ...]
+    ask: tuple[str, ...]
+    answer: tuple[str, ...]
+    unknown: tuple[str, ...]  # the answer before it was told
+    tables: tuple[Table, ...]
+
+    def told(self, chat: Chat) -> Slots:
+        slots = Slots(*self.tables)
+        chat.says(USER, self.tell, slots)
+        chat.answers(self.reply, slots)
+        return slots
+
+    def asked(self, chat: Chat, slots: Slots) -> None:
+        chat.says(USER, self.ask, slots)
+        chat.answers(self.answer, slots)
 
 
-def draw_memory(rng: Random, but: str | None = None) -> Memory:
-    """Something to remember, of another sort than `but`."""
-    sorts = [memory for memory in MEMORY["memory"] if memory["values"] != but]
-    memory = rng.choices(sorts, [memory["weight"] for memory in sorts])[0]
-    sort = memory["values"]
-    if sort in ("names", "pets"):
-        value = user_name(rng)
-    else:
-        value = str(rng.randint(3, 60)) if sort == "ages" else rng.choice(PEOPLE[sort])
-    slots = {"x": value, "pet": rng.choice(PEOPLE["pets"])}
-    tell, reply, ask, answer, unknown = (
-        fill(rng.choice(memory[key]), slots, rng) for key in ("tell", "reply", "ask", "answer", "unknown")
+@remember
+def memories(language: str, secret: bool = False, but: str | None = None) -> Options[Memory]:
+    """What can be told, but not of the sort `but`; only new names if `secret`."""
+    people, found = table("people", language), []
+    pets = Table.of_list("pet", people["pets"])
+    for block in table("memory", language)["memory"]:
+        values = block["values"]
+        named = values in ("names", "friends", "pets")
+        if values == but or (secret and not named):
+            continue
+        if named and (secret or values != "pets" or "pet_names" not in people):
+            x = Table(({"x": row["name"]}, weight) for row, weight in names(language, secret).rows)
+        elif values == "ages":
+            x = Table(({"x": str(age)}, 1) for age in range(3, 61))
+        else:
+            x = Table.of_list("x", people["pet_names" if named else values])
+        wordings = (tuple(block[key]) for key in ("tell", "and", "reply", "ask", "answer", "unknown"))
+        found.append((Memory(values, *wordings, (x, pets)), block["weight"]))
+    return Options(found)
+
+
+def memory_chat(chat: Chat) -> str:
+    """Something is told and asked back, perhaps with something else between; or asked without being told.
+
+    Returns what is to be remembered.
+    """
+    new = "names" in chat.secret
+    shape = chat.draws.choose(TOLD if new else TOLD_OR_NOT)
+    memory = chat.draws.choose(memories(chat.language, new))
+    if shape == "unknown":
+        return not_told(chat, memory)
+    if shape == "both":
+        return told_in_one(chat, memory)
+    slots = memory.told(chat)
+    if shape == "other":
+        other = chat.draws.choose(memories(chat.language, but=memory.values))
+        other_slots = other.told(chat)
+        if chance(chat, 0.3):
+            other.asked(chat, other_slots)
+    if shape == "between":
+        chat.turn()
+        if chance(chat, 0.4):
+            chat.turn()
+    memory.asked(chat, slots)
+    return slots.held["x"]
+
+
+def not_told(chat: Chat, memory: Memory) -> str:
+    slots = Slots(*memory.tables)
+    chat.says(USER, memory.ask, slots)
+    chat.answers(memory.unknown, slots)
+    if chat.goes_on(0.5):
+        slots = memory.told(chat)
+        if chat.goes_on(0.4):
+            memory.asked(chat, slots)
+    return ""
+
+
+def told_in_one(chat: Chat, memory: Memory) -> str:
+    """Two things in one sentence."""
+    other = chat.draws.choose(memories(chat.language, but=memory.values))
+    slots, other_slots = Slots(*memory.tables), Slots(*other.tables)
+    joiner, end = {"en": (" and ", "."), "zh": ("，", "。")}[chat.language]
+    chat.says(USER, [tell.rstrip(".。!！") for tell in memory.tell], slots)
+    chat.draws.write(joiner)
+    fill(chat.draws, chat.draws.choose(Options.uniform(other.also), literal), other_slots)
+    chat.draws.write(end)
+    chat.answers(table("memory", chat.language)["and_reply"], slots)
+    if chance(chat, 0.4):
+        other.asked(chat, other_slots)
+    memory.asked(chat, slots)
+    return slots.held["x"]
+
+
+def long_chat(chat: Chat) -> None:
+    """What was told at the beginning is asked back at the end."""
+    memory = chat.draws.choose(memories(chat.language))
+    slots = memory.told(chat)
+    for _ in range(chat.draws.choose(Options.uniform(range(3, 8)), silent=True)):
+        chat.turn()
+    memory.asked(chat, slots)
+
+
+# ---- system texts
+
+
+def system_chat(chat: Chat) -> None:
+    draw_system(chat)
+    turns = {"one_word": some_turns, "named": named_turns, "user_named": user_named_turns}
+    turns |= {rule: lambda chat, kinds=kinds: some_turns(chat, *kinds) for rule, kinds in CROSS.items()}
+    turns.get(chat.rule.rule, other_turns)(chat)
+
+
+def draw_system(chat: Chat, *rules: str) -> None:
+    """Write a system text, of one of these rules; from here on the chat keeps to it."""
+    slots = Slots(
+        names(chat.language, "names" in chat.secret), Table.of_list("word", table("people", chat.language)["words"])
     )
-    return Memory(sort, Turn(tell, reply), Turn(ask, answer, capitalised(value)), Turn(ask, unknown, "Unknown"))
+    chat.draws.write(SYSTEM)
+    lead = chat.draws.choose(leads(chat.language), str)
+    chat.draws.write(lead)
+    options = systems(chat.language, bool(lead), rules)
+    rule, wording = chat.draws.choose(options, literal_of_last)
+    fill(chat.draws, wording, slots)
+    chat.rule, chat.system_wording, chat.system_slots = rule, wording, slots
 
 
-def memory_chat(rng: Random):
-    """Something is told and asked back, perhaps with something else between; or asked without being told."""
-    sort, tell, ask, unknown = draw_memory(rng)
-    shape = rng.random()
-    if shape < 0.12:
-        return None, [unknown, tell] if rng.random() < 0.6 else [unknown]
-    if shape < 0.5:
-        return None, [tell, ask]
-    if shape < 0.72:
-        return None, [tell, any_turn(rng), ask]
-    other = draw_memory(rng, but=sort)
-    if shape < 0.92:
-        return None, [tell, other.tell, rng.choice([ask, other.ask])]
-    then = other.tell.user.replace("My ", "my ", 1) if other.tell.user.startswith("My ") else other.tell.user
-    if not then.startswith(("I ", "my ")):
-        return None, [tell, ask]
-    return None, [Turn(f"{tell.user.rstrip('.')} and {then}", "I will remember that."), rng.choice([ask, other.ask])]
+@remember
+def last_words(language: str) -> Table:
+    return Table.of_list("word", table("people", language)["words"])
 
 
-def capitalised(word: str) -> str:
-    return word[0].upper() + word[1:]
+@remember
+def leads(language: str) -> Options[str]:
+    lead = table("system", language)["lead"]
+    return Options([("", 1 - LEAD), *((text, LEAD / len(lead)) for text in lead)])
 
 
-def system_chat(rng: Random):
-    rule, text, name, word = draw_rule(rng)
-    return text, [apply(rule, turn, word) for turn in system_turns(rng, rule, name)]
+@remember
+def systems(language: str, ruled: bool, rules: tuple[str, ...] = ()) -> Options[tuple[Rule, str]]:
+    """Rules with a text that asks for them; `ruled` leaves out those that change nothing."""
+    found = []
+    for block in table("system", language)["system"]:
+        if (not rules or block["rule"] in rules) and not (ruled and block["rule"] == "none"):
+            fields = {name: block[name] for name in ("rule", "form") if name in block}
+            fields |= {name: tuple(block[name]) for name in ("ask", "reply", "hello", "welcome") if name in block}
+            texts = block["text"] + block.get("english_text", [])
+            found += [((Rule(**fields), text), block["weight"] / len(texts)) for text in texts]
+    return Options(found)
 
 
-def draw_rule(rng: Random) -> tuple[str, str, str, str]:
-    """A rule, the system text that asks for it, and the name and the word it may speak of."""
-    system = rng.choices(SYSTEM["system"], [system["weight"] for system in SYSTEM["system"]])[0]
-    name, word = user_name(rng), rng.choice(PEOPLE["words"])
-    text = fill(rng.choice(system["text"]), {"name": name, "word": word}, rng)
-    if rng.random() < 0.2 and system["rule"] != "none":
-        text = f"You are a {rng.choice(['helpful', 'friendly'])} assistant. {text}"
-    return system["rule"], text, name, word
+def named_turns(chat: Chat) -> None:
+    if chance(chat, 0.3):
+        chat.turn("fact", "sum", "count")
+    chat.says(USER, chat.rule.ask, chat.system_slots)
+    chat.answers(chat.rule.reply, chat.system_slots)
 
 
-def system_turns(rng: Random, rule: str, name: str) -> list[Turn]:
-    if rule == "one_word":
-        turns = []
-        while len(turns) < rng.choice([1, 1, 2]):
-            turn = any_turn(rng)
-            turns += [turn] if turn.short else []
-        return turns
-    if rule == "named":
-        ask = rng.choice(["What is your name?", "Who are you?", "What's your name?", "What are you called?"])
-        return [*([any_turn(rng)] if rng.random() < 0.3 else []), Turn(ask, f"My name is {name}.")]
-    if rule == "user_named":
-        ask = rng.choice(["What is my name?", "Who am I?", "What's my name?", "Do you know my name?"])
-        hello = Turn(fill("[Hi|Hello|Hey|Good morning][!|.|]", {}, rng), f"Hello, {name}! How are you today?")
-        return rng.choice([[hello], [Turn(ask, f"Your name is {name}.")], [hello, Turn(ask, f"Your name is {name}.")]])
-    if rng.random() < 0.08 and rule in ("none", "ending", "beginning", "pirate", "cat"):
-        return [story_turn(rng)[0]]
-    if rng.random() < 0.2:
-        memory = draw_memory(rng)
-        return [memory.tell, memory.ask]
-    turns = [any_turn(rng) for _ in range(rng.choice([1, 1, 2]))]
-    if rng.random() < 0.35:
-        turns[0] = talk_turn(rng, "hello", "self", "small")
-    return turns
+def user_named_turns(chat: Chat) -> None:
+    rule, hello = chat.rule, chance(chat, 0.5)
+    if hello:
+        chat.says(USER, rule.hello, chat.system_slots)
+        chat.answers(rule.welcome, chat.system_slots)
+    if not hello or chat.goes_on(0.5):
+        chat.says(USER, rule.ask, chat.system_slots)
+        chat.answers(rule.reply, chat.system_slots)
 
 
-def apply(rule: str, turn: Turn, word: str) -> Turn:
-    """The turn, answered as the system text wants it."""
-    answer = {
-        "capitals": turn.assistant.upper(),
-        "one_word": f"{turn.short}.",
-        "ending": f"{turn.assistant} {capitalised(word)}!",
-        "beginning": f"{capitalised(word)}! {turn.assistant}",
-        "pirate": f"Ahoy! {turn.assistant} Arr!",
-        "cat": f"Meow! {turn.assistant} Purr.",
-    }.get(rule, turn.assistant)
-    return Turn(turn.user, answer, turn.short)
-
-
-def long_chat(rng: Random):
-    """Five to nine turns: what was told at the beginning is asked back at the end."""
-    memory = draw_memory(rng)
-    middle = [any_turn(rng) for _ in range(rng.randint(3, 7))]
-    if rng.random() < 0.25:
-        middle[0] = story_turn(rng)[0]
-    turns = [memory.tell, *middle, memory.ask]
-    if rng.random() < 0.3:
-        rule, text, _, word = draw_rule(rng)
-        if rule not in ("one_word", "named", "user_named"):
-            return text, [apply(rule, turn, word) for turn in turns]
-    return None, turns
+def other_turns(chat: Chat) -> None:
+    story = 8 if chat.rule.rule in TELLING else 0
+    shape = chat.draws.choose(Options({"turns": 72, "memory": 20, "story": story}))
+    if shape == "story":
+        chat.story()
+    elif shape == "memory":
+        memory = chat.draws.choose(memories(chat.language))
+        memory.asked(chat, memory.told(chat))
+    else:
+        hello_and_turns(chat, 0.3)

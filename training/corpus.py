@@ -1,39 +1,62 @@
 """The corpus: an endless, reproducible stream of documents, of which a share is never trained on.
 
-Whether a document is held out depends on its text alone, so the two sides can have no document in common, whatever
-the seeds.
+Whether a drawn document is held out depends on its text alone, so the two sides can have no document in common,
+whatever the seeds.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from random import Random
 from typing import NamedTuple, TypeVar
 
 from minillama.chat import fold_turns
 from minillama.tokenizer import Tokenizer
-from training.chats import draw_chat
+from training.chats import dialog_of, draw_chat
+from training.draws import Draws
 from training.stories import draw_story
 
-SHARES = {"stories": 0.6, "chat": 0.4}  # of the tokens
-HELD_OUT = 50  # one document in so many
+SHARES = {  # of the tokens
+    "stories_en": 0.30,
+    "stories_zh": 0.20,
+    "chat_en": 0.20,
+    "chat_zh": 0.15,
+    "quatrains": 0.07,
+    "known": 0.08,
+}
+DRAWN = ("stories_en", "stories_zh", "chat_en", "chat_zh")
+HELD_OUT = 50  # one drawn document in so many
 
 T = TypeVar("T", bound=Sized)
 
 
 class Document(NamedTuple):
-    part: str  # "stories" or "chat"
+    part: str  # one of SHARES
     texts: tuple[str, ...]  # each is encoded between bos and eos
+    logprob: float | None = None  # ln of the probability of these texts in this part; of a chat, given where it ends,
+    # since no token of it tells whether another turn follows
 
 
 def draw(part: str, rng: Random, long: bool = False) -> Document:
-    """One document; `long` asks for a chat of many turns."""
-    if part == "stories":
-        return Document(part, (draw_story(rng).text,))
-    if part == "chat":
-        return Document(part, tuple(chat_texts(draw_chat(rng, long))))
-    raise ValueError(f"part must be one of {sorted(SHARES)}, got {part!r}")
+    """One document of a drawn part; `long` asks for a chat of many turns."""
+    draws = Draws(rng)
+    program(part, long)(draws)
+    return Document(part, texts_of(part, draws.text), draws.logprob)
+
+
+def program(part: str, long: bool = False) -> Callable[[Draws], object]:
+    """What writes the documents of a part; `derivations` can run it backwards."""
+    if part not in DRAWN:
+        raise ValueError(f"part must be one of {DRAWN}, got {part!r}")
+    kind, language = part.split("_")
+    if kind == "stories":
+        return lambda draws: draw_story(draws, language)
+    return lambda draws: draw_chat(draws, language, long)
+
+
+def texts_of(part: str, text: str) -> tuple[str, ...]:
+    return (text,) if part.startswith("stories") else tuple(chat_texts(dialog_of(text)))
 
 
 def chat_texts(dialog: Sequence[dict[str, str]]) -> list[str]:
@@ -48,6 +71,14 @@ def is_held_out(document: Document) -> bool:
 
 def documents(part: str, seed: int, held_out: bool = False, long: bool = False) -> Iterator[Document]:
     """Documents of one part without end; either none of them is held out or all are."""
+    if part == "quatrains":
+        from training import quatrains
+
+        yield from quatrains.documents(seed, held_out)
+    if part == "known":  # its texts are few and all are trained on; what is held out are only other draws
+        from training import known
+
+        yield from known.documents(seed + 1_000_000 if held_out else seed)
     rng = Random(f"{part} {seed} {held_out} {long}")
     while True:
         document = draw(part, rng, long)
@@ -55,12 +86,14 @@ def documents(part: str, seed: int, held_out: bool = False, long: bool = False) 
             yield document
 
 
-def mixture(seed: int, encoder: Callable[[Document], T], long: bool = False) -> Iterator[tuple[Document, T]]:
-    """Documents to train on, each with what encoder makes of it, without end; the lengths of these keep to SHARES."""
-    streams = {part: documents(part, seed, long=long) for part in SHARES}
-    total = dict.fromkeys(SHARES, 0)
+def mixture(
+    seed: int, encoder: Callable[[Document], T], long: bool = False, shares: Mapping[str, float] = SHARES
+) -> Iterator[tuple[Document, T]]:
+    """Documents to train on, each with what encoder makes of it, without end; the lengths of these keep to shares."""
+    streams = {part: documents(part, seed, long=long) for part in shares}
+    total = dict.fromkeys(shares, 0)
     while True:
-        part = min(SHARES, key=lambda part: total[part] / SHARES[part])
+        part = min(shares, key=lambda part: total[part] / shares[part])
         document = next(streams[part])
         encoded = encoder(document)
         total[part] += len(encoded)

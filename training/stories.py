@@ -1,87 +1,207 @@
-"""Short stories, drawn from the plots in data/stories.txt and the words in data/words.toml."""
+"""Short stories, drawn from the plots in data/stories*.txt and the words in data/words*.toml."""
 
 from __future__ import annotations
 
-from random import Random
+import re
 from typing import NamedTuple
 
-from training.grammar import Plot, fill, pick, read_plots
-from training.tables import read, table
+from training.draws import Draws, Options
+from training.grammar import Plot, Slot, Slots, Table, fill, literal, parse, read_plots
+from training.tables import DATA, check_language, read, remember, table
 
-WORDS = table("words")
-PLOTS = read_plots(read("stories.txt"))
-ANIMALS = list(WORDS["animals"])
-PRONOUNS = {"girl": ("she", "her", "her", "herself"), "boy": ("he", "him", "his", "himself")}
+PRONOUNS = {  # he, him, his, himself
+    "en": {"girl": ("she", "her", "her", "herself"), "boy": ("he", "him", "his", "himself")},
+    "zh": {"girl": ("她", "她", "她的", "她自己"), "boy": ("他", "他", "他的", "他自己")},
+}
+CHILD = 0.2  # girls are so many of the heroes, boys as many; animals are the rest
+CLOSED = 0.15  # of the stories end in one of the closings
 
 
 class Story(NamedTuple):
-    text: str
+    """What a drawn story is about; its text stands in the draws."""
+
     plot: str
-    topic: str  # "a lost toy": what one would ask for
     noun: str  # "girl", "boy", "fox": what the hero is
-    hero: str
-    friend: str
+    hero: str  # the name
+    wish: str | None  # what was asked for: an object ("a red ball") or a topic ("a lost toy")
 
 
-def draw_story(rng: Random, noun: str | None = None, hero: str | None = None, topic: str | None = None) -> Story:
-    """A story; `noun`, `hero` (the hero's name) and `topic` (one of `topics()`) narrow the draw.
+def draw_story(
+    draws: Draws, language: str, noun: str | None = None, wish: str | None = None, hero: str | None = None
+) -> Story:
+    """Write a story about a hero of this kind and name, with what is wished for: one of `wishes(language)`.
 
     Raises ValueError if no plot suits.
     """
-    plots = [plot for plot in PLOTS if (topic is None or topic in plot.about) and suits(plot, noun)]
-    if not plots:
-        raise ValueError(f"no plot has topic={topic!r} for noun={noun!r}; topics() lists them")
-    plot = rng.choice(plots)
+    words = words_of(language)
+    if wish and wish not in words.wishes(noun).column("wish").items:
+        raise ValueError(f"no story has wish={wish!r} for noun={noun!r}; wishes({language!r}, {noun!r}) lists them")
     if noun is None:
-        nouns = plot.heroes or ["girl", "boy", rng.choice(ANIMALS)]
-        noun = rng.choice([one for one in nouns if suits(plot, one)])
-    slots = draw_people(rng, noun, hero)
-    for name, values in {**lists(), **plot.slots}.items():
-        slots.setdefault(name, rng.choice(values))
-    if plot.cases:
-        cases = [case for case in plot.cases if noun not in case.get("not", "").split() and noun not in case.values()]
-        slots.update(rng.choice(cases))
-    steps = [rng.choice(WORDS["openings"]), *(rng.choice(wordings) for wordings in plot.steps)]
-    if rng.random() < 0.15:
-        steps.append(rng.choice(WORDS["closings"]))
-    text = " ".join(fill(step, slots, rng) for step in steps)
-    about = fill(topic or rng.choice(plot.about), slots, rng)
-    return Story(text, plot.name, about, noun, slots["hero"], slots["friend"])
+        noun = draws.choose(words.nouns_with(wish))
+    slots = Slots(words.heroes(noun, hero), words.homes(noun), words.parents, noun=noun, measure=words.measure(noun))
+    fill(draws, draws.choose(words.openings, literal), slots)
+    slots.add(words.friends(noun).without("friend", slots.held["hero"]), words.friend_nouns(noun))
+    wished = words.wishes(noun).given("wish", wish) if wish else None
+    plot = words.plots[draws.choose(wished.column("plot") if wished else words.plots_for(noun))]
+    slots.add(*words.plot_tables(plot.name, noun), *words.lists)
+    if wished:
+        slot, _, value = draws.choose(wished.given("plot", plot.name).column("holds")).partition("=")
+        if slot:
+            slots.hold(slot, value)
+    for wordings in words.steps(plot.name):
+        draws.write(words.gap)
+        fill(draws, draws.choose(wordings, literal), slots)
+    fill(draws, draws.choose(words.closings, literal), slots)
+    return Story(plot.name, noun, slots.held["hero"], wish)
 
 
-def suits(plot: Plot, noun: str | None) -> bool:
-    return noun is None or (noun not in plot.barred and (not plot.heroes or noun in plot.heroes))
+def wishes(language: str, noun: str | None = None, sort: str = "object") -> Options[str]:
+    """What a story can be asked for: an "object", as in "a story with a red ball", or a "topic"."""
+    return words_of(language).wishes(noun).given("sort", sort).column("wish")
 
 
-def topics() -> list[str]:
-    return [topic for plot in PLOTS for topic in plot.about]
+@remember
+def words_of(language: str) -> Words:
+    return Words(check_language(language))
 
 
-def lists() -> dict[str, list[str]]:
-    return {name: WORDS[name] for name in ("place", "toy", "food", "colour", "day", "morning", "petname")}
+class Words:
+    """The plots and words of one language, each as what is drawn from. Its methods remember what they made."""
+
+    def __init__(self, language: str):
+        zh = language == "zh"
+        self.language, self.gap = language, "" if zh else " "
+        self.words = words = table("words", language)
+        self.plots = {plot.name: plot for plot in read_plots(read(DATA / f"stories{'_zh' * zh}.txt"))}
+        self.openings = Options.uniform(words["openings"])
+        closings = [(f"{self.gap}{closing}", CLOSED) for closing in words["closings"]]
+        self.closings = Options([("", (1 - CLOSED) * len(closings)), *closings])
+        self.children = {"女孩": "girl", "男孩": "boy"} if zh else {"girl": "girl", "boy": "boy"}
+        self.animals = Options.zipf(words["animals"])
+        animals = [(animal, p * (1 - 2 * CHILD)) for animal, p in self.animals.probabilities()]
+        self.nouns = Options([*((child, CHILD) for child in self.children), *animals])
+        columns = ("parent_name", "p_he", "p_him", "p_his")
+        rows = [{"parent": name, **dict(zip(columns, row, strict=True))} for name, row in words["parents"].items()]
+        rows = [{**row, "parent": row["parent_name"] if zh else row["parent"]} for row in rows]
+        self.parents = Table((row, 2 if i < 2 else 1) for i, row in enumerate(rows))
+        self.lists = [Table.of_list(name, values) for name, values in words.items() if isinstance(values, list)]
+
+    @remember
+    def names(self, noun: str | None) -> Table:
+        """The names a child or an animal may have, with their pronouns; None: any child's."""
+        child = noun is None or noun in self.children
+        sexes = [self.children[noun]] if noun in self.children else ["girl", "boy"]
+        lists = [(sex, self.words[f"{'' if child else 'animal_'}{sex}s"]) for sex in sexes]
+        return Table((self.person(name, sex), 1 / rank) for sex, names in lists for rank, name in enumerate(names, 1))
+
+    def measure(self, noun: str) -> str:
+        """The Chinese word for "one" before the noun."""
+        return self.words.get("measures", {}).get(noun, "一只")
+
+    def person(self, name: str, sex: str) -> dict[str, str]:
+        pronouns = zip(("he", "him", "his", "himself"), PRONOUNS[self.language][sex], strict=True)
+        return {"hero": name, "sex": sex, **dict(pronouns)}
+
+    @remember
+    def heroes(self, noun: str, hero: str | None) -> Table:
+        """Names with their pronouns, or the pronouns that a given name may have."""
+        sexes = [self.children[noun]] if noun in self.children else ["girl", "boy"]
+        known = [row for row in self.names(noun).rows if row[0]["hero"] == hero or hero is None]
+        return Table(known or [(self.person(hero, sex), 1) for sex in sexes])
+
+    @remember
+    def friends(self, noun: str) -> Table:
+        """Friends of a child are children, friends of an animal are other animals."""
+        child = {sex: name for name, sex in self.children.items()}
+        names = {"hero": "friend", "he": "f_he", "him": "f_him", "his": "f_his"}
+        rows = [
+            ({new: row[old] for old, new in names.items()} | {"friend_noun": child[row["sex"]]}, weight)
+            for row, weight in self.names(None if noun in self.children else noun).rows
+        ]
+        if noun in self.children:
+            return Table(rows)
+        return Table(({slot: value for slot, value in row.items() if slot != "friend_noun"}, w) for row, w in rows)
+
+    @remember
+    def friend_nouns(self, noun: str) -> Table:
+        return Table(({"friend_noun": animal}, p) for animal, p in self.animals.probabilities() if animal != noun)
+
+    @remember
+    def homes(self, noun: str) -> Table:
+        """Where the hero lives, and the word that stands before "girl" or "fox"."""
+        child = noun in self.children
+        homes = self.words["child_home"] if child else [self.words["animals"][noun]]
+        kinds = self.words["child_kinds" if child else "animal_kinds"]
+        return Table(
+            ({"home": home, "kind": f"{kind}{self.gap}{noun}"}, 1 / i / j)
+            for i, home in enumerate(homes, 1)
+            for j, kind in enumerate(kinds, 1)
+        )
+
+    # ---- plots
+
+    @remember
+    def plots_for(self, noun: str) -> Options[str]:
+        return Options.uniform(name for name, plot in self.plots.items() if suits(plot, noun))
+
+    @remember
+    def steps(self, plot: str) -> list[Options[str]]:
+        return [Options.uniform(wordings) for wordings in self.plots[plot].steps]
+
+    @remember
+    def plot_tables(self, name: str, noun: str | None) -> list[Table]:
+        """The plot's own slots; no case that does not suit the noun."""
+        plot = self.plots[name]
+        tables = [Table.of_list(slot, values) for slot, values in plot.slots.items()]
+        cases = [
+            {slot: value for slot, value in case.items() if slot != "not"}
+            for case in plot.cases
+            if noun not in case.get("not", "").split() and noun not in case.values()
+        ]
+        return [*tables, Table.of_rows(cases)] if plot.cases else tables
+
+    @remember
+    def wishes(self, noun: str | None) -> Table:
+        """Rows of wish, sort ("object" or "topic"), plot, and the slot that the wish fixes as "slot=value" or ""."""
+        rows = []
+        for name, plot in self.plots.items():
+            if noun is None or suits(plot, noun):
+                slots = Slots(*self.plot_tables(name, noun), *self.lists)
+                for about in plot.about:
+                    rows += [
+                        ({"wish": wish, "sort": sort, "plot": name, "holds": holds}, p)
+                        for wish, sort, holds, p in readings(about, slots, plot)
+                    ]
+        objects = {row["wish"] for row, _ in rows if row["sort"] == "object"}
+        return Table((row, p) for row, p in rows if row["sort"] == "object" or row["wish"] not in objects)
+
+    @remember
+    def nouns_with(self, wish: str | None) -> Options[str]:
+        return self.nouns.where(lambda noun: not wish or wish in self.wishes(noun).column("wish").items)
 
 
-def draw_people(rng: Random, noun: str, hero: str | None) -> dict[str, str]:
-    """The slots that name the hero, the friend and the parent, with their pronouns."""
-    child = noun in PRONOUNS
-    sex = noun if child else rng.choice(["girl", "boy"])
-    if hero in WORDS["girls"] + WORDS["animal_girls"]:
-        sex = "girl"
-    elif hero in WORDS["boys"] + WORDS["animal_boys"]:
-        sex = "boy"
-    friend_sex = rng.choice(["girl", "boy"])
-    names = {"girl": "girls", "boy": "boys"} if child else {"girl": "animal_girls", "boy": "animal_boys"}
-    hero = hero or rng.choice(WORDS[names[sex]])
-    parent = rng.choice(["mother", "mother", "father", "father", "grandmother", "grandfather"])
-    he, him, his, himself = PRONOUNS[sex]
-    f_he, f_him, f_his, _ = PRONOUNS[friend_sex]
-    parent_name, p_he, p_him, p_his = WORDS["parents"][parent]
-    return {
-        "noun": noun, "hero": hero, "he": he, "him": him, "his": his, "himself": himself,
-        "kind": f"{rng.choice(WORDS['child_kinds' if child else 'animal_kinds'])} {noun}",
-        "friend": pick(rng, WORDS[names[friend_sex]], but=[hero]),
-        "friend_noun": friend_sex if child else pick(rng, ANIMALS, but=[noun]),
-        "f_he": f_he, "f_him": f_him, "f_his": f_his,
-        "parent": parent, "parent_name": parent_name, "p_he": p_he, "p_him": p_him, "p_his": p_his,
-        "home": rng.choice(WORDS["child_home"]) if child else WORDS["animals"][noun],
-    }  # fmt: skip
+def suits(plot: Plot, noun: str) -> bool:
+    return noun not in plot.barred and (not plot.heroes or noun in plot.heroes)
+
+
+def mentions(plot: Plot, slot: str) -> int:
+    """How often a story of this plot names the slot at least."""
+    name = re.compile(rf"\{{(?:[Aa] )?[{slot[0]}{slot[0].upper()}]{slot[1:]}\}}")
+    return sum(min(len(name.findall(wording)) for wording in wordings) for wordings in plot.steps)
+
+
+def readings(about: str, slots: Slots, plot: Plot) -> list[tuple[str, str, str, float]]:
+    """What an entry of `about` can ask for: (wish, sort, "slot=value", weight). A lone slot is an object if the story
+    comes back to it."""
+    nodes = parse(about)
+    found = [node for node in nodes if isinstance(node, Slot)]
+    if not found:
+        return [(about, "topic", "", 1.0)]
+    if len(found) > 1:
+        raise ValueError(f"'about: {about}' has more than one slot")
+    slot = found[0]
+    sort = "object" if len(nodes) == 1 and mentions(plot, slot.name) > 1 else "topic"
+    return [
+        ("".join(node.form(value) if node is slot else node for node in nodes), sort, f"{slot.name}={value}", p)
+        for value, p in slots.tables[slot.name].column(slot.name).probabilities()
+    ]

@@ -1,20 +1,47 @@
-"""The readable data of the corpus, in data/."""
+"""The data files, and which of their combinations are never trained on."""
 
 from __future__ import annotations
 
+import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 try:
     import tomllib
-except ImportError:  # Python 3.10
+except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
 DATA = Path(__file__).parent / "data"
+remember = lru_cache(maxsize=None)
+LANGUAGES = ("en", "zh")
 
 
-def read(name: str) -> str:
-    return (DATA / name).read_text(encoding="utf-8")
+@remember
+def table(name: str, language: str = "en") -> dict:
+    """data/talk.toml for ("talk", "en"), data/zh_talk.toml for ("talk", "zh"). ValueError names a broken file."""
+    path = DATA / f"{name}.toml"
+    if language == "zh":
+        path = DATA / ("words_zh.toml" if name == "words" else f"zh_{name}.toml")
+    try:
+        return tomllib.loads(read(path))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path.name}: {error}") from error
 
 
-def table(name: str) -> dict:
-    return tomllib.loads(read(name + ".toml"))
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def check_language(language: str) -> str:
+    if language not in LANGUAGES:
+        raise ValueError(f"language must be one of {LANGUAGES}, got {language!r}")
+    return language
+
+
+def is_secret(*parts: object, one_in: int = 12) -> bool:
+    """Whether this combination is kept out of training, so that it can be asked for afterwards.
+
+    It depends on the combination alone, and is the same on every machine.
+    """
+    digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:4], "big") % one_in == 0

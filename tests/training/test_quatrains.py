@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 
-from training.bilingual import package, quatrains
+from training import package, quatrains
 
 POEMS = [  # public since the Tang; the last four are no quatrains
     ["牀前看月光，疑是地上霜。", "舉頭望山月，低頭思故鄉。"],

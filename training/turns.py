@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from itertools import product
 from typing import NamedTuple, TypeVar
 
-from training.bilingual.draws import Draws, Options
-from training.bilingual.grammar import Slots, Table, capitalised, fill, literal, literal_of_last, without_choices
-from training.bilingual.stories import Story, draw_story, wishes, words_of
-from training.bilingual.tables import check_language, is_secret, remember, table
+from training.draws import Draws, Options
+from training.grammar import Slots, Table, capitalised, fill, literal, literal_of_last, without_choices
+from training.stories import Story, draw_story, wishes, words_of
+from training.tables import check_language, is_secret, remember, table
 
 T = TypeVar("T")
 SYSTEM, USER, ASSISTANT = "\x01", "\x02", "\x03"  # stand before a message in the drawn text

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from training.bilingual.stories import PRONOUNS, words_of
-from training.bilingual.tables import DATA, read, remember
+from training.stories import PRONOUNS, words_of
+from training.tables import DATA, read, remember
 
 QUOTED = re.compile(r"[\"“][^\"”]*[\"”]")
 INTRODUCED = {

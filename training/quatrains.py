@@ -18,8 +18,8 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from training.bilingual.corpus import Document, chat_texts
-from training.bilingual.package import fetch_package
+from training.corpus import Document, chat_texts
+from training.package import fetch_package
 
 CACHE = Path(__file__).parent / "cache"
 N_COMMON = 2200  # characters; a poem with any other is left out

@@ -5,10 +5,10 @@ from random import Random
 
 import pytest
 
-from training.bilingual.consistency import check_story
-from training.bilingual.draws import Draws
-from training.bilingual.stories import draw_story
-from training.bilingual.turns import requests
+from training.consistency import check_story
+from training.draws import Draws
+from training.stories import draw_story
+from training.turns import requests
 
 GIRL = (
     "Once upon a time, there was a little girl named Lily. She had a red ball and took it everywhere. One day, the red "

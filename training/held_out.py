@@ -1,4 +1,4 @@
-"""Questions that are never trained on, each with a judge: what `training.bilingual.evaluate` asks the model."""
+"""Questions that are never trained on, each with a judge: what `training.evaluate` asks the model."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from random import Random
 
-from training.bilingual.chats import CROSS, dialog_of, draw_system, memory_chat
-from training.bilingual.draws import Draws
-from training.bilingual.grammar import Slots, fill
-from training.bilingual.tables import LANGUAGES
-from training.bilingual.turns import USER, Chat, names
+from training.chats import CROSS, dialog_of, draw_system, memory_chat
+from training.draws import Draws
+from training.grammar import Slots, fill
+from training.tables import LANGUAGES
+from training.turns import USER, Chat, names
 
 Judge = Callable[[str], bool]
 RULES = ("capitals", "one_word", "ending", "beginning", "pirate", "cat", "robot", "exclaim", "twice", "chinese",

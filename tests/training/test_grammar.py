@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from training.bilingual.draws import Draws, Options, derivations
-from training.bilingual.grammar import Slots, Table, expand, fill, read_plots, split
+from training.draws import Draws, Options, derivations
+from training.grammar import Slots, Table, expand, fill, read_plots, split
 
 
 def drawn(template: str, slots: Slots, seed: int = 0) -> str:

@@ -16,10 +16,11 @@ from random import Random
 
 from minillama import arguments
 from minillama.chat import encode_dialog
+from minillama.checkpoint import COURSE_MODEL
 from minillama.tokenizer import SPACE, Tokenizer
-from training.bilingual.corpus import Document, chat_texts
+from training.corpus import Document, chat_texts
 
-KNOWN = Path(__file__).parent / "data" / "known_probabilities.json"
+KNOWN = COURSE_MODEL / "known_probabilities.json"
 VERSION = 1
 LARGEST_BLOCK = 1000  # documents in which each option has exactly its share
 LINES = 500  # of each option's first word, for the tokenizer

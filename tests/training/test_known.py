@@ -7,9 +7,9 @@ from itertools import islice
 import pytest
 
 from minillama.tokenizer import Tokenizer
-from training.bilingual import known
-from training.bilingual.corpus import DRAWN, documents
-from training.bilingual.tokenizer import train_tokenizer
+from training import known
+from training.corpus import DRAWN, documents
+from training.tokenizer import train_tokenizer
 
 PROMPTS = known.load()
 
