@@ -11,7 +11,7 @@ from typing import NamedTuple
 from training.draws import Draws, Options
 from training.grammar import Slots, Table, fill, literal, literal_of_last
 from training.tables import remember, table
-from training.turns import ASSISTANT, SYSTEM, USER, Chat, Item, Rule, names
+from training.turns import ASSISTANT, SYSTEM, USER, Chat, Item, Rule, names, yes_or_no
 
 ROLES = {SYSTEM: "system", USER: "user", ASSISTANT: "assistant"}
 Turn = tuple[Item, Slots, str]
@@ -44,7 +44,7 @@ def dialog_of(text: str) -> list[dict[str, str]]:
 
 
 def chance(chat: Chat, probability: float) -> bool:
-    return chat.draws.choose(Options({True: probability, False: 1 - probability}))
+    return chat.draws.choose(yes_or_no(probability))
 
 
 # ---- small talk and stories

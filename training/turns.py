@@ -19,6 +19,7 @@ T = TypeVar("T")
 SYSTEM, USER, ASSISTANT = "\x01", "\x02", "\x03"  # stand before a message in the drawn text
 KINDS = {"fact": 40, "talk": 27, "sum": 15, "count": 6, "echo": 6, "added": 6}
 REQUESTS = Options({"wish": 45, "noun": 18, "named": 14, "thing": 9, "topic": 9, "plain": 5})
+WISH = Options({"wish": 1})
 LISTED = 0.4  # of the names are in the list; the others are put together from two parts
 SECRETS = frozenset({"names", "questions", "systems", "requests"})
 
@@ -71,7 +72,7 @@ class Chat:
 
     def goes_on(self, probability: float) -> bool:
         """Whether there is another turn. No token shows it: between two turns there is only a bos."""
-        return self.draws.choose(Options({True: probability, False: 1 - probability}), silent=True)
+        return self.draws.choose(yes_or_no(probability), silent=True)
 
     def says(self, who: str, wordings: Options[str] | Iterable[str], slots: Slots) -> None:
         """A message of the user or the system in one of these wordings."""
@@ -116,7 +117,7 @@ class Chat:
     def story(self) -> Story:
         """A request for a story and the story."""
         asks = self.asks["story"]
-        about = self.draws.choose(REQUESTS if "requests" not in self.secret else Options({"wish": 1}))
+        about = self.draws.choose(REQUESTS if "requests" not in self.secret else WISH)
         slots = Slots(requests(self.language, "requests" in self.secret), names(self.language, "names" in self.secret))
         slots.add(*topics(self.language))
         self.says(USER, asks[about], slots)
@@ -126,6 +127,11 @@ class Chat:
 
     def tells(self, noun: str | None, wish: str | None = None, name: str | None = None) -> Story:
         return self.write_answer(lambda: draw_story(self.draws, self.language, noun, wish, name))
+
+
+@remember
+def yes_or_no(probability: float) -> Options[bool]:
+    return Options({True: probability, False: 1 - probability})
 
 
 @remember
@@ -164,6 +170,7 @@ def is_secret_row(row: dict[str, str], ask: str) -> bool:
     return is_secret("question", without_choices(ask, row))
 
 
+@remember
 def share_of_rows(rows: Table, ask: str, secret: bool) -> float:
     total = sum(weight for _, weight in rows.rows)
     return sum(weight for row, weight in rows.rows if is_secret_row(row, ask) == secret) / total
