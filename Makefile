@@ -42,10 +42,13 @@ browser: setup          ## drive the notebooks in JupyterLab and Chromium
 train: setup            ## make the course model from scratch; resumes where it stopped
 	$(PY) -m training $(ARGS)
 
+evaluate: setup         ## the course model against what is required of it, as a table
+	$(PY) -m training.evaluate $(ARGS)
+
 bench: setup            ## minillama against transformers, on an idle machine
 	$(PY) -m benchmarks.compare $(ARGS)
 
 bench-widgets: setup    ## slider to redraw, in the browser
 	$(PY) -m benchmarks.widgets
 
-.PHONY: help setup lab test lint format unit notebooks browser train bench bench-widgets
+.PHONY: help setup lab test lint format unit notebooks browser train evaluate bench bench-widgets

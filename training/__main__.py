@@ -10,18 +10,22 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: where another program runs, spinning is slow
 
 import argparse
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from minillama import checkpoint
-from training.card import model_card
+from training import quatrains
+from training.card import publish, write_card
 from training.evaluate import evaluate, report
+from training.package import fetch_package
 from training.train import Config, Run, steps_within, train
 
 HERE = Path(__file__).parent
-CARD = "MODEL_CARD.md"
+AGAIN = "the same command goes on from the last checkpoint"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,37 +46,42 @@ def parser() -> argparse.ArgumentParser:
         default=HERE / "runs" / "course-model",
         help="where the unfinished one is kept (default: training/runs/course-model)",
     )
+    top.add_argument("--quick", action="store_true", help="evaluate on a sample: for trials")
     return top
 
 
 def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
     torch.set_num_threads(min(2, os.cpu_count() or 1))  # the same number everywhere: sums depend on it
+    command = " ".join(["python -m training", *(sys.argv[1:] if argv is None else argv)])
     try:
-        steps = options.steps if options.minutes is None else steps_within(options.minutes, options.run, options.seed)
-        config = Config(seed=options.seed) if steps is None else Config(seed=options.seed, steps=steps)
+        config = Config(seed=options.seed, steps=Config.steps if options.steps is None else options.steps)
+        fetch_package(quatrains.CACHE)  # first of all: where the poems cannot be had nothing else is begun
+        if options.minutes is not None:
+            config = replace(config, steps=steps_within(options.minutes, options.run, options.seed))
         run = train(config, options.run)
+        finish(config, run, options.run / "finished", options.out, command, options.quick)
     except ValueError as error:
         print(f"training: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a full disk, above all
+        print(f"training: {error}; when that is mended, {AGAIN}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        print("training: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print(f"training: interrupted; {AGAIN}", file=sys.stderr)
         return 130
-    finish(config, run, options.run / "finished", options.out)
     return 0
 
 
-def finish(config: Config, run: Run, staging: Path, out: Path) -> None:
+def finish(config: Config, run: Run, staging: Path, out: Path, command: str, quick: bool) -> None:
     """Evaluate the trained model beside `out`, and only then move it there, file by file."""
+    shutil.rmtree(staging, ignore_errors=True)
     checkpoint.save(staging, run.model, run.tokenizer_path, torch.float16)
-    evaluation = evaluate(staging, config)
-    (staging / CARD).write_text(model_card(staging, config, run, evaluation), encoding="utf-8")
-    out.mkdir(parents=True, exist_ok=True)
-    for name in (checkpoint.TOKENIZER, checkpoint.PARAMS, checkpoint.SHARD, CARD):
-        part = out / f".{name}.part"  # on the same disk, so that the move is one step
-        part.write_bytes((staging / name).read_bytes())
-        os.replace(part, out / name)
-    print(report(evaluation), f"The model is in {out}.", sep="\n\n")
+    evaluation = evaluate(staging, config.seed, quick)
+    write_card(staging, run.model, evaluation, run.history, command, run.device, run.least_known)
+    print(report(evaluation))
+    publish(staging, out)
+    print(f"\nThe model is in {out}.")
 
 
 if __name__ == "__main__":

@@ -23,11 +23,18 @@ SHOWN = 800  # characters of an answer, at most
 
 
 def write_card(
-    folder: Path, model: Transformer, evaluation: Evaluation, history: Sequence[dict], command: str, device: str
+    folder: Path,
+    model: Transformer,
+    evaluation: Evaluation,
+    history: Sequence[dict],
+    command: str,
+    device: str,
+    least_known: int,
 ) -> None:
     """Write MODEL_CARD.md and the loss curve into `folder`, which holds the finished checkpoint.
 
     history: one entry at each measurement of the run, with step, seconds, tokens and a held-out loss for each part.
+    least_known: how often the run has read the rarest of the known prompts.
     """
     if not history:
         raise ValueError("history: the run has measured nothing yet; train at least to its first checkpoint")
@@ -45,6 +52,7 @@ def write_card(
         size=f"{weights.stat().st_size / 2**20:.1f}",
         sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
         n_known=len(known.load()),
+        least_known=f"{least_known:,}",
         n_common=quatrains.N_COMMON,
         mixture="\n".join(f"| {part} | {share:.0%} |" for part, share in SHARES.items()),
         command=command,

@@ -1,52 +1,67 @@
 """Documents of different lengths, laid into rows of one length.
 
 No document is cut, and no row holds two chats. In Llama 2's format two chats in a row cannot be told from one chat
-of many turns, so the second would teach the model to forget the user's name and to ignore the system text.
+of many turns, so the second would teach the model to forget the user's name and to ignore the system text. Questions
+that need no past, such as the one for a poem, are no chats in this sense, but come first in their row: so they have no
+past, no system text among it, that their answers would seem to ignore.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum, auto
 
 import numpy as np
 
 PAD = -1  # no token: the loss passes over it
 
 
-def pack(documents: Iterable[tuple[list[int], bool]], n_rows: int, seq_len: int, n_open: int = 256) -> np.ndarray:
+class Kind(Enum):
+    OPENER = auto()  # as many in a row as it takes, before all others
+    CHAT = auto()  # one in a row
+    TEXT = auto()
+
+
+def pack(documents: Iterable[tuple[list[int], Kind]], n_rows: int, seq_len: int, n_open: int = 256) -> np.ndarray:
     """(n_rows, seq_len + 1) int16: row[:-1] is what the model reads, row[1:] what it should say next.
 
-    `documents` are pairs (ids, whether it is a chat). Each goes into the fullest open row that can take it; when
-    none can, the fullest row is closed and a new one opened. Documents longer than a row are passed over. Raises
-    ValueError if there are too few.
+    Each document goes into the fullest open row that can take it; when none can, the fullest row is closed and a new
+    one opened. Empty documents and those longer than a row are passed over. Raises ValueError if there are too few.
 
-    >>> pack([([1, 5, 6, 2], True), ([1, 7, 2], False), ([1, 8, 2], True)], n_rows=2, seq_len=6, n_open=1)
-    array([[ 1,  5,  6,  2,  1,  7,  2],
+    >>> documents = [([1, 5, 6, 2], Kind.CHAT), ([1, 7, 2], Kind.OPENER), ([1, 8, 2], Kind.CHAT)]
+    >>> pack(documents, n_rows=2, seq_len=6, n_open=1)
+    array([[ 1,  7,  2,  1,  5,  6,  2],
            [ 1,  8,  2, -1, -1, -1, -1]], dtype=int16)
     """
-    closed: list[list[int]] = []
-    opened: list[tuple[list[int], list[bool]]] = []  # ids, and for each document whether it is a chat
-    for ids, is_chat in documents:
+    size, n_opened = seq_len + 1, 0
+    opened: dict[tuple[int, bool], list[list[tuple[list[int], Kind]]]]  # by free places, and whether they hold a chat
+    opened = {(free, has_chat): [] for free in range(size + 1) for has_chat in (False, True)}
+    closed: list[list[tuple[list[int], Kind]]] = []
+
+    def fullest(least: int, chats: tuple[bool, ...] = (True, False)) -> list[tuple[list[int], Kind]] | None:
+        places = ((free, has_chat) for free in range(least, size + 1) for has_chat in chats)
+        return next((opened[place].pop() for place in places if opened[place]), None)
+
+    for ids, kind in documents:
         if len(closed) >= n_rows:
             break
-        if len(ids) > seq_len + 1:
+        if not 0 < len(ids) <= size:
             continue
-        fitting = [row for row in opened if len(row[0]) + len(ids) <= seq_len + 1 and not (is_chat and any(row[1]))]
-        if not fitting:
-            if len(opened) == n_open:
-                fullest = max(opened, key=lambda row: len(row[0]))
-                opened.remove(fullest)
-                closed.append(fullest[0])
-            fitting = [([], [])]
-            opened += fitting
-        row = max(fitting, key=lambda row: len(row[0]))
-        row[0].extend(ids)
-        row[1].append(is_chat)
-    closed += [ids for ids, _ in opened][: n_rows - len(closed)]
+        row = fullest(len(ids), (False,) if kind is Kind.CHAT else (True, False))
+        if row is None:
+            if n_opened == n_open:
+                closed.append(fullest(0))
+                n_opened -= 1
+            row, n_opened = [], n_opened + 1
+        row.append((ids, kind))
+        opened[size - sum(len(ids) for ids, _ in row), any(kind is Kind.CHAT for _, kind in row)].append(row)
+    while len(closed) < n_rows and (row := fullest(0)) is not None:
+        closed.append(row)
     if len(closed) < n_rows:
-        raise ValueError(f"documents filled {len(closed)} rows of {seq_len + 1} tokens, {n_rows} are due; give more")
-    rows = np.full((n_rows, seq_len + 1), PAD, dtype=np.int16)
-    for row, ids in zip(rows, closed, strict=True):
+        raise ValueError(f"documents filled {len(closed)} rows of {size} tokens, {n_rows} are due; give more")
+    rows = np.full((n_rows, size), PAD, dtype=np.int16)
+    for row, laid in zip(rows, closed, strict=True):
+        ids = [i for ids, _ in sorted(laid, key=lambda one: one[1] is not Kind.OPENER) for i in ids]
         row[: len(ids)] = ids
     return rows
 

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-FORMAT = "minillama training run, version 1"
+FORMAT = "minillama training run, version 2"
 
 
-def write_atomically(path: Path, write) -> None:
-    """Call write(path beside), then move the result into place."""
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Call write(path beside), then move the result into place; what was there stays until all is written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
-    write(beside)
-    os.replace(beside, path)
+    try:
+        write(beside)
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def save_state(path: Path, identity: dict, model, optimizer, **progress) -> None:
     """`identity` says which run this is; only the same run may go on from it. `progress` is plain numbers and lists."""
     state = {"format": FORMAT, "identity": identity, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    write_atomically(path, lambda beside: torch.save({**state, "progress": progress}, beside))
+    buffer = io.BytesIO()  # torch would not say that the disk is full
+    torch.save({**state, "progress": progress}, buffer)
+    write_atomically(path, lambda beside: beside.write_bytes(buffer.getbuffer()))
 
 
 def load_state(path: Path, identity: dict, model, optimizer) -> dict:
@@ -29,8 +37,18 @@ def load_state(path: Path, identity: dict, model, optimizer) -> dict:
 
     Raises ValueError if the file is broken or belongs to another run.
     """
-    if not path.exists():
+    state = check_state(path, identity)
+    if state is None:
         return {}
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return state["progress"]
+
+
+def check_state(path: Path, identity: dict) -> dict | None:
+    """What was saved, None if nothing was. ValueError if it is broken, or differs in anything of `identity`."""
+    if not path.exists():
+        return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -38,10 +56,8 @@ def load_state(path: Path, identity: dict, model, optimizer) -> dict:
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ValueError(f"{str(path)!r} is no checkpoint of a training run; delete it, or give another --run")
     saved = state["identity"]
-    differing = sorted(key for key in identity.keys() | saved.keys() if identity.get(key) != saved.get(key))
+    differing = sorted(key for key in identity if identity[key] != saved.get(key))
     if differing:
-        shown = ", ".join(f"{key} is {saved.get(key)!r}, not {identity.get(key)!r}" for key in differing)
+        shown = ", ".join(f"{key} is {saved.get(key)!r}, not {identity[key]!r}" for key in differing)
         raise ValueError(f"{str(path)!r} belongs to another run ({shown}); give the same settings, or another --run")
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["progress"]
+    return state

@@ -7,12 +7,15 @@ from collections.abc import Iterable
 
 import sentencepiece
 
+N_BASE = 259  # unk, bos, eos and the 256 bytes: the pieces that every such tokenizer begins with
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int = 2048) -> bytes:
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, required_chars: str = "") -> bytes:
     """The bytes of a tokenizer.model; the same texts always give the same bytes.
 
-    Line breaks are kept out of training, so that "\\n" is the byte token <0x0A>, as in Llama 2.
-    Raises ValueError if the texts are too few for vocab_size.
+    Every character of the texts, and of `required_chars`, is a piece. Line breaks are kept out of training, so that
+    "\\n" is the byte token <0x0A>, as in Llama 2. Raises ValueError if the texts are too few for vocab_size, or their
+    characters too many.
     """
     lines = (line for text in texts for line in text.split("\n") if line)
     model = io.BytesIO()
@@ -22,8 +25,9 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 2048) -> bytes:
             model_writer=model,
             model_type="bpe",
             vocab_size=vocab_size,
+            required_chars=required_chars,
             byte_fallback=True,
-            character_coverage=0.99999,
+            character_coverage=1.0,
             split_digits=True,
             normalization_rule_name="identity",
             remove_extra_whitespaces=False,
@@ -37,5 +41,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 2048) -> bytes:
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise ValueError(f"vocab_size={vocab_size} does not suit these texts; give more text ({error})") from error
+        raise ValueError(
+            f"vocab_size={vocab_size} does not suit these texts; give more text or another size ({error})"
+        ) from error
     return model.getvalue()

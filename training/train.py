@@ -11,6 +11,8 @@ import json
 import math
 import shutil
 import time
+import zipfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -22,39 +24,42 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from minillama.checkpoint import TOKENIZER
 from minillama.model import ModelArgs, Transformer
 from minillama.tokenizer import Tokenizer
-from training.corpus import SHARES, Document, documents, encode, mixture
-from training.packing import PAD, drill_rows, pack
-from training.state import load_state, save_state, write_atomically
-from training.tokenizer import train_tokenizer
+from training import known, quatrains
+from training.corpus import SHARES, documents, encode, mixture
+from training.packing import PAD, Kind, drill_rows, pack
+from training.state import check_state, load_state, save_state, write_atomically
+from training.tokenizer import N_BASE, train_tokenizer
 
 MODEL = {"dim": 192, "n_layers": 4, "n_heads": 6, "n_kv_heads": 2, "hidden_dim": 512, "max_seq_len": 512}
-
-
-FIRST_PIECE = 259  # after unk, bos, eos and the 256 bytes
+LEAST_KNOWN = 2000  # times that every known prompt is read in a whole run
+KINDS = {"chat_en": Kind.CHAT, "chat_zh": Kind.CHAT, "quatrains": Kind.OPENER, "known": Kind.OPENER}  # else TEXT
+N_OPEN = 512  # rows that wait for a document that fills them
 
 
 @dataclass(frozen=True)
 class Config:
-    steps: int = 2700  # on the corpus, after the drills
+    steps: int = 9800  # on the corpus, after the drills
     drill_steps: int = 800  # first of all, on drill_rows
     drill_seq_len: int = 48
     drill_batch_rows: int = 24
     seed: int = 1
-    vocab_size: int = 2048
+    shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
+    vocab_size: int = 5120  # half of them characters
     tokenizer_documents: int = 25_000
     model: dict = field(default_factory=lambda: dict(MODEL))
-    seq_len: int = 192
-    batch_rows: int = 8
+    seq_len: int = 256  # every story has room
+    batch_rows: int = 6
     long_seq_len: int = 512  # chats of many turns, so that every position of the context is trained
     long_batch_rows: int = 3
     long_every: int = 8  # one step in so many reads long rows
     learning_rate: float = 2e-3
     warmup: int = 50  # steps
     weight_decay: float = 0.1
-    held_out_documents: int = 200  # of each part
-    checkpoint_every: int = 200
+    held_out_documents: int = 100  # of each part
+    checkpoint_every: int = 500
     compile: bool = shutil.which("g++") is not None  # a third faster, after half a minute
 
     def __post_init__(self):
@@ -75,6 +80,7 @@ class Run(NamedTuple):
     tokenizer_path: Path
     history: list[dict]  # one entry at each checkpoint: step, seconds, tokens, held-out losses
     device: str
+    least_known: int  # times that every known prompt was read, at least
 
 
 def train(config: Config, out: Path, stop_at: int | None = None) -> Run:
@@ -84,12 +90,15 @@ def train(config: Config, out: Path, stop_at: int | None = None) -> Run:
     """
     torch.manual_seed(config.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer = prepare_tokenizer(config, out / "tokenizer.model")
-    rows = prepare_rows(config, tokenizer, out)
-    held_out = {part: held_out_rows(config, tokenizer, part) for part in SHARES}
+    identity = {**asdict(config), "checkpoint_every": None, "compile": None}
+    check_state(out / "checkpoint.pt", identity)  # before minutes go by
+    data = prepare_data(config, out)
+    tokenizer, rows = Tokenizer(out / TOKENIZER), {kind: data[kind] for kind in ("drill", "short", "long")}
+    least_known = check_known(config, tokenizer, rows)
+    held_out = {part: torch.from_numpy(data[f"held_out_{part}"].astype(np.int64)).to(device) for part in config.shares}
     model = new_model(config, tokenizer.n_words).to(device)
     optimizer = new_optimizer(config, model)
-    identity = {**asdict(config), "checkpoint_every": None, "compile": None, "rows": fingerprint(rows)}
+    identity["rows"] = fingerprint(rows)
     progress = load_state(out / "checkpoint.pt", identity, model, optimizer)
     step, seconds, history = progress.get("step", 0), progress.get("seconds", 0.0), progress.get("history", [])
 
@@ -107,18 +116,18 @@ def train(config: Config, out: Path, stop_at: int | None = None) -> Run:
             speed = (tokens - first_tokens) / (time.monotonic() - first_time)
             bar.set_postfix_str(f"loss {loss.item():.3f}, {speed:,.0f} tok/s")
         if step % config.checkpoint_every == 0 or step in (config.all_steps, stop_at):
-            losses = {part: round(evaluate_loss(model, held_out[part].to(device)), 4) for part in SHARES}
+            losses = {part: round(evaluate_loss(model, rows), 4) for part, rows in held_out.items()}
             seconds = time.monotonic() - started
             history.append({"step": step, "seconds": round(seconds), "tokens": tokens, **losses})
             shown = ", ".join(f"{part} {value:.3f}" for part, value in losses.items())
             bar.write(f"step {step:5d}  {seconds / 60:5.1f} min  held-out loss: {shown}")
             save_state(out / "checkpoint.pt", identity, model, optimizer, step=step, seconds=seconds, history=history)
     bar.close()
-    return Run(model.cpu(), out / "tokenizer.model", history, device_name(device))
+    return Run(model.cpu(), out / TOKENIZER, history, device_name(device), least_known)
 
 
 def steps_within(minutes: float, out: Path, seed: int) -> int:
-    """How many steps fit into so many minutes: measured once for a run, then read from `out`."""
+    """How many steps fit into so many minutes, beside the drills: measured once for a run, then read from `out`."""
     if not minutes > 0:
         raise ValueError(f"minutes must be more than 0, got {minutes}")
     note = out / "steps.json"
@@ -134,7 +143,8 @@ def steps_within(minutes: float, out: Path, seed: int) -> int:
         started = time.monotonic()
         update(config, model, optimizer, batch, step=0).item()
         seconds.append(time.monotonic() - started)
-    steps = max(1, int(60 * minutes / (sum(seconds) / len(seconds))))
+    drills = config.drill_steps * config.drill_batch_rows * config.drill_seq_len / (config.batch_rows * config.seq_len)
+    steps = max(1, int(60 * minutes / (sum(seconds) / len(seconds)) - drills))
     write_atomically(note, lambda beside: beside.write_text(json.dumps(steps)))
     return steps
 
@@ -162,8 +172,10 @@ def loss_of(model: nn.Module, batch: Tensor, reduction: str = "mean") -> Tensor:
 
 @torch.no_grad()
 def evaluate_loss(model: Transformer, rows: Tensor) -> float:
-    """Mean loss of a token, in nats, over rows of one document each."""
-    total = sum(loss_of(model, batch, reduction="sum").item() for batch in rows.split(32))
+    """Mean loss of a token, in nats, over rows of one document each, sorted by their length."""
+    lengths = (rows != PAD).sum(dim=1)  # (n,)
+    batches = ((batch, int(of_batch.max())) for batch, of_batch in zip(rows.split(16), lengths.split(16), strict=True))
+    total = sum(loss_of(model, batch[:, :longest], reduction="sum").item() for batch, longest in batches)
     return total / int((rows[:, 1:] != PAD).sum())
 
 
@@ -200,15 +212,68 @@ def new_optimizer(config: Config, model: Transformer) -> torch.optim.AdamW:
 # ---- data
 
 
-def prepare_tokenizer(config: Config, path: Path) -> Tokenizer:
-    """Train the tokenizer; that takes seconds and gives the same file each time."""
-    drawn = islice(mixture(config.seed, lambda document: "".join(document.texts)), config.tokenizer_documents)
-    model = train_tokenizer((text for document, _ in drawn for text in document.texts), config.vocab_size)
-    write_atomically(path, lambda beside: beside.write_bytes(model))
-    return Tokenizer(path)
+def prepare_data(config: Config, out: Path) -> dict[str, np.ndarray]:
+    """Tokenizer, rows to train on and held-out rows, drawn once for a run, then read from `out`."""
+    path, key = out / "corpus.npz", data_key(config)
+    data = load_data(path, key)
+    if data is None:
+        if "quatrains" in config.shares:
+            quatrains.load_poems()  # first of all: where they cannot be had nothing is left behind
+        model = prepare_tokenizer(config)
+        write_atomically(out / TOKENIZER, lambda beside: beside.write_bytes(model))
+        tokenizer = Tokenizer(out / TOKENIZER)
+        if "known" in config.shares:
+            known.check_tokenizer(tokenizer)
+        held_out = {f"held_out_{part}": held_out_rows(config, tokenizer, part) for part in config.shares}
+        data = {"tokenizer": np.frombuffer(model, np.uint8), **prepare_rows(config, tokenizer), **held_out}
+        write_atomically(path, lambda beside: save_data(beside, key, data))
+    write_atomically(out / TOKENIZER, lambda beside: beside.write_bytes(data["tokenizer"].tobytes()))
+    return data
 
 
-def prepare_rows(config: Config, tokenizer: Tokenizer, out: Path) -> dict[str, np.ndarray]:
+def save_data(path: Path, key: str, data: dict[str, np.ndarray]) -> None:
+    with open(path, "wb") as file:
+        np.savez(file, key=np.array(key), **data)
+
+
+def load_data(path: Path, key: str) -> dict[str, np.ndarray] | None:
+    """What was drawn before; None if that is nothing, or something else."""
+    try:
+        with np.load(path) as file:
+            return {name: file[name] for name in file.files if name != "key"} if str(file["key"]) == key else None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def data_key(config: Config) -> str:
+    """A fingerprint of all that the corpus is drawn from: settings, grammar and code."""
+    digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
+    here = Path(__file__).parent
+    for path in sorted([known.KNOWN, *here.glob("*.py"), *here.glob("data/*")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def prepare_tokenizer(config: Config) -> bytes:
+    """A tokenizer.model trained on the corpus; the known part is represented by lines of its own."""
+    shares, with_known = (
+        {part: share for part, share in config.shares.items() if part != "known"},
+        "known" in config.shares,
+    )
+    characters = (quatrains.characters() if "quatrains" in shares else []) + (known.characters() if with_known else [])
+    drawn = islice(
+        mixture(config.seed, lambda document: "".join(document.texts), shares=shares), config.tokenizer_documents
+    )
+    texts = [
+        text
+        for document, _ in tqdm(drawn, "texts for the tokenizer", config.tokenizer_documents, dynamic_ncols=True)
+        for text in document.texts
+    ]
+    lines = known.tokenizer_lines() if with_known else ()
+    return train_tokenizer([*texts, *lines], config.vocab_size, "".join(dict.fromkeys(characters)))
+
+
+def prepare_rows(config: Config, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
     """The rows to read, drills, short and long: as many as the steps take, so that none is read twice."""
     long_steps = config.steps // config.long_every
     wanted = {
@@ -216,19 +281,64 @@ def prepare_rows(config: Config, tokenizer: Tokenizer, out: Path) -> dict[str, n
         "long": (max(1, long_steps) * config.long_batch_rows, config.long_seq_len),
     }
     rows = {"drill": prepare_drills(config)}
-    for kind, (n_rows, seq_len) in wanted.items():
-        stream = mixture(config.seed, lambda document: encode(document, tokenizer), long=kind == "long")
-        packed = pack(((ids, document.part == "chat") for document, ids in stream), n_rows, seq_len)
-        rows[kind] = packed[np.random.default_rng(config.seed).permutation(n_rows)]
+    total = sum(n_rows * (seq_len + 1) for n_rows, seq_len in wanted.values())
+    with tqdm(total=total, unit="token", unit_scale=True, desc="drawing the corpus", dynamic_ncols=True) as bar:
+        for kind, (n_rows, seq_len) in wanted.items():
+            drawn = fitting(config, tokenizer, seq_len + 1, long=kind == "long", bar=bar)
+            packed = pack(drawn, n_rows, seq_len, min(N_OPEN, 1 + n_rows // 8))
+            rows[kind] = packed[np.random.default_rng(config.seed).permutation(n_rows)]
     return rows
+
+
+def fitting(config: Config, tokenizer: Tokenizer, size: int, long: bool, bar: tqdm) -> Iterator[tuple[list[int], Kind]]:
+    """Documents of at most `size` tokens; they keep to the shares, for those that are longer count nothing."""
+
+    def encoder(document):
+        ids = encode(document, tokenizer)
+        return ids if len(ids) <= size else []
+
+    for document, ids in mixture(config.seed, encoder, long=long, shares=config.shares):
+        bar.update(len(ids))
+        yield ids, KINDS.get(document.part, Kind.TEXT)
+
+
+def check_known(config: Config, tokenizer: Tokenizer, rows: dict[str, np.ndarray]) -> int:
+    """How often the rarest of the known prompts is read. ValueError if a whole run would have too few of one."""
+    if "known" not in config.shares:
+        return 0
+    prompts = known.load()
+    found = {
+        prompt.id: sum(count(rows[kind], prompt.encode(tokenizer)) for kind in ("short", "long")) for prompt in prompts
+    }
+    rarest = min(found, key=found.get)
+    if found[rarest] < LEAST_KNOWN and config.steps >= Config.steps:
+        raise ValueError(
+            f"{rarest} is read {found[rarest]:,} times in {config.steps:,} steps, {LEAST_KNOWN:,} are due; "
+            f"raise the share of 'known' ({config.shares['known']:.0%})"
+        )
+    return found[rarest]
+
+
+def count(rows: np.ndarray, ids: list[int]) -> int:
+    """How often `ids` stand in the rows, one after the other.
+
+    >>> count(np.array([[1, 5, 6, 2, 1, 5], [6, 1, 5, 6, 7, 2]]), [1, 5, 6])
+    2
+    """
+    flat = np.pad(rows, ((0, 0), (0, 1)), constant_values=PAD).ravel()  # a PAD between rows
+    places = np.flatnonzero(flat == ids[0])
+    for k, i in enumerate(ids):
+        places = places[places + k < len(flat)]
+        places = places[flat[places + k] == i]
+    return len(places)
 
 
 def prepare_drills(config: Config) -> np.ndarray:
     """Drills: three in four with few different pieces, which is learnt sooner, the last with all of them."""
-    n_pieces = config.vocab_size - FIRST_PIECE
+    n_pieces = config.vocab_size - N_BASE
     n_rows = config.drill_steps * config.drill_batch_rows
-    few = drill_rows(n_rows * 3 // 4, config.drill_seq_len, FIRST_PIECE, min(64, n_pieces), config.seed)
-    more = drill_rows(n_rows - len(few), config.drill_seq_len, FIRST_PIECE, n_pieces, config.seed + 1)
+    few = drill_rows(n_rows * 3 // 4, config.drill_seq_len, N_BASE, min(64, n_pieces), config.seed)
+    more = drill_rows(n_rows - len(few), config.drill_seq_len, N_BASE, n_pieces, config.seed + 1)
     return np.concatenate([few, more])
 
 
@@ -247,15 +357,13 @@ def read_batch(config: Config, rows: dict[str, np.ndarray], step: int) -> Tensor
     return torch.from_numpy(rows[kind][turn * bsz : (turn + 1) * bsz].astype(np.int64))
 
 
-def held_out_rows(config: Config, tokenizer: Tokenizer, part: str) -> Tensor:
-    """Different held-out documents, one a row, (n, longest) int64."""
-    found: dict[Document, list[int]] = {}
-    for document in documents(part, config.seed, held_out=True):
-        found[document] = encode(document, tokenizer)
-        if len(found) == config.held_out_documents:
-            break
-    longest = max(map(len, found.values()))
-    return torch.tensor([ids + [PAD] * (longest - len(ids)) for ids in found.values()])  # (n, longest)
+def held_out_rows(config: Config, tokenizer: Tokenizer, part: str) -> np.ndarray:
+    """Held-out documents that fit into the context, one a row, the short first: (n, longest) int16."""
+    found = (encode(document, tokenizer) for document in documents(part, config.seed, held_out=True))
+    ids = sorted(
+        islice((ids for ids in found if len(ids) <= config.long_seq_len + 1), config.held_out_documents), key=len
+    )
+    return np.array([row + [PAD] * (len(ids[-1]) - len(row)) for row in ids], dtype=np.int16)
 
 
 def fingerprint(rows: dict[str, np.ndarray]) -> str:
