@@ -225,9 +225,7 @@ def system_chat(chat: Chat) -> None:
 
 def draw_system(chat: Chat, *rules: str) -> None:
     """Write a system text, of one of these rules; from here on the chat keeps to it."""
-    slots = Slots(
-        names(chat.language, "names" in chat.secret), Table.of_list("word", table("people", chat.language)["words"])
-    )
+    slots = Slots(names(chat.language, "names" in chat.secret), last_words(chat.language))
     chat.draws.write(SYSTEM)
     lead = chat.draws.choose(leads(chat.language), str)
     chat.draws.write(lead)

@@ -109,7 +109,8 @@ def expand(template: str) -> list[tuple[str, float]]:
         ways = product(*parts)
         return [("".join(text for text, _ in way), product_of(p for _, p in way)) for way in ways]
 
-    return list(Options(texts(parse(template))).probabilities())
+    nodes = parse(template)
+    return Options(texts(nodes)).probabilities() if "[" in template else [(template, 1.0)]  # most are of this sort
 
 
 def without_choices(template: str, row: Mapping[str, str]) -> str:

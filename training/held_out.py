@@ -12,7 +12,7 @@ from training.chats import CROSS, dialog_of, draw_system, memory_chat
 from training.draws import Draws
 from training.grammar import Slots, fill
 from training.tables import LANGUAGES
-from training.turns import USER, Chat, names
+from training.turns import USER, Chat, Item, names
 
 Judge = Callable[[str], bool]
 RULES = ("capitals", "one_word", "ending", "beginning", "pirate", "cat", "robot", "exclaim", "twice", "chinese",
@@ -50,8 +50,8 @@ def held_out_system_dialogs(n: int, seed: int) -> list[Question]:
             chat.says(USER, chat.rule.ask, chat.system_slots)
             chat.answers(chat.rule.reply, chat.system_slots)
             return holds(chat.system_slots.held["name"], chat.language)
-        chat.turn(*CROSS.get(rule, ()))
-        return keeps_rule(chat)
+        item, slots, _ = chat.turn(*CROSS.get(rule, ()))
+        return in_language(rule, item, slots) if rule in CROSS else keeps_rule(chat)
 
     return drawn(draw, "system", n, seed, "systems", "names")
 
@@ -72,10 +72,7 @@ def held_out_facts_and_sums(n: int, seed: int) -> list[Question]:
 
     def draw(chat: Chat) -> Judge:
         item, slots, _ = chat.turn("fact", "sum")
-        if item.short:
-            return holds(filled(item.short, slots), chat.language)
-        answers = [filled(answer, slots) for answer in item.answer.items]
-        return lambda text: text.strip() in answers
+        return answers_item(item, slots, chat.language)
 
     return drawn(draw, "facts", n, seed, "questions")
 
@@ -113,6 +110,25 @@ def filled(template: str, slots: Slots) -> str:
     return draws.text
 
 
+def answers_item(item: Item, slots: Slots, language: str) -> Judge:
+    """Whether an answer is right: it has the word that matters, or is one of the answers if there is no such word."""
+    if item.short:
+        return holds(filled(item.short, slots), language)
+    answers = [filled(answer, slots) for answer in item.answer.items]
+    return lambda text: text.strip() in answers
+
+
+def in_language(rule: str, item: Item, slots: Slots) -> Judge:
+    """Whether an answer is in the language that the rule wants, and right."""
+    is_right = answers_item(item, slots, {"chinese": "zh", "english": "en"}[rule])
+
+    def judge(text: str) -> bool:
+        chinese, latin = (len(re.findall(letters, text)) for letters in ("[一-鿿]", "[A-Za-z]"))
+        return is_right(text) and (chinese > latin if rule == "chinese" else chinese * 4 < latin)
+
+    return judge
+
+
 def keeps_rule(chat: Chat) -> Judge:
     """Whether an answer obeys the system text, whatever else it says."""
     rule, true_answer = chat.rule.rule, dialog_of(chat.draws.text)[-1]["content"]
@@ -120,7 +136,8 @@ def keeps_rule(chat: Chat) -> Judge:
 
     def judge(text: str) -> bool:
         text = text.strip()
-        chinese = sum("一" <= character <= "鿿" for character in text)
+        if text == true_answer:  # which may have neither capitals nor a mark at its end
+            return True
         if rule == "capitals":
             return text == text.upper() != text.lower()
         if rule == "one_word":
@@ -129,10 +146,6 @@ def keeps_rule(chat: Chat) -> Judge:
             return "。" not in text and text.endswith(("！", "？"))
         if rule == "twice":
             return len(text) > 1 and text[: len(text) // 2] == text[len(text) // 2 :]
-        if rule == "chinese":
-            return chinese > 0 and chinese > sum(character.isascii() and character.isalpha() for character in text)
-        if rule == "english":
-            return chinese * 4 < len(text) and text[:1].isascii()
         return text.startswith(before) and text.endswith(after) and len(text) > len(before + after)
 
     return judge

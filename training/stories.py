@@ -149,10 +149,13 @@ class Words:
         return [Options.uniform(wordings) for wordings in self.plots[plot].steps]
 
     @remember
+    def slot_tables(self, plot: str) -> list[Table]:
+        return [Table.of_list(slot, values) for slot, values in self.plots[plot].slots.items()]
+
+    @remember
     def plot_tables(self, name: str, noun: str | None) -> list[Table]:
         """The plot's own slots; no case that does not suit the noun."""
-        plot = self.plots[name]
-        tables = [Table.of_list(slot, values) for slot, values in plot.slots.items()]
+        plot, tables = self.plots[name], self.slot_tables(name)
         cases = [
             {slot: value for slot, value in case.items() if slot != "not"}
             for case in plot.cases

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 from training.draws import Draws, Options
 from training.grammar import Slots, Table, capitalised, fill, literal, literal_of_last, without_choices
 from training.stories import Story, draw_story, wishes, words_of
-from training.tables import check_language, is_secret, remember, table
+from training.tables import DATA, check_language, is_secret, read, remember, table
 
 T = TypeVar("T")
 SYSTEM, USER, ASSISTANT = "\x01", "\x02", "\x03"  # stand before a message in the drawn text
@@ -21,6 +21,7 @@ KINDS = {"fact": 40, "talk": 27, "sum": 15, "count": 6, "echo": 6, "added": 6}
 REQUESTS = Options({"wish": 45, "noun": 18, "named": 14, "thing": 9, "topic": 9, "plain": 5})
 WISH = Options({"wish": 1})
 LISTED = 0.4  # of the names are in the list; the others are put together from two parts
+NAME_LISTS = ("names", "names_foreign", "held_out")  # of people.toml
 SECRETS = frozenset({"names", "questions", "systems", "requests"})
 
 
@@ -301,17 +302,28 @@ def echo(language: str) -> Item:
 @remember
 def names(language: str, secret: bool = False) -> Table:
     """Column "name": names of users and pets, thousands of them; or those that are never trained on."""
-    people, words = table("people", language), words_of(language).words
-    taken = {name for key, values in words.items() if isinstance(values, list) for name in values} | {*people["words"]}
+    people, said = table("people", language), words_said(language)
     listed = [name for name in people["names"] + people.get("names_foreign", []) if name not in people["held_out"]]
-    made = sorted(made_up_names(language) - taken - {*listed} - {*people["held_out"]})
-    if secret:
-        hidden = {*people["held_out"]} - taken | {name for name in made if is_secret("name", name)}
-        return Table(({"name": name}, 1) for name in sorted(hidden))
+    made = sorted(name for name in made_up_names(language) - {*listed, *people["held_out"]} if name.lower() not in said)
     open_names = [name for name in made if not is_secret("name", name)]
+    if secret:
+        within = {name[i : i + 2] for name in [*open_names, *listed] for i in (0, 1)} if language == "zh" else set()
+        hidden = [name for name in people["held_out"] if name.lower() not in said]
+        hidden += [name for name in made if is_secret("name", name) and name not in within]
+        return Table(({"name": name}, 1) for name in sorted(hidden))
     weights = [(name, LISTED * p) for name, p in Options.zipf(listed).probabilities()]
     weights += [(name, (1 - LISTED) / len(open_names)) for name in open_names]
     return Table(({"name": name}, weight) for name, weight in weights)
+
+
+def words_said(language: str) -> set[str]:
+    """What stands in texts anyway, so that it is no new name: words; in Chinese two or three characters in a row."""
+    paths = [path for path in DATA.iterdir() if path.name == "asks.toml" or ("zh" in path.name) == (language == "zh")]
+    people = {name: words for name, words in table("people", language).items() if name not in NAME_LISTS}
+    text = " ".join([read(path) for path in paths if "people" not in path.name] + sum(people.values(), [])).lower()
+    if language == "en":
+        return set(re.findall(r"\w+", text))
+    return {text[i : i + n] for n in (2, 3) for i in range(len(text))}
 
 
 def made_up_names(language: str) -> set[str]:

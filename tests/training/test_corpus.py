@@ -76,7 +76,9 @@ def test_an_unknown_part_or_language_is_named():
 
 @pytest.mark.parametrize("part", DRAWN)
 def test_texts_are_clean(part):
-    blemish = r"[{}\[\]\x01-\x03]|\.\.|,,|。。|，，|。！| [.,!?]|  |\b[Aa] [aeio](?!ne\b)\w|\b[Aa]n [^aeiou]"
+    marks = r"[{}\[\]\x01-\x03]|(?<!\.)\.\.(?!\.)|,,|。。|，，|。！|(?<!=) [.,!?]|  "
+    articles = r"\b[Aa] (?!one\b|uni|use|uku)[aeiou]|\b[Aa]n (?![aeiouAEIOU]|hour|honest)"
+    blemish = f"{marks}|{articles}"
     for document in trained(part)[:2000]:
         for text in document.texts:
             found = re.search(blemish, re.sub(r" ?\[/?INST\] ?", "", text))
@@ -151,10 +153,10 @@ def test_there_are_thousands_of_names_and_the_held_out_ones_are_never_told(langu
     told = set(names(language).column("name").items)
     new = held_out.held_out_names(language)
     assert len(told) >= 5_000 and len(new) >= 200 and not told & set(new)
-    texts = [text for part in DRAWN if part.endswith(language) for document in trained(part) for text in document.texts]
-    if language == "en":
-        seen = set(re.findall(r"\w+", " ".join(texts)))
-        assert not seen & set(new)
+    texts = "\n".join(text for part in DRAWN for document in trained(part) for text in document.texts)
+    seen = {text for n in (2, 3) for text in map("".join, zip(*(texts[i:] for i in range(n)), strict=False))}
+    seen = seen if language == "zh" else set(re.findall(r"\w+", texts.lower()))
+    assert not seen & set(map(str.lower, new))
 
 
 @pytest.mark.parametrize("rule, holds", [
@@ -165,7 +167,10 @@ def test_there_are_thousands_of_names_and_the_held_out_ones_are_never_told(langu
 ])  # fmt: skip
 def test_system_texts_change_the_answer(rule, holds):
     chats = [
-        text for document in trained("chat_en") for text in document.texts if f"{rule}" in text.split("<</SYS>>")[0]
+        text
+        for document in trained("chat_en")
+        for text in document.texts
+        if "<</SYS>>" in text and rule in text.split("<</SYS>>")[0]
     ]
     assert len(chats) > 20
     for text in chats:
@@ -201,14 +206,27 @@ def test_a_fact_or_sum_that_is_held_out_is_asked_nowhere():
                 assert user not in asked
 
 
-@pytest.mark.parametrize("part, good, bad", [
-    ("memory", "{}", "I don't know."),
-    ("system", None, "maybe"),
-    ("requests", None, "Once upon a time, there was nobody."),
-    ("facts", None, "I like you."),
+@pytest.mark.parametrize("part, bad", [
+    ("memory", "I don't know."),
+    ("system", "maybe"),
+    ("requests", "Once upon a time, there was nobody."),
+    ("facts", "I like you."),
 ])  # fmt: skip
-def test_judges_refuse_what_is_wrong(part, good, bad):
+def test_judges_refuse_what_is_wrong(part, bad):
     draw_set = dict(zip(("memory", "system", "requests", "facts"), SETS, strict=True))[part]
     for question in getattr(held_out, draw_set)(60, 5):
         assert not question.accepts(bad), question
         assert question.part == part
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("secret", ["names", "systems"])
+def test_judges_accept_what_the_corpus_says(language, secret, monkeypatch):
+    said = []
+    monkeypatch.setattr(held_out, "dialog_of", lambda text: said.append(dialog_of(text)) or said[-1])
+    draw_set = {"names": held_out.held_out_memory_dialogs, "systems": held_out.held_out_system_dialogs}[secret]
+    answers = {repr(question.dialog): question for question in draw_set(200, 9)}
+    seen = [(answers[repr(dialog[:-1])], dialog[-1]["content"]) for dialog in said if repr(dialog[:-1]) in answers]
+    assert len(seen) >= 200
+    for question, answer in seen:
+        assert question.language != language or question.accepts(answer), (question, answer)
