@@ -98,7 +98,7 @@ def train(config: Config, out: Path, stop_at: int | None = None) -> Run:
     held_out = {part: torch.from_numpy(data[f"held_out_{part}"].astype(np.int64)).to(device) for part in config.shares}
     model = new_model(config, tokenizer.n_words).to(device)
     optimizer = new_optimizer(config, model)
-    identity["rows"] = fingerprint(rows)
+    identity["corpus"] = fingerprint(rows)
     progress = load_state(out / "checkpoint.pt", identity, model, optimizer)
     step, seconds, history = progress.get("step", 0), progress.get("seconds", 0.0), progress.get("history", [])
 

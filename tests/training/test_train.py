@@ -1,15 +1,29 @@
 """The loop: a resumed run ends in the same weights, and a checkpoint that is not this run's is refused."""
 
+import errno
+import io
+import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+import training.__main__
+from minillama.checkpoint import COURSE_MODEL
+from minillama.tokenizer import Tokenizer
+from training import known, package, quatrains
+from training import train as loop
 from training.__main__ import main
+from training.evaluate import Evaluation
+from training.measures import Figure, Row
 from training.packing import PAD
-from training.state import load_state
+from training.state import load_state, write_atomically
 from training.train import (
     Config,
+    check_known,
+    count,
+    evaluate_loss,
     learning_rate,
     loss_of,
     new_model,
@@ -25,9 +39,11 @@ TINY = Config(
     drill_steps=0,
     warmup=2,
     compile=False,
-    vocab_size=600,
-    tokenizer_documents=600,
+    shares={"stories_en": 0.5, "chat_en": 0.3, "known": 0.2},  # the poems would have to be fetched
+    vocab_size=1000,
+    tokenizer_documents=300,
     model={"dim": 16, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "hidden_dim": 24, "max_seq_len": 512},
+    seq_len=192,
     batch_rows=2,
     long_batch_rows=1,
     long_every=3,
@@ -58,6 +74,20 @@ def test_a_finished_run_is_not_trained_further(run):
     assert torch.equal(again.model.output.weight, run.model.output.weight)
 
 
+def test_the_corpus_is_drawn_once(run, monkeypatch):
+    monkeypatch.setattr(loop, "mixture", lambda *_, **__: pytest.fail("drawn again"))
+    train(TINY, run.tokenizer_path.parent)
+
+
+def test_a_broken_file_of_rows_is_drawn_again(run, tmp_path):
+    whole = (run.tokenizer_path.parent / "corpus.npz").read_bytes()
+    (tmp_path / "corpus.npz").write_bytes(whole[: len(whole) // 2])
+    again = train(TINY, tmp_path, stop_at=1)
+    with np.load(tmp_path / "corpus.npz") as new, np.load(io.BytesIO(whole)) as old:
+        assert new.files == old.files and all((new[name] == old[name]).all() for name in old.files)
+    assert again.history[-1].keys() == {"step", "seconds", "tokens", *TINY.shares}
+
+
 @pytest.mark.parametrize("change", [{"seed": 2}, {"steps": 7}, {"learning_rate": 1e-3}])
 def test_a_checkpoint_of_another_run_is_refused(run, change):
     with pytest.raises(ValueError, match=f"belongs to another run .*{next(iter(change))} is .*another --run"):
@@ -68,7 +98,7 @@ def test_a_checkpoint_of_another_run_is_refused(run, change):
 def test_a_broken_or_foreign_file_is_refused(tmp_path, content, message):
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(content) if content else torch.save({"weights": torch.ones(2)}, path)
-    model = new_model(TINY, 600)
+    model = new_model(TINY, 1000)
     with pytest.raises(ValueError, match=message):
         load_state(path, {}, model, new_optimizer(TINY, model))
 
@@ -97,10 +127,34 @@ def test_a_run_with_drills_resumes_too(tmp_path):
 
 
 def test_pad_does_not_count_in_the_loss():
-    model = new_model(TINY, 600)
-    row = torch.randint(3, 600, (1, 9))
+    model = new_model(TINY, 1000)
+    row = torch.randint(3, 1000, (1, 9))
     padded = torch.cat([row, torch.full((1, 5), PAD)], dim=1)
     assert loss_of(model, padded).item() == pytest.approx(loss_of(model, row).item(), abs=1e-5)
+
+
+def test_the_loss_of_rows_is_that_of_their_tokens():
+    model = new_model(TINY, 1000)
+    rows = [torch.randint(3, 1000, (n,)) for n in range(5, 40)]
+    padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
+    with torch.no_grad():
+        total = sum(loss_of(model, row[None], reduction="sum").item() for row in rows)
+    assert evaluate_loss(model, padded) == pytest.approx(total / sum(len(row) - 1 for row in rows), rel=1e-5)
+
+
+def test_too_few_known_prompts_are_refused_in_a_whole_run(run, monkeypatch):
+    folder = run.tokenizer_path.parent
+    with np.load(folder / "corpus.npz") as file:
+        rows = {kind: file[kind] for kind in ("short", "long")}
+    assert check_known(TINY, Tokenizer(run.tokenizer_path), rows) == run.least_known
+    with pytest.raises(ValueError, match="is read 0 times in .* steps, 2,000 are due; raise the share of 'known'"):
+        empty = {kind: array[:0] for kind, array in rows.items()}
+        check_known(replace(TINY, steps=Config.steps), Tokenizer(run.tokenizer_path), empty)
+
+
+def test_a_count_ends_at_the_rows_end():
+    rows = np.array([[1, 5, 6, 2, 1, 5], [6, 1, 5, 6, 7, 2]], dtype=np.int16)
+    assert [count(rows, ids) for ids in ([1, 5, 6], [7, 2], [2, 9], [6])] == [2, 1, 0, 3]
 
 
 def test_the_learning_rate_warms_up_and_falls():
@@ -121,3 +175,61 @@ def test_minutes_are_measured_once(tmp_path):
 def test_the_command_says_what_is_wrong(tmp_path, capsys):
     assert main(["--steps", "0", "--run", str(tmp_path)]) == 2
     assert "steps must be at least 1, got 0" in capsys.readouterr().err
+
+
+@pytest.fixture
+def no_poems(tmp_path, monkeypatch):
+    monkeypatch.setattr(quatrains, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(package.shutil, "which", lambda name: None)
+
+
+def test_without_the_poems_nothing_is_begun(no_poems, tmp_path, capsys):
+    for length in ([], ["--minutes", "1"]):
+        assert main([*length, "--run", str(tmp_path / "run"), "--out", str(tmp_path / "out")]) == 2
+        assert "chinese-poetry 2.0.1 are not in" in (said := capsys.readouterr().err) and "npm pack" in said
+    assert not (tmp_path / "run").exists() and not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_leaves_the_last_good_file(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    path.write_text("good")
+
+    def write(beside):
+        beside.write_text("ha")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, write)
+    assert [one.name for one in tmp_path.iterdir()] == ["checkpoint.pt"] and path.read_text() == "good"
+
+
+@pytest.fixture
+def finishing(run, monkeypatch):
+    """`main` with everything done but the evaluation."""
+    monkeypatch.setattr(training.__main__, "fetch_package", lambda cache: None)
+    monkeypatch.setattr(training.__main__, "train", lambda config, out: run)
+    monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
+
+
+def test_the_assets_are_replaced_after_the_evaluation(finishing, tmp_path, monkeypatch, capsys):
+    row = Row("memory", "memory", 20, "greedy", [Figure("en", 0.5, 0.95, at_least=True)])
+    monkeypatch.setattr(training.__main__, "evaluate", lambda *_: Evaluation([row], 1, True, "cpu"))
+    out, before = tmp_path / "out", (COURSE_MODEL / known.KNOWN.name).read_bytes()
+    out.mkdir()
+    (out / known.KNOWN.name).write_bytes(before)
+    assert main(["--run", str(tmp_path / "run"), "--out", str(out), "--quick"]) == 0
+    said = capsys.readouterr().out
+    assert "| ✗ | memory" in said and f"The model is in {out}." in said
+    assert (out / known.KNOWN.name).read_bytes() == before
+    assert json.loads((out / "params.json").read_text())["vocab_size"] == 1000
+    assert "| ✗ | memory" in (out / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("error, status", [(KeyboardInterrupt(), 130), (OSError("No space left on device"), 2)])
+def test_an_interrupted_evaluation_leaves_the_assets_alone(finishing, tmp_path, monkeypatch, capsys, error, status):
+    def interrupted(*_):
+        raise error
+
+    monkeypatch.setattr(training.__main__, "evaluate", interrupted)
+    assert main(["--run", str(tmp_path / "run"), "--out", str(tmp_path / "out")]) == status
+    assert "the same command goes on" in capsys.readouterr().err and not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""The trained tokenizer: any text round-trips, control tokens cannot be typed, digits stand alone."""
+"""The trained tokenizer: any text round-trips, control tokens cannot be typed, digits and rare letters are pieces."""
 
 from itertools import islice
 
@@ -7,18 +7,21 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minillama.tokenizer import Tokenizer
-from training.corpus import mixture
+from training.corpus import SHARES, mixture
 from training.tokenizer import train_tokenizer
 
+PARTS = {part: share for part, share in SHARES.items() if part in ("stories_en", "chat_en", "known")}
+RARE = "鸿鹄𠮷"
 
-def texts(n: int = 2000):
-    drawn = islice(mixture(1, lambda document: "".join(document.texts)), n)
+
+def texts(n: int = 1000):
+    drawn = islice(mixture(1, lambda document: "".join(document.texts), shares=PARTS), n)
     return [text for document, _ in drawn for text in document.texts]
 
 
 @pytest.fixture(scope="module")
 def model() -> bytes:
-    return train_tokenizer(texts(), vocab_size=1024)
+    return train_tokenizer(texts(), vocab_size=1024, required_chars=RARE)
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +49,18 @@ def test_settings_are_those_of_llama_2(trained):
     assert (trained.bos_id, trained.eos_id, trained.pad_id) == (1, 2, -1)
     assert trained.pieces(range(3)) == ["<unk>", "<s>", "</s>"]
     assert trained.pieces([3, 258]) == ["<0x00>", "<0xFF>"]
-    assert trained.pieces(trained.encode("12 + 345", False, False)) == ["▁", "1", "2", "▁+", "▁", "3", "4", "5"]
+    assert trained.pieces(trained.encode("12 345", False, False)) == ["▁", "1", "2", "▁", "3", "4", "5"]
     assert "<0x0A>" in trained.pieces(trained.encode("a\nb", False, False))
 
 
+def test_every_character_is_a_piece(trained):
+    assert trained.pieces(trained.encode(RARE, False, False)) == ["▁", *RARE]
+    for letter in sorted(set("".join(texts(200))) - set(" \n")):
+        assert len(letter) == 1 and trained.sp_model.piece_to_id(letter) > 258, letter
+
+
 def test_the_same_texts_give_the_same_file(model):
-    assert train_tokenizer(texts(), vocab_size=1024) == model
+    assert train_tokenizer(texts(), vocab_size=1024, required_chars=RARE) == model
 
 
 def test_too_little_text_is_refused():
