@@ -119,10 +119,23 @@ def test_a_story_is_about_what_was_asked_for(language):
         draw_story(Draws(rng), language, wish="taxes")
 
 
+@pytest.mark.parametrize("language, unit, shortest, longest, different", [
+    ("en", r"[\w'-]+", 60, 180, 2_500),
+    ("zh", ".", 80, 250, 1_000),
+])  # fmt: skip
+def test_stories_have_their_length_and_many_words_and_none_comes_twice(language, unit, shortest, longest, different):
+    stories = [document.texts[0] for document in trained(f"stories_{language}")[:2000]]
+    lengths = [len(re.findall(unit, story)) for story in stories]
+    assert shortest <= min(lengths) and max(lengths) <= longest
+    used = Counter(re.findall("[一-鿿]" if language == "zh" else "[a-z]+", " ".join(stories).lower()))
+    assert len(used) >= different
+    assert len(set(stories)) == len(stories)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_plots_and_words_are_well_formed(language):
     words = words_of(language)
-    assert len(words.plots) >= 40
+    assert len(words.plots) >= {"en": 60, "zh": 30}[language]
     for plot in words.plots.values():
         assert len(plot.steps) == 4 and all(len(wordings) >= 2 for wordings in plot.steps), plot.name
         for wordings in [*plot.steps, *plot.slots.values()]:
