@@ -203,14 +203,14 @@ def answers(bench: Bench, dialogs: Sequence, length: int, name: str, sampler: di
 
 def begun(bench: Bench, held_out: Iterable[Document], n: int, sampler: dict, name: str) -> list[tuple[str, bool, str]]:
     """n stories, each (text, whether it came to its end, language), begun as held-out stories begin."""
-    tokenizer, context, prompts = bench.llama.tokenizer, bench.llama.model.params.max_seq_len, []
-    for document in islice(held_out, n):
-        prompts.append(encode(document, tokenizer)[: 1 + OPENING])
-    if not prompts:
+    tokenizer, context = bench.llama.tokenizer, bench.llama.model.params.max_seq_len
+    encoded = [encode(document, tokenizer) for document in islice(held_out, n)]
+    if not encoded:
         raise ValueError(f"{name}: there is no held-out story to begin with")
-    prompts = [prompts[k % len(prompts)] for k in range(n)]
+    encoded = [encoded[k % len(encoded)] for k in range(n)]
+    prompts = [ids[: 1 + OPENING] for ids in encoded]
     found: dict[int, tuple[str, bool, str]] = {}
-    for rows in batches(bench.batch, [len(prompt) for prompt in prompts], name):
+    for rows in batches(bench.batch, [len(ids) for ids in encoded], name):  # alike in length and language: sooner done
         seeds = [bench.seed * 1_000_003 + k for k in rows]
         chosen = [prompts[k] for k in rows]
         tokens, _ = bench.llama.generate(chosen, STORY_LENGTH, echo=True, seed=seeds, **sampler)
