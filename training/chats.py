@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from training.draws import Draws, Options
 from training.grammar import Slots, Table, fill, literal, literal_of_last
-from training.tables import remember, table
+from training.tables import is_secret, remember, table
 from training.turns import ASSISTANT, SYSTEM, USER, Chat, Item, Rule, names, yes_or_no
 
 ROLES = {SYSTEM: "system", USER: "user", ASSISTANT: "assistant"}
@@ -132,13 +132,13 @@ class Memory(NamedTuple):
 
 @remember
 def memories(language: str, secret: bool = False, but: str | None = None) -> Options[Memory]:
-    """What can be told, but not of the sort `but`; only new names if `secret`."""
+    """What can be told, but not of the sort `but`; if `secret`, only what never is: new names, and some of the values."""
     people, found = table("people", language), []
     pets = Table.of_list("pet", people["pets"])
     for block in table("memory", language)["memory"]:
         values = block["values"]
         named = values in ("names", "friends", "pets")
-        if values == but or (secret and not named):
+        if values == but:
             continue
         if named and (secret or values != "pets" or "pet_names" not in people):
             x = Table(({"x": row["name"]}, weight) for row, weight in names(language, secret).rows)
@@ -146,6 +146,11 @@ def memories(language: str, secret: bool = False, but: str | None = None) -> Opt
             x = Table(({"x": str(age)}, 1) for age in range(3, 61))
         else:
             x = Table.of_list("x", people["pet_names" if named else values])
+        if not named:
+            kept = [(row, weight) for row, weight in x.rows if is_secret("value", values, row["x"]) == secret]
+            if not kept:
+                continue
+            x = Table(kept)
         wordings = (tuple(block[key]) for key in ("tell", "and", "reply", "ask", "answer", "unknown"))
         found.append((Memory(values, *wordings, (x, pets)), block["weight"]))
     return Options(found)

@@ -26,7 +26,7 @@ from training.measures import Bench, Row
 
 QUICK = {"n": 40, "n_stories": 100, "n_corpus": 5_000}
 ASKED = {  # key: name, and where the questions come from
-    "memory": ("memory over turns, held-out names", held_out.held_out_memory_dialogs),
+    "memory": ("memory over turns, held-out names and values", held_out.held_out_memory_dialogs),
     "system": ("system prompts obeyed, held-out pairs with the question", held_out.held_out_system_dialogs),
     "requests": ("story on request has the asked subject and object", held_out.held_out_requests),
     "facts": ("sums to 20 and facts, held-out wordings", held_out.held_out_facts_and_sums),

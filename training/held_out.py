@@ -32,7 +32,7 @@ def held_out_names(language: str) -> list[str]:
 
 
 def held_out_memory_dialogs(n: int, seed: int) -> list[Question]:
-    """A new name is told, and asked back after up to two other turns."""
+    """A name or value that is never told in training is told, and asked back after up to two other turns."""
 
     def draw(chat: Chat) -> Judge:
         return holds(memory_chat(chat), chat.language)

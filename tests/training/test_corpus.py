@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from training import held_out
-from training.chats import dialog_of, draw_chat
+from training.chats import dialog_of, draw_chat, memories
 from training.corpus import (
     DRAWN,
     SHARES,
@@ -173,6 +173,15 @@ def test_there_are_thousands_of_names_and_the_held_out_ones_are_never_told(langu
     else:
         seen = set(re.findall(r"\w+", " ".join(set(texts.split()))))
     assert not seen & set(map(str.lower, new))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_values_that_are_asked_for_in_the_evaluation_are_never_told(language):
+    told = {memory.values: set(memory.tables[0].column("x").items) for memory in memories(language).items}
+    new = {memory.values: set(memory.tables[0].column("x").items) for memory in memories(language, secret=True).items}
+    assert len(new) >= 5 and {"names", "pets", "ages", "cities"} <= new.keys() <= told.keys()
+    assert not any(told[values] & new[values] for values in new)
+
 
 
 @pytest.mark.parametrize("rule, holds", [
