@@ -105,7 +105,9 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
 
     def forward(self, x: Tensor) -> Tensor:  # (bsz, seqlen, dim) -> the same
-        return F.rms_norm(x.float(), x.shape[-1:], eps=self.eps).type_as(x) * self.weight
+        x32 = x.float()
+        mean_square = x32.square().mean(-1, keepdim=True)  # (bsz, seqlen, 1)
+        return (x32 * torch.rsqrt(mean_square + self.eps)).type_as(x) * self.weight
 
 
 def precompute_freqs_cis(head_dim: int, end: int, theta: float = 10000.0, device=None) -> Tensor:

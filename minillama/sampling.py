@@ -91,7 +91,8 @@ def draw(probs: Tensor, generator: Generator | Sequence[Generator] | None = None
         return torch.multinomial(probs, num_samples, replacement=num_samples > 1, generator=generator)
     if len(generator) != len(probs):
         raise ValueError(f"generator: one for each of the {len(probs)} rows of probs is due, got {len(generator)}")
-    return torch.cat([draw(row[None], g, num_samples) for row, g in zip(probs, generator, strict=True)])
+    drawn = [draw(row, g, num_samples) for row, g in zip(probs.split(1), generator, strict=True)]
+    return torch.cat(drawn) if len(drawn) > 1 else drawn[0]
 
 
 def _renormalise(probs: Tensor) -> Tensor:
