@@ -245,6 +245,7 @@ class Transformer(nn.Module):
                 f"ModelArgs.vocab_size must be at least 1, got {params.vocab_size}; take tokenizer.n_words"
             )
         self.params = params
+        self.context = params.max_seq_len  # what the weights were made for; setup_cache may take another length
         self.tok_embeddings = nn.Embedding(params.vocab_size, params.dim)
         self.layers = nn.ModuleList(TransformerBlock(params) for _ in range(params.n_layers))
         self.norm = RMSNorm(params.dim, params.norm_eps)
