@@ -133,7 +133,8 @@ def save(
     """
     folder = Path(ckpt_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    params = {k: v for k, v in dataclasses.asdict(model.params).items() if v is not None and k != "max_batch_size"}
+    fields = dataclasses.asdict(model.params) | {"max_seq_len": model.context}
+    params = {k: v for k, v in fields.items() if v is not None and k != "max_batch_size"}
     state = {key: t.detach().to("cpu", dtype or t.dtype).clone() for key, t in model.state_dict().items()}
     with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
         (Path(beside) / PARAMS).write_text(json.dumps(params, indent=2) + "\n", encoding="utf-8")

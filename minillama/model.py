@@ -105,7 +105,9 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
 
     def forward(self, x: Tensor) -> Tensor:  # (bsz, seqlen, dim) -> the same
-        return F.rms_norm(x.float(), x.shape[-1:], eps=self.eps).type_as(x) * self.weight
+        x32 = x.float()
+        mean_square = x32.square().mean(-1, keepdim=True)  # (bsz, seqlen, 1)
+        return (x32 * torch.rsqrt(mean_square + self.eps)).type_as(x) * self.weight
 
 
 def precompute_freqs_cis(head_dim: int, end: int, theta: float = 10000.0, device=None) -> Tensor:
@@ -243,6 +245,7 @@ class Transformer(nn.Module):
                 f"ModelArgs.vocab_size must be at least 1, got {params.vocab_size}; take tokenizer.n_words"
             )
         self.params = params
+        self.context = params.max_seq_len  # what the weights were made for; setup_cache may take another length
         self.tok_embeddings = nn.Embedding(params.vocab_size, params.dim)
         self.layers = nn.ModuleList(TransformerBlock(params) for _ in range(params.n_layers))
         self.norm = RMSNorm(params.dim, params.norm_eps)

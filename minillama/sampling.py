@@ -17,11 +17,13 @@ def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
     """softmax(logits / temperature): (..., vocab_size) logits to probabilities of the same shape.
 
     The largest logit is subtracted first, so that no temperature overflows. At temperature 0 all the mass lies on
-    the argmax, which is the limit.
+    the argmax, which is the limit. Raises ValueError where temperature is below 0 or NaN.
 
     >>> apply_temperature(torch.tensor([1.0, 2.0, 3.0]), temperature=0.5)
     tensor([0.0159, 0.1173, 0.8668])
     """
+    if not temperature >= 0:
+        raise ValueError(f"temperature must be a number of at least 0, got {temperature!r}")
     if temperature < torch.finfo(torch.float32).tiny:
         return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
     return torch.softmax((logits - logits.amax(-1, keepdim=True)) / temperature, dim=-1)
@@ -60,11 +62,14 @@ def nucleus(probs: Tensor, p: float) -> Nucleus:
     """Sort probs (..., vocab_size) and keep each token whose mass before it is at most p.
 
     As in Meta's code that mass is cumsum minus the token's own probability, in the dtype of probs: at an exact tie
-    rounding decides. p = 0 keeps the best token alone; p = 1 keeps all, whatever the rounding.
+    rounding decides. p = 0 keeps the best token alone; p = 1 keeps all, whatever the rounding. Raises ValueError
+    where p is outside 0 to 1.
 
     >>> nucleus(torch.tensor([0.1, 0.6, 0.3]), p=0.8).renormalised
     tensor([0.6667, 0.3333, 0.0000])
     """
+    if not 0 <= p <= 1:
+        raise ValueError(f"p must be a number from 0 to 1, got {p!r}")
     probs_sort, probs_idx = torch.sort(probs, dim=-1, descending=True, stable=True)
     mass_before = torch.cumsum(probs_sort, dim=-1) - probs_sort
     kept = mass_before <= p if p < 1 else torch.ones_like(probs_sort, dtype=torch.bool)
@@ -91,7 +96,8 @@ def draw(probs: Tensor, generator: Generator | Sequence[Generator] | None = None
         return torch.multinomial(probs, num_samples, replacement=num_samples > 1, generator=generator)
     if len(generator) != len(probs):
         raise ValueError(f"generator: one for each of the {len(probs)} rows of probs is due, got {len(generator)}")
-    return torch.cat([draw(row[None], g, num_samples) for row, g in zip(probs, generator, strict=True)])
+    drawn = [draw(row, g, num_samples) for row, g in zip(probs.split(1), generator, strict=True)]
+    return torch.cat(drawn) if len(drawn) > 1 else drawn[0]
 
 
 def _renormalise(probs: Tensor) -> Tensor:

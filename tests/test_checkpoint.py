@@ -156,6 +156,12 @@ def test_a_llama_may_be_written_over_its_own_checkpoint(folder, llama):
     assert greedy(mine) == greedy(llama) == greedy(Llama.build(folder, device="cpu"))
 
 
+def test_a_short_cache_is_not_written_as_the_context(checkpoint, tokenizer_path, tmp_path):
+    llama = Llama.build(checkpoint.folder, max_seq_len=16, device="cpu")
+    save(tmp_path / "copy", llama.model, tokenizer_path)
+    assert read_params(tmp_path / "copy").max_seq_len == read_params(checkpoint.folder).max_seq_len == 96
+
+
 @pytest.mark.parametrize("where", ["torch.save", "shutil.copyfile", "pathlib.Path.write_text"])
 def test_a_failed_save_leaves_the_old_checkpoint(folder, checkpoint, tokenizer_path, monkeypatch, where):
     before = files(folder)

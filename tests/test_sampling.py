@@ -267,3 +267,16 @@ def test_probs_are_left_as_they_were():
     sample_top_p(probs, 0.5, generator())
     filter_top_k(probs, 2), filter_min_p(probs, 0.3), nucleus(probs, 0.5)
     assert torch.equal(probs, before)
+
+
+@pytest.mark.parametrize("temperature", [-1, -1e-9, float("nan")])
+def test_a_temperature_below_zero_is_refused(temperature):
+    with pytest.raises(ValueError, match="temperature must be a number of at least 0, got (-1|-1e-09|nan)"):
+        apply_temperature(torch.zeros(3), temperature)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("function", [nucleus, sample_top_p])
+def test_a_p_outside_zero_to_one_is_refused(function, p):
+    with pytest.raises(ValueError, match="p must be a number from 0 to 1, got (-0.1|1.1|nan)"):
+        function(distribution([1, 2, 3])[None], p)
