@@ -132,7 +132,7 @@ class Memory(NamedTuple):
 
 @remember
 def memories(language: str, secret: bool = False, but: str | None = None) -> Options[Memory]:
-    """What can be told, but not of the sort `but`; if `secret`, only what never is: new names, and some of the values."""
+    """What can be told, but not of the sort `but`; if `secret`, what never is: new names, and some of the values."""
     people, found = table("people", language), []
     pets = Table.of_list("pet", people["pets"])
     for block in table("memory", language)["memory"]:

@@ -41,7 +41,7 @@ N_OPEN = 512  # rows that wait for a document that fills them
 
 @dataclass(frozen=True)
 class Config:
-    steps: int = 9800  # on the corpus, after the drills
+    steps: int = 11000  # on the corpus, after the drills
     drill_steps: int = 800  # first of all, on drill_rows
     drill_seq_len: int = 48
     drill_batch_rows: int = 24

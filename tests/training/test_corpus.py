@@ -183,7 +183,6 @@ def test_values_that_are_asked_for_in_the_evaluation_are_never_told(language):
     assert not any(told[values] & new[values] for values in new)
 
 
-
 @pytest.mark.parametrize("rule, holds", [
     ("capital", lambda answer: answer == answer.upper()),
     ("one word", lambda answer: len(answer.split()) == 1),
