@@ -16,7 +16,7 @@ $(VENV)/.ok: pyproject.toml constraints.txt
 
 lab: setup              ## open JupyterLab at the first notebook
 	$(PY) -m jupyterlab --ServerApp.ip=127.0.0.1 --MappingKernelManager.transport_encryption=auto \
-	  --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+	  --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
 
 test: lint unit notebooks browser  ## everything: lint, unit tests, notebooks, browser tests
 
@@ -49,6 +49,6 @@ bench: setup            ## minillama against transformers, on an idle machine
 	$(PY) -m benchmarks.compare $(ARGS)
 
 bench-widgets: setup    ## slider to redraw, in the browser
-	$(PY) -m benchmarks.widgets
+	$(PY) -m benchmarks.widgets $(ARGS)
 
 .PHONY: help setup lab test lint format unit notebooks browser train evaluate bench bench-widgets

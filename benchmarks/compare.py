@@ -35,7 +35,8 @@ def build(name: str, batch: int, device: str) -> Llama:
     else:
         torch.manual_seed(0)
         tokenizer = Tokenizer(COURSE_MODEL / TOKENIZER)
-        tokenizer.n_words = SHAPE_110M.vocab_size  # never used for text here
+        tokenizer._bytes += [b"?"] * (SHAPE_110M.vocab_size - tokenizer.n_words)  # random ids make no text
+        tokenizer.n_words = SHAPE_110M.vocab_size
         dtype = torch.bfloat16 if device == "cuda" else torch.float32
         model = Transformer(SHAPE_110M).to(device, dtype).requires_grad_(False)
         model.setup_cache(batch, SHAPE_110M.max_seq_len)
