@@ -13,8 +13,9 @@ import pytest
 from minillama import COURSE_MODEL, Llama, checkpoint
 
 GOLDEN = Path(__file__).parent / "golden.json"
-PROMPTS = ["Once upon a time", "One day, a little fox", "The end"]
-MESSAGES = ["Hello!", "What is the opposite of big?", "What is 3 + 4?", "Tell me a story about a cat."]
+PROMPTS = ["Once upon a time", "Once there was a little fox", "从前，"]
+MESSAGES = ["Hello!", "What is the opposite of big?", "What is 3 + 4?", "Tell me a story about a cat.", "你好！",
+            "讲一个小猫的故事。", "写一首关于月的诗"]  # fmt: skip
 SETTINGS = {"greedy": {"temperature": 0}, "sampled": {"temperature": 0.8, "top_p": 0.95, "seed": 1}}
 
 
@@ -64,11 +65,12 @@ def test_the_card_is_of_these_weights():
 
 
 def test_stories_end_and_are_not_all_alike(course):
-    results = course.text_completion(["Once upon a time"] * 8, temperature=0.8, top_p=0.95, max_gen_len=300, seed=11)
+    prompts = ["Once upon a time", "从前，"] * 4
+    results = course.text_completion(prompts, temperature=0.8, top_p=0.95, max_gen_len=300, seed=11)
     assert sum(result["finish_reason"] == "stop" for result in results) >= 7
     assert len({result["generation"] for result in results}) >= 7
     for result in results:
-        assert re.search(r"[.!\"”]$", result["generation"].strip()) or result["finish_reason"] == "length"
+        assert re.search(r"[.!?\"”。！？]$", result["generation"].strip()) or result["finish_reason"] == "length"
 
 
 if __name__ == "__main__":
