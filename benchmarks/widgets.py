@@ -16,7 +16,11 @@ from playwright.sync_api import Page
 
 from tests.browser.jupyterlab import chromium, jupyterlab, open_and_run
 
-SLIDERS = {"07_top_p.ipynb": {".w-top-p": [".s-top-p", ".s-temperature"]}}
+SLIDERS = {
+    "02_prompt_batch.ipynb": {".w-canvas": [".s-max-gen-len"]},
+    "06_softmax_temperature.ipynb": {".w-temperature": [".s-temperature"]},
+    "07_top_p.ipynb": {".w-top-p": [".s-top-p", ".s-temperature"]},
+}
 
 # Starts the clock at the key press, in the page, and stops it one frame after the view has changed.
 ARM = """([widget, slider]) => {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -16,11 +17,21 @@ def token_logprobs(logits: Tensor, tokens: Tensor, ignore_index: int = -1) -> Te
     the token *after* the position that gave logits[:, i]. Returns (bsz, seqlen) float32, 0 where tokens is
     ignore_index. cross_entropy is the negative log-probability; hence the minus.
 
-    >>> import torch
     >>> token_logprobs(torch.zeros(1, 1, 4), torch.tensor([[2]]))  # four equal logits: log(1/4)
     tensor([[-1.3863]])
     """
     return -F.cross_entropy(logits.transpose(1, 2), tokens, reduction="none", ignore_index=ignore_index)
+
+
+def entropy(probs: Tensor) -> Tensor:
+    """How undecided each distribution is: minus the mean log p, in nats; (..., vocab_size) to (...).
+
+    A token of probability 0 adds nothing. exp of it says as how many equally likely tokens.
+
+    >>> entropy(torch.tensor([0.5, 0.5])).exp()  # a coin
+    tensor(2.)
+    """
+    return torch.special.entr(probs).sum(-1)
 
 
 def sequence_logprob(logprobs: Sequence[float | None]) -> float:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import torch
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from minillama.markup import BLUE, GREY, VERMILLION
-from minillama.sampling import nucleus
+from minillama.logprobs import entropy
+from minillama.markup import BLUE, GREEN, GREY, ORANGE, VERMILLION
+from minillama.sampling import apply_temperature, nucleus
 
 CJK_FONTS = (
     "Noto Sans CJK SC", "Source Han Sans SC", "Noto Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei",
@@ -52,4 +55,145 @@ def plot_nucleus(pieces: Sequence[str], probs: Tensor, p: float, n_bars: int = 1
         ax.set(ylim=(0, 1.05), ylabel="probability")
         ax.legend(frameon=False, fontsize=8, loc="center right")
         plt.close(figure)  # shown once, as the cell's value
+    return figure
+
+
+def plot_rotation(freqs_cis: Tensor, pairs: Sequence[int]) -> Figure:
+    """How the rotary embedding turns the point (1, 0): one panel a pair, one hand a position, its number at the tip.
+
+    freqs_cis (n_positions, head_dim / 2), as `Transformer.freqs_cis`.
+    """
+    figure, axes = plt.subplots(
+        1, len(pairs), figsize=(2.6 * len(pairs), 2.9), layout="constrained", facecolor="white", squeeze=False
+    )
+    shades = plt.get_cmap("cividis")
+    for ax, pair in zip(axes[0], pairs, strict=True):
+        ax.add_patch(plt.Circle((0, 0), 1, fill=False, color=GREY, lw=0.8))
+        for position, tip in enumerate(freqs_cis[:, pair].tolist()):
+            ax.plot([0, tip.real], [0, tip.imag], color=shades(position / len(freqs_cis)), lw=2)
+            ax.text(1.16 * tip.real, 1.16 * tip.imag, str(position), ha="center", va="center", fontsize=8)
+        step = freqs_cis[1, pair].angle().item() if len(freqs_cis) > 1 else 0.0
+        ax.set(title=f"pair {pair}: {step:.3g} rad per position", xlim=(-1.35, 1.35), ylim=(-1.35, 1.35))
+        ax.title.set_fontsize(9)
+        ax.set_aspect("equal")
+        ax.axis("off")
+    plt.close(figure)  # shown once, as the cell's value
+    return figure
+
+
+def plot_attention(pieces: Sequence[str], weights: Tensor, title: str = "") -> Figure:
+    """A heat map of one head's attention weights (seq_len, seq_len): rows look, columns are looked at."""
+    names, font = _printable(pieces)
+    with plt.rc_context(font):
+        side = 1.6 + 0.24 * len(names)
+        figure, ax = plt.subplots(figsize=(side + 0.8, side), layout="constrained", facecolor="white")
+        future = weights.new_ones(weights.shape).triu(1).bool()
+        past = weights.masked_fill(future, float("nan"))  # nan stays white
+        image = ax.imshow(past.tolist(), cmap="cividis", vmin=0)
+        places = range(len(names))
+        ax.set_xticks(places, names, rotation=90, fontsize=8)
+        ax.set_yticks(places, names, fontsize=8)
+        ax.set(xlabel="token looked at (key)", ylabel="token that looks (query)", title=title)
+        figure.colorbar(image, ax=ax, shrink=0.7, label="attention weight")
+        plt.close(figure)
+    return figure
+
+
+def plot_temperatures(
+    pieces: Sequence[str],
+    logits: Tensor,
+    temperatures: Sequence[float],
+    truth: Mapping[int, float] | None = None,
+    n_tokens: int = 6,
+) -> Figure:
+    """Probabilities of the largest logits (vocab_size,) at some temperatures, with a diamond where the truth is known.
+
+    truth {token id: probability}: its tokens are shown, in its order, and n_tokens does not count.
+    """
+    truth = truth or {}
+    ids = list(truth) or logits.topk(min(n_tokens, len(logits))).indices.tolist()
+    names, font = _printable([pieces[i] for i in ids])
+    width = 0.8 / len(temperatures)
+    with plt.rc_context(font):
+        figure, ax = plt.subplots(figsize=(7.5, 3), layout="constrained", facecolor="white")
+        for k, temperature in enumerate(temperatures):
+            heights = apply_temperature(logits, temperature)[ids].tolist()
+            places = [place + (k - (len(temperatures) - 1) / 2) * width for place in range(len(ids))]
+            color, hatch = (GREEN, BLUE, ORANGE)[k % 3], ("", "///", "...")[k % 3]
+            ax.bar(places, heights, width, color=color, hatch=hatch, edgecolor="black", label=f"at {temperature:g}")
+        if truth:
+            ax.plot(range(len(ids)), list(truth.values()), "D", color="black", mfc="white", ms=6, label="truth")
+        ax.set_xticks(range(len(ids)), names)
+        ax.set(ylim=(0, 1.05), ylabel="probability")
+        ax.legend(frameon=False, fontsize=8)
+        plt.close(figure)
+    return figure
+
+
+def plot_entropy(curves: Mapping[str, Tensor], highest: float = 3.0) -> Figure:
+    """Entropy against temperature, one line for each of some logits (vocab_size,) of the same length."""
+    temperatures = torch.linspace(0, highest, 61).tolist()
+    names, font = _printable(list(curves))
+    styles = ["-", "--", "-.", ":"]
+    with plt.rc_context(font):
+        figure, ax = plt.subplots(figsize=(7.5, 3.2), layout="constrained", facecolor="white")
+        for k, (name, logits) in enumerate(zip(names, curves.values(), strict=True)):
+            nats = [float(entropy(apply_temperature(logits, t))) for t in temperatures]
+            color = (BLUE, VERMILLION, GREEN, ORANGE)[k % 4]
+            ax.plot(temperatures, nats, ls=styles[k % 4], color=color, lw=2, label=name)
+        vocab_size = len(next(iter(curves.values())))
+        ax.axhline(math.log(vocab_size), color=GREY, ls=(0, (1, 3)), label="all tokens equally likely")
+        ax.axvline(1, color=GREY, lw=0.8)
+        ax.set(xlabel="temperature", ylabel="entropy (nats)", xlim=(0, highest), ylim=(0, None))
+        ax.legend(frameon=False, fontsize=8)
+        plt.close(figure)
+    return figure
+
+
+def _printable(pieces: Sequence[str]) -> tuple[list[str], dict]:
+    """Labels that can be drawn, and the matplotlib settings that draw them; escaped where no Chinese font is found."""
+    font = find_cjk_font()
+    safe = ["".join(c if c.isprintable() else "\ufffd" for c in piece).replace("$", r"\$") for piece in pieces]
+    names = safe if font else [piece.encode("ascii", "backslashreplace").decode() for piece in safe]
+    return names, {"font.family": ["DejaVu Sans", *([font] if font else [])]}
+
+
+def plot_cache(calls: Sequence[tuple[int, int]], pieces: Sequence[str]) -> Figure:
+    """A row for each call (start_pos, end) of forward, a column for each slot: written, read or empty."""
+    font = find_cjk_font()
+    names = pieces if font else [piece.encode("ascii", "backslashreplace").decode() for piece in pieces]
+    with plt.rc_context({"font.family": ["DejaVu Sans", *([font] if font else [])]}):
+        figure, ax = plt.subplots(figsize=(7.5, 1.2 + 0.34 * len(calls)), layout="constrained", facecolor="white")
+        for row, (start, end) in enumerate(calls):
+            for slot in range(len(pieces)):
+                sign, color = ("W", ORANGE) if start <= slot < end else ("R", BLUE) if slot < start else ("–", "white")
+                ax.add_patch(plt.Rectangle((slot - 0.5, row - 0.5), 1, 1, facecolor=color, edgecolor=GREY, lw=0.5))
+                ax.text(slot, row, sign, ha="center", va="center", fontsize=9)
+        ticks = [f"{slot} {name}" for slot, name in enumerate(names)]
+        ax.set_xticks(range(len(pieces)), ticks, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
+        ax.set_yticks(range(len(calls)), [f"{start}:{end}, {start}" for start, end in calls], fontsize=9)
+        ax.set(xlim=(-0.5, len(pieces) - 0.5), ylim=(len(calls) - 0.5, -0.5), ylabel="columns read, start_pos")
+        ax.set_title("slots of the cache: W written, R written earlier and read, – empty", fontsize=9)
+        ax.tick_params(length=0)
+        plt.close(figure)  # shown once, as the cell's value
+    return figure
+
+
+def plot_token_cost(
+    contexts: Sequence[int], counted: Mapping[str, Sequence[float]], measured: Mapping[str, Sequence[float]]
+) -> Figure:
+    """Two panels over the length of the text: multiplications counted and milliseconds measured, a line for each way.
+
+    counted and measured have a list for each way, as long as contexts.
+    """
+    figure, panels = plt.subplots(1, 2, figsize=(7.5, 3), layout="constrained", facecolor="white")
+    styles = ({"color": BLUE, "marker": "o"}, {"color": VERMILLION, "marker": "s", "ls": "--"})
+    titles = ("million multiplications, counted", "milliseconds, measured here")
+    for ax, lines, title, unit in zip(panels, (counted, measured), titles, (1e6, 1), strict=True):
+        for (name, values), style in zip(lines.items(), styles, strict=False):
+            ax.plot(contexts, [value / unit for value in values], label=name, **style)
+        ax.set(xlabel="length of the text, with the new token", ylim=(0, None))
+        ax.set_title(f"one more token: {title}", fontsize=9)
+        ax.legend(frameon=False, fontsize=8)
+    plt.close(figure)
     return figure

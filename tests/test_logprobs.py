@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minillama.logprobs import least_certain, perplexity, sequence_logprob, token_logprobs
+from minillama.logprobs import entropy, least_certain, perplexity, sequence_logprob, token_logprobs
 
 VOCAB, CONTEXT = 24, 20
 PROMPTS = st.lists(st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=9), min_size=1, max_size=4)
@@ -143,3 +143,15 @@ def test_least_certain_come_lowest_first(logprobs, n):
     assert len(places) == len(set(places)) == min(n, len(logprobs) - 1) and 0 not in places
     shown = [logprobs[i] for i in places]
     assert shown == sorted(logprobs[1:])[: len(places)]
+
+
+def test_entropy_of_what_is_known():
+    probs = torch.tensor([[0.25] * 4, [0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
+    assert torch.allclose(entropy(probs), torch.tensor([4.0, 2.0, 1.0]).log())
+    assert entropy(probs[0].double()).dtype == torch.float64
+
+
+@given(st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=30))
+def test_entropy_is_minus_the_mean_logprob(logits):
+    table = torch.tensor(logits).log_softmax(-1)
+    assert float(entropy(table.exp())) == pytest.approx(-float((table.exp() * table).sum()), abs=1e-4)

@@ -1,0 +1,8 @@
+"""Write assets/flowchart.svg: python assets/draw_flowchart.py"""
+
+from pathlib import Path
+
+from minillama.flowchart import svg
+
+if __name__ == "__main__":
+    (Path(__file__).parent / "flowchart.svg").write_text(svg(linked=False), encoding="utf-8")

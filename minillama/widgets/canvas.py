@@ -1,0 +1,213 @@
+"""CanvasView: edit the prompts and max_gen_len, and see the canvas and its mask before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import ipywidgets as W
+import torch
+
+from minillama import arguments
+from minillama.generation import Llama
+from minillama.markup import STYLE, escape, wrap
+from minillama.widgets.labels import labels
+
+LONGEST_TEXT = 4000  # characters; what is beyond is cut, with a note
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What the generate loop starts with, as lists, and the numbers from which it follows."""
+
+    tokens: list[list[int]]  # (bsz, total_len)
+    mask: list[list[bool]]  # (bsz, total_len)
+    prompt_lens: list[int]  # (bsz,)
+    max_gen_len: int
+    max_seq_len: int
+
+    @property
+    def total_len(self) -> int:
+        return len(self.tokens[0])
+
+    def read_by(self, column: int) -> int | None:
+        """Which call of forward reads a column, counted from 1; None if none does."""
+        first = min(self.prompt_lens)
+        if self.max_gen_len == 0 or column == self.total_len - 1:  # no call, or written last
+            return None
+        return 1 if column < first else column - first + 2
+
+
+def lay_out(prompt_tokens: Sequence[Sequence[int]], max_gen_len: int, max_seq_len: int, pad_id: int = -1) -> Canvas:
+    """The canvas as `Llama.generate_steps` makes it.
+
+    >>> lay_out([[1, 5], [1, 7, 8]], max_gen_len=1, max_seq_len=16).tokens
+    [[1, 5, -1, -1], [1, 7, 8, -1]]
+    """
+    prompt_lens = [len(t) for t in prompt_tokens]
+    total_len = min(max_seq_len, max_gen_len + max(prompt_lens))
+    tokens = torch.full((len(prompt_tokens), total_len), pad_id, dtype=torch.long)  # (bsz, total_len)
+    for k, t in enumerate(prompt_tokens):
+        tokens[k, : len(t)] = torch.tensor(t, dtype=torch.long)
+    return Canvas(tokens.tolist(), (tokens != pad_id).tolist(), prompt_lens, max_gen_len, max_seq_len)
+
+
+def canvas_html(
+    canvas: Canvas,
+    name: Callable[[int], str],
+    text: dict[str, str],
+    n_columns: int = 32,
+    notes: Sequence[str] = (),
+    style: bool = True,
+) -> str:
+    """Canvas and mask, one under the other, and which call of forward reads each column.
+
+    name gives a token's piece. Columns after the first n_columns are only counted.
+    """
+    columns = range(min(n_columns, canvas.total_len))
+    hidden = canvas.total_len - len(columns)
+    tail = "<td>…</td>" if hidden else ""
+
+    def row(title: str, cells: Sequence[str]) -> str:
+        return f'<tr><th scope="row">{escape(title)}</th>{"".join(cells)}{tail}</tr>'
+
+    def group(label: str, rows: Sequence[str]) -> str:
+        head = "".join(f'<th scope="col">{column}</th>' for column in columns)
+        head = f'<tr><th scope="col" class="ml-name">{escape(label)}</th>{head}{"<th>…</th>" if hidden else ""}</tr>'
+        return f"<tbody>{head}{''.join(rows)}</tbody>"
+
+    def token(value: int, from_prompt: bool) -> str:
+        if not from_prompt:
+            return f'<td class="ml-pad">{value}</td>'
+        return f'<td class="ml-prompt">{escape(name(value))}<br>{value}</td>'
+
+    titles = [text["canvas_row"].format(k=k) for k in range(len(canvas.tokens))]
+    tokens, mask = [], []
+    for title, values, flags in zip(titles, canvas.tokens, canvas.mask, strict=True):
+        tokens.append(row(title, [token(values[column], flags[column]) for column in columns]))
+        signs = ['<td class="ml-prompt">✓</td>' if flags[column] else '<td class="ml-pad">·</td>' for column in columns]
+        mask.append(row(title, signs))
+    calls = [f"<td>{canvas.read_by(column) or '–'}</td>" for column in columns]
+    more = [text["canvas_more"].format(n=hidden)] if hidden else []
+    under = "".join(f'<div class="ml-note">{escape(line)}</div>' for line in (text["canvas_legend"], *more))
+    return wrap(
+        f"{notes_html(notes)}<table class='ml-canvas' aria-label='{escape(text['canvas_table'])}'>"
+        f"<caption class='ml-count' aria-live='polite'>{escape(caption(canvas, text))}</caption>"
+        f"{group('tokens', tokens)}{group('input_text_mask', mask)}"
+        f"<tbody>{row(text['canvas_read'], calls)}</tbody></table>{under}",
+        "ml-canvas-view",
+        style,
+    )
+
+
+def caption(canvas: Canvas, text: dict[str, str]) -> str:
+    """How bsz and total_len come about."""
+    return text["canvas_caption"].format(
+        bsz=len(canvas.tokens),
+        max_seq_len=canvas.max_seq_len,
+        longest=max(canvas.prompt_lens),
+        max_gen_len=canvas.max_gen_len,
+        total_len=canvas.total_len,
+    )
+
+
+def notes_html(notes: Sequence[str], failed: bool = False) -> str:
+    """A box a note; failed: there is nothing else to show."""
+    css, sign = ("ml-failed", "✗") if failed else ("ml-missing", "○")
+    return "".join(
+        f'<div class="ml-box {css}" role="status"><span class="ml-sign">{sign}</span>{escape(note)}</div>'
+        for note in notes
+    )
+
+
+class CanvasPicture:
+    """The view alone, without a kernel: the value of a cell."""
+
+    def __init__(self, canvas: Canvas, name: Callable[[int], str], text: dict[str, str]):
+        self.canvas, self.name, self.text = canvas, name, text
+
+    def __repr__(self) -> str:
+        return "\n".join([caption(self.canvas, self.text), *map(str, self.canvas.tokens)])
+
+    def _repr_html_(self) -> str:
+        return canvas_html(self.canvas, self.name, self.text)
+
+
+def show_canvas(llama: Llama, prompt_tokens: Sequence[Sequence[int]], max_gen_len: int, language="en") -> CanvasPicture:
+    """The picture that `CanvasView` draws for these ids."""
+    canvas = lay_out(prompt_tokens, max_gen_len, llama.model.params.max_seq_len, llama.tokenizer.pad_id)
+    return CanvasPicture(canvas, lambda i: llama.tokenizer.pieces([i])[0], labels(language))
+
+
+class CanvasView(W.VBox):
+    """Write one prompt a line and slide max_gen_len: the canvas and its mask, as the loop makes them.
+
+    The model is not run. Blank lines are left out; what cannot become a canvas gets a message in its place.
+    """
+
+    def __init__(
+        self,
+        llama: Llama,
+        prompts: Sequence[str],
+        max_gen_len: int = 8,
+        n_columns: int = 32,
+        language: str = "en",
+    ):
+        arguments.texts("prompts", prompts)
+        params = llama.model.params
+        arguments.whole("max_gen_len", max_gen_len, 0, params.max_seq_len)
+        arguments.whole("n_columns", n_columns, 1)
+        self.text = labels(language)
+        self.tokenizer, self.n_columns = llama.tokenizer, n_columns
+        self.max_batch_size, self.max_seq_len = params.max_batch_size, params.max_seq_len
+        self.pieces = llama.tokenizer.pieces(range(llama.tokenizer.n_words))
+
+        wide = {"style": {"description_width": "initial"}}
+        self.prompts = W.Textarea(
+            "\n".join(prompts), description=self.text["canvas_prompts"], tooltip=self.text["canvas_prompts_tip"],
+            rows=4, layout=W.Layout(width="560px", max_width="98%"), **wide
+        )  # fmt: skip
+        self.max_gen_len = W.IntSlider(
+            max_gen_len, min=0, max=self.max_seq_len, description=self.text["max_gen_len"],
+            layout=W.Layout(width="420px", max_width="98%"), **wide
+        )  # fmt: skip
+        self.view = W.HTML()
+        self.prompts.add_class("s-prompts")
+        self.max_gen_len.add_class("s-max-gen-len")
+        self.prompts.observe(self._edited, "value")
+        self.max_gen_len.observe(self._draw, "value")
+        super().__init__([self.prompts, self.max_gen_len, self.view, W.HTML(STYLE)])
+        self.add_class("w-canvas")
+        self._edited()
+
+    def _edited(self, _change=None) -> None:
+        """Encode the prompts; the slider re-uses their ids."""
+        text, self.prompt_tokens, self.notes, self.problem = self.prompts.value, [], [], ""
+        if len(text) > LONGEST_TEXT:
+            text, self.notes = text[:LONGEST_TEXT], [self.text["canvas_cut"].format(n=LONGEST_TEXT)]
+        lines = [line for line in text.split("\n") if line.strip()]
+        if not lines:
+            self.problem = self.text["canvas_none"]
+        elif len(lines) > self.max_batch_size:
+            self.problem = self.text["canvas_many"].format(n=len(lines), most=self.max_batch_size)
+        for k, line in enumerate([] if self.problem else lines):
+            try:
+                self.prompt_tokens.append(self.tokenizer.encode(line, bos=True, eos=False))
+            except ValueError:  # what UTF-8 cannot hold
+                self.problem = self.text["canvas_surrogate"].format(k=k)
+                break
+        self._draw()
+
+    def _draw(self, _change=None) -> None:
+        max_gen_len, problem = self.max_gen_len.value, self.problem
+        room = self.max_seq_len - (max_gen_len > 0)  # one place for a new token
+        for k, t in enumerate(self.prompt_tokens):
+            if not problem and len(t) > room:
+                problem = self.text["canvas_long"].format(k=k, n=len(t), room=room, max_seq_len=self.max_seq_len)
+        if problem:
+            self.view.value = wrap(notes_html(self.notes) + notes_html([problem], failed=True), style=False)
+            return
+        canvas = lay_out(self.prompt_tokens, max_gen_len, self.max_seq_len, self.tokenizer.pad_id)
+        self.view.value = canvas_html(
+            canvas, self.pieces.__getitem__, self.text, self.n_columns, self.notes, style=False
+        )

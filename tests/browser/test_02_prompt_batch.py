@@ -1,0 +1,76 @@
+"""Notebook 02 in JupyterLab: the canvas, its prompts and its slider, all by keyboard."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+
+
+def write(page, widget, text):
+    """Replace the prompts by typing."""
+    field = widget.locator(".s-prompts textarea")
+    field.scroll_into_view_if_needed()
+    field.press("ControlOrMeta+a")
+    field.press("Delete")
+    field.press_sequentially(text)
+    page.wait_for_timeout(400)
+
+
+def numbers(widget):
+    caption = widget.locator(".ml-count").inner_text()
+    bsz, total_len = re.search(r"bsz = (\d+).*\) = (\d+)\.", caption).groups()
+    return int(bsz), int(total_len)
+
+
+def press(page, widget, key):
+    handle = widget.locator(".s-max-gen-len .noUi-handle")
+    handle.scroll_into_view_if_needed()
+    handle.press(key)
+    page.wait_for_timeout(400)
+
+
+def test_02_prompt_batch(open_and_run, screenshot):
+    page = open_and_run("02_prompt_batch.ipynb")
+    screenshot("02_prompt_batch")
+    widget = page.locator(".w-canvas")
+    widget.scroll_into_view_if_needed()
+    screenshot("02_prompt_batch-widget", widget)
+    bsz, total_len = numbers(widget)
+    assert bsz == 3
+
+    press(page, widget, "ArrowRight")
+    assert numbers(widget) == (3, total_len + 1)
+    press(page, widget, "End")  # max_seq_len caps it
+    assert numbers(widget) == (3, 512)
+    expect(widget.get_by_text("more columns are not shown")).to_be_visible()
+    press(page, widget, "Home")  # max_gen_len = 0
+    assert numbers(widget)[1] < total_len
+    press(page, widget, "ArrowRight")
+
+    write(page, widget, "One cat\nOne dog")
+    assert numbers(widget)[0] == 2
+    expect(widget.locator("td.ml-prompt", has_text="✓").first).to_be_visible()
+    screenshot("02_prompt_batch-two", widget)
+
+    write(page, widget, "<b>\n" + "a\n" * 8)  # nine prompts, one too many
+    expect(widget.locator(".ml-failed")).to_contain_text("max_batch_size is 8")
+    screenshot("02_prompt_batch-message", widget)
+    write(page, widget, " ")
+    expect(widget.locator(".ml-failed")).to_contain_text("There is no prompt")
+    write(page, widget, "<b>")
+    assert numbers(widget)[0] == 1
+    expect(widget.locator(".ml-failed")).to_have_count(0)
+
+
+def test_02_predictions_exercises_and_picture(open_and_run):
+    page = open_and_run("02_prompt_batch.ipynb")
+    expect(page.locator(".w-predict")).to_have_count(6)
+    expect(page.locator(".ml-reveal").first).to_contain_text("Computed: 1.")
+    expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs
+    expect(page.locator(".ml-report .ml-passed")).to_have_count(3)  # the folded solutions
+    expect(page.locator(".ml-canvas-view").first).to_be_attached()  # the picture without a kernel
+    picture = page.locator('img[alt^="The generate loop"]').first
+    picture.scroll_into_view_if_needed()
+    page.wait_for_function("() => document.querySelector('img[alt^=\"The generate loop\"]').naturalWidth > 0")
