@@ -51,18 +51,37 @@ def test_chat_answers_one_message(capsys):
     assert code == 0 and out.strip()
 
 
-def test_chat_remembers(capsys, monkeypatch):
+@pytest.fixture
+def asked(monkeypatch):
+    """The dialogs that the model was asked to answer, one for each answer."""
+    dialogs, stream = [], Llama.stream
+
+    def spy(self, dialog, *args, **kwargs):
+        dialogs.append([dict(message) for message in dialog])
+        return stream(self, dialog, *args, **kwargs)
+
+    monkeypatch.setattr(Llama, "stream", spy)
+    return dialogs
+
+
+def test_chat_remembers(capsys, monkeypatch, asked):
     monkeypatch.setattr("sys.stdin", io.StringIO("My name is Anna.\nWhat is my name?\n\n"))
     code, out, _ = run(capsys, "chat", "--temperature", "0")
-    assert code == 0 and len(out.splitlines()) == 2 and "Anna" in out.splitlines()[1]
+    first, second = out.splitlines()
+    assert code == 0 and [len(dialog) for dialog in asked] == [1, 3] and second.strip()
+    assert [message["content"].strip() for message in asked[1]] == [
+        "My name is Anna.",
+        first.strip(),
+        "What is my name?",
+    ]
+    assert [message["role"] for message in asked[1]] == ["user", "assistant", "user"]
 
 
-def test_chat_system_prompt(capsys):
-    _, plain, _ = run(capsys, "chat", "What is the opposite of hot?", "--temperature", "0")
-    _, loud, _ = run(
-        capsys, "chat", "What is the opposite of hot?", "--temperature", "0", "--system", "Answer in capitals."
-    )
-    assert plain != plain.upper() and loud == loud.upper() and loud.strip()
+def test_chat_system_prompt(capsys, asked):
+    question, system = "What is the opposite of hot?", "Answer in capitals."
+    code, out, _ = run(capsys, "chat", question, "--temperature", "0", "--system", system)
+    assert code == 0 and out.strip()
+    assert asked == [[{"role": "system", "content": system}, {"role": "user", "content": question}]]
 
 
 def test_a_chat_that_outgrows_the_context_begins_anew(capsys, monkeypatch):
