@@ -1,13 +1,10 @@
 """One browser and one JupyterLab for all browser tests. Without Chromium they skip, loudly; in CI they fail."""
 
 import os
-from pathlib import Path
 
 import pytest
 
 from tests.browser import jupyterlab
-
-SCREENSHOTS = Path(__file__).parent / "screenshots"
 
 
 @pytest.fixture(scope="session")
@@ -27,34 +24,17 @@ def address(tmp_path_factory):
         yield address
 
 
-@pytest.fixture
-def page(browser):
-    context = browser.new_context(viewport={"width": 1400, "height": 1100})
-    yield context.new_page()
-    context.close()
+@pytest.fixture(scope="module")
+def open_and_run(browser, address):
+    """A page with the notebook, all its cells run; the tests of one file share it."""
+    pages = {}
 
-
-@pytest.fixture
-def open_and_run(page, address):
     def run(notebook):
-        jupyterlab.open_and_run(page, address, notebook)
-        return page
+        if notebook not in pages:
+            pages[notebook] = browser.new_context(viewport={"width": 1400, "height": 1100}).new_page()
+            jupyterlab.open_and_run(pages[notebook], address, notebook)
+        return pages[notebook]
 
-    return run
-
-
-@pytest.fixture
-def screenshot(page):
-    """Save what is seen as tests/browser/screenshots/<name>-light.png and -dark.png."""
-
-    def take(name, locator=None):
-        SCREENSHOTS.mkdir(exist_ok=True)
-        for theme, label in (("JupyterLab Dark", "dark"), ("JupyterLab Light", "light")):
-            page.evaluate(jupyterlab.SET_THEME, theme)
-            page.wait_for_function(
-                "light => document.body.dataset.jpThemeLight === String(light)", arg=label == "light"
-            )
-            page.wait_for_timeout(300)
-            (locator or page).screenshot(path=SCREENSHOTS / f"{name}-{label}.png")
-
-    return take
+    yield run
+    for page in pages.values():
+        page.context.close()

@@ -14,9 +14,10 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 REPOSITORY = Path(__file__).parents[2]
+SCREENSHOTS = Path(__file__).parent / "screenshots"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
@@ -108,3 +109,22 @@ def open_and_run(page: Page, address: str, notebook: str) -> None:
     page.wait_for_function(f"() => ({ALL_CELLS_RAN})() && ({KERNEL_IS_IDLE})()", timeout=180_000)
     errors = page.locator(ERRORS).all_inner_texts()
     assert not errors, errors
+
+
+def press(page: Page, control: Locator, key: str, times: int = 1) -> None:
+    """Press a key on a slider's handle and wait until the view has been redrawn."""
+    handle = control.locator(".noUi-handle")
+    handle.scroll_into_view_if_needed()
+    for _ in range(times):
+        handle.press(key)
+    page.wait_for_timeout(400)
+
+
+def screenshot(page: Page, name: str, locator: Locator | None = None) -> None:
+    """Save what is seen as tests/browser/screenshots/<name>-light.png and -dark.png."""
+    SCREENSHOTS.mkdir(exist_ok=True)
+    for theme, label in (("JupyterLab Dark", "dark"), ("JupyterLab Light", "light")):
+        page.evaluate(SET_THEME, theme)
+        page.wait_for_function("light => document.body.dataset.jpThemeLight === String(light)", arg=label == "light")
+        page.wait_for_timeout(300)
+        (locator or page).screenshot(path=SCREENSHOTS / f"{name}-{label}.png")

@@ -5,6 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.jupyterlab import press, screenshot
+
 pytestmark = pytest.mark.browser
 
 
@@ -24,39 +26,32 @@ def numbers(widget):
     return int(bsz), int(total_len)
 
 
-def press(page, widget, key):
-    handle = widget.locator(".s-max-gen-len .noUi-handle")
-    handle.scroll_into_view_if_needed()
-    handle.press(key)
-    page.wait_for_timeout(400)
-
-
-def test_02_prompt_batch(open_and_run, screenshot):
+def test_02_prompt_batch(open_and_run):
     page = open_and_run("02_prompt_batch.ipynb")
-    screenshot("02_prompt_batch")
+    screenshot(page, "02_prompt_batch")
     widget = page.locator(".w-canvas")
     widget.scroll_into_view_if_needed()
-    screenshot("02_prompt_batch-widget", widget)
+    screenshot(page, "02_prompt_batch-widget", widget)
     bsz, total_len = numbers(widget)
     assert bsz == 3
 
-    press(page, widget, "ArrowRight")
+    press(page, widget.locator(".s-max-gen-len"), "ArrowRight")
     assert numbers(widget) == (3, total_len + 1)
-    press(page, widget, "End")  # max_seq_len caps it
+    press(page, widget.locator(".s-max-gen-len"), "End")  # max_seq_len caps it
     assert numbers(widget) == (3, 512)
     expect(widget.get_by_text("more columns are not shown")).to_be_visible()
-    press(page, widget, "Home")  # max_gen_len = 0
+    press(page, widget.locator(".s-max-gen-len"), "Home")  # max_gen_len = 0
     assert numbers(widget)[1] < total_len
-    press(page, widget, "ArrowRight")
+    press(page, widget.locator(".s-max-gen-len"), "ArrowRight")
 
     write(page, widget, "One cat\nOne dog")
     assert numbers(widget)[0] == 2
     expect(widget.locator("td.ml-prompt", has_text="✓").first).to_be_visible()
-    screenshot("02_prompt_batch-two", widget)
+    screenshot(page, "02_prompt_batch-two", widget)
 
     write(page, widget, "<b>\n" + "a\n" * 8)  # nine prompts, one too many
     expect(widget.locator(".ml-failed")).to_contain_text("max_batch_size is 8")
-    screenshot("02_prompt_batch-message", widget)
+    screenshot(page, "02_prompt_batch-message", widget)
     write(page, widget, " ")
     expect(widget.locator(".ml-failed")).to_contain_text("There is no prompt")
     write(page, widget, "<b>")

@@ -3,15 +3,17 @@
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.jupyterlab import screenshot
+
 pytestmark = pytest.mark.browser
 
 
-def test_03_checkpoint_files(open_and_run, screenshot):
+def test_03_checkpoint_files(open_and_run):
     page = open_and_run("03_checkpoint_files.ipynb")
     picture = page.locator('img[alt^="Three files"]').first
     picture.scroll_into_view_if_needed()
     page.wait_for_function("() => document.querySelector('img[alt^=\"Three files\"]').naturalWidth > 0")
-    screenshot("03_checkpoint_files")
+    screenshot(page, "03_checkpoint_files")
 
     question = page.locator(".w-predict").first
     question.scroll_into_view_if_needed()

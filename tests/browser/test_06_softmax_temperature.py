@@ -5,6 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.jupyterlab import press, screenshot
+
 pytestmark = pytest.mark.browser
 
 
@@ -12,21 +14,12 @@ def nats(widget):
     return float(re.search(r"entropy ([0-9.]+) nats", widget.locator(".ml-count").inner_text()).group(1))
 
 
-def press(page, control, key, times=1):
-    """Press a key on a slider's handle and wait until the view has been redrawn."""
-    handle = control.locator(".noUi-handle")
-    handle.scroll_into_view_if_needed()
-    for _ in range(times):
-        handle.press(key)
-    page.wait_for_timeout(400)
-
-
-def test_06_temperature(open_and_run, screenshot):
+def test_06_temperature(open_and_run):
     page = open_and_run("06_softmax_temperature.ipynb")
     widget = page.locator(".w-temperature")
     widget.scroll_into_view_if_needed()
-    screenshot("06_softmax_temperature")
-    screenshot("06_softmax_temperature-widget", widget)
+    screenshot(page, "06_softmax_temperature")
+    screenshot(page, "06_softmax_temperature-widget", widget)
     expect(widget.locator("tbody tr.ml-candidate").first).to_be_visible()
     expect(widget.locator("svg.ml-curve circle")).to_be_visible()
     expect(widget.get_by_role("columnheader", name="truth", exact=True)).to_be_visible()
@@ -51,7 +44,7 @@ def test_06_temperature(open_and_run, screenshot):
     own.fill("龘" * 300)  # three tokens each: more than the context
     own.press("Enter")
     expect(widget.locator(".ml-failed")).to_contain_text("cannot be run")
-    screenshot("06_softmax_temperature-too-long", widget)
+    screenshot(page, "06_softmax_temperature-too-long", widget)
     widget.locator(".s-prompt select").select_option(index=1)
     expect(widget.get_by_role("columnheader", name="truth", exact=True)).to_be_visible()
     expect(own).to_have_value("")

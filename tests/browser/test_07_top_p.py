@@ -1,9 +1,11 @@
-"""What a learner sees: the notebooks in JupyterLab, every control of every widget moved by keyboard."""
+"""Notebook 07 in JupyterLab: every control of TopPExplorer moved by keyboard."""
 
 import re
 
 import pytest
 from playwright.sync_api import expect
+
+from tests.browser.jupyterlab import press, screenshot
 
 pytestmark = pytest.mark.browser
 
@@ -12,21 +14,12 @@ def count(widget):
     return int(re.search(r"(\d+) of \d+ tokens kept", widget.locator(".ml-count").inner_text()).group(1))
 
 
-def press(page, control, key, times=1):
-    """Press a key on a slider's handle and wait until the table has been redrawn."""
-    handle = control.locator(".noUi-handle")
-    handle.scroll_into_view_if_needed()
-    for _ in range(times):
-        handle.press(key)
-    page.wait_for_timeout(400)
-
-
-def test_07_top_p(open_and_run, screenshot):
+def test_07_top_p(open_and_run):
     page = open_and_run("07_top_p.ipynb")
     widget = page.locator(".w-top-p")
     widget.scroll_into_view_if_needed()
-    screenshot("07_top_p")
-    screenshot("07_top_p-widget", widget)
+    screenshot(page, "07_top_p")
+    screenshot(page, "07_top_p-widget", widget)
     expect(widget.locator("tbody tr.ml-kept").first).to_be_visible()
 
     before, table = count(widget), widget.locator("table").inner_text()
@@ -47,7 +40,7 @@ def test_07_top_p(open_and_run, screenshot):
     for n in (1, 100, 1000):
         widget.locator(f".s-draw-{n}").press("Enter")
         expect(widget.get_by_role("columnheader", name=f"observed in {n}", exact=True)).to_be_visible()
-    screenshot("07_top_p-draws", widget)
+    screenshot(page, "07_top_p-draws", widget)
     widget.locator(".s-prompt select").select_option(index=1)
     expect(widget.get_by_role("columnheader", name="observed in 1000")).to_have_count(0)
 
@@ -65,12 +58,3 @@ def test_07_predictions_exercises_and_links(open_and_run):
     picture.scroll_into_view_if_needed()
     page.wait_for_function("() => document.querySelector('img[alt^=\"The generate loop\"]').naturalWidth > 0")
     expect(page.locator("a", has_text="minillama/sampling.py").first).to_be_attached()
-
-
-def test_00_start_here(open_and_run, screenshot):
-    page = open_and_run("00_start_here.ipynb")
-    screenshot("00_start_here")
-    widget = page.locator(".w-top-p")
-    press(page, widget.locator(".s-top-p"), "Home")
-    assert count(widget) == 1
-    expect(page.locator(".w-predict")).to_have_count(2)

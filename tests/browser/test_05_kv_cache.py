@@ -3,25 +3,16 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import ERRORS
+from tests.browser.jupyterlab import ERRORS, press, screenshot
 
 pytestmark = pytest.mark.browser
 
 
-def press(page, control, key, times=1):
-    """Press a key on a slider's handle and wait until the table has been redrawn."""
-    handle = control.locator(".noUi-handle")
-    handle.scroll_into_view_if_needed()
-    for _ in range(times):
-        handle.press(key)
-    page.wait_for_timeout(400)
-
-
-def test_05_kv_cache(open_and_run, screenshot):
+def test_05_kv_cache(open_and_run):
     page = open_and_run("05_kv_cache.ipynb")
     widget = page.locator(".w-cache")
     widget.scroll_into_view_if_needed()
-    screenshot("05_kv_cache-widget", widget)
+    screenshot(page, "05_kv_cache-widget", widget)
     table, count = widget.locator("table"), widget.locator(".ml-count")
     expect(count).to_contain_text("Call 1 of")
 
@@ -41,7 +32,7 @@ def test_05_kv_cache(open_and_run, screenshot):
     press(page, widget.locator(".s-call"), "ArrowRight")
     expect(count).to_contain_text("Writes slots 3 to 5, reads slots 0 to 5")
     expect(widget.locator("tr.ml-query")).to_have_count(3)
-    screenshot("05_kv_cache-piece", widget)
+    screenshot(page, "05_kv_cache-piece", widget)
     press(page, widget.locator(".s-piece"), "End")
 
     widget.locator(".s-cached input").press("Space")
@@ -57,7 +48,7 @@ def test_05_kv_cache(open_and_run, screenshot):
     prompt.press("Enter")
     expect(count).to_contain_text("The prompt is empty")
     expect(page.locator(ERRORS)).to_have_count(0)
-    screenshot("05_kv_cache")
+    screenshot(page, "05_kv_cache")
 
 
 def test_05_predictions_exercises_and_figures(open_and_run):

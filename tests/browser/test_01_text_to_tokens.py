@@ -3,6 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.jupyterlab import screenshot
+
 pytestmark = pytest.mark.browser
 
 
@@ -16,12 +18,12 @@ def write(page, widget, text):
         page.keyboard.insert_text(text)
 
 
-def test_01_text_to_tokens(open_and_run, screenshot):
+def test_01_text_to_tokens(open_and_run):
     page = open_and_run("01_text_to_tokens.ipynb")
-    screenshot("01_text_to_tokens")
+    screenshot(page, "01_text_to_tokens")
     widget = page.locator(".w-tokens")
     widget.scroll_into_view_if_needed()
-    screenshot("01_text_to_tokens-widget", widget)
+    screenshot(page, "01_text_to_tokens-widget", widget)
     names = widget.locator("tbody th")
     expect(names.first).to_have_text("<s>")  # bos is ticked
     before = names.count()
