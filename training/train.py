@@ -25,15 +25,17 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from minillama.checkpoint import TOKENIZER
-from minillama.model import ModelArgs, Transformer
+from minillama.model import Transformer
 from minillama.tokenizer import Tokenizer
 from training import known, quatrains
 from training.corpus import SHARES, documents, encode, mixture
+from training.initial import new_model
+from training.muon import Muon
 from training.packing import PAD, Kind, drill_rows, pack
 from training.state import check_state, load_state, save_state, write_atomically
 from training.tokenizer import N_BASE, train_tokenizer
 
-MODEL = {"dim": 192, "n_layers": 4, "n_heads": 6, "n_kv_heads": 2, "hidden_dim": 512, "max_seq_len": 512}
+MODEL = {"dim": 192, "n_layers": 4, "n_heads": 4, "n_kv_heads": 2, "hidden_dim": 512, "max_seq_len": 512}
 LEAST_KNOWN = 2000  # times that every known prompt is read in a whole run
 KINDS = {"chat_en": Kind.CHAT, "chat_zh": Kind.CHAT, "quatrains": Kind.OPENER, "known": Kind.OPENER}  # else TEXT
 N_OPEN = 512  # rows that wait for a document that fills them
@@ -41,8 +43,8 @@ N_OPEN = 512  # rows that wait for a document that fills them
 
 @dataclass(frozen=True)
 class Config:
-    steps: int = 11000  # on the corpus, after the drills
-    drill_steps: int = 800  # first of all, on drill_rows
+    steps: int = 9200  # on the corpus, after the drills
+    drill_steps: int = 300  # first of all, on drill_rows
     drill_seq_len: int = 48
     drill_batch_rows: int = 24
     seed: int = 1
@@ -55,9 +57,10 @@ class Config:
     long_seq_len: int = 512  # chats of many turns, so that every position of the context is trained
     long_batch_rows: int = 3
     long_every: int = 8  # one step in so many reads long rows
-    learning_rate: float = 2e-3
+    learning_rate: float = 2e-3  # of AdamW, for embeddings, output layer and norms
+    matrix_learning_rate: float = 5e-3  # of Muon, for the matrices of the blocks
     warmup: int = 50  # steps
-    weight_decay: float = 0.1
+    weight_decay: float = 0.1  # of those matrices
     held_out_documents: int = 100  # of each part
     checkpoint_every: int = 500
     compile: bool = shutil.which("g++") is not None  # a third faster, after half a minute
@@ -96,10 +99,10 @@ def train(config: Config, out: Path, stop_at: int | None = None) -> Run:
     tokenizer, rows = Tokenizer(out / TOKENIZER), {kind: data[kind] for kind in ("drill", "short", "long")}
     least_known = check_known(config, tokenizer, rows)
     held_out = {part: torch.from_numpy(data[f"held_out_{part}"].astype(np.int64)).to(device) for part in config.shares}
-    model = new_model(config, tokenizer.n_words).to(device)
-    optimizer = new_optimizer(config, model)
+    model = new_model(config.model, tokenizer.n_words).to(device)
+    optimizers = new_optimizers(config, model)
     identity["corpus"] = fingerprint(rows)
-    progress = load_state(out / "checkpoint.pt", identity, model, optimizer)
+    progress = load_state(out / "checkpoint.pt", identity, model, optimizers)
     step, seconds, history = progress.get("step", 0), progress.get("seconds", 0.0), progress.get("history", [])
 
     started, tokens = time.monotonic() - seconds, history[-1]["tokens"] if history else 0
@@ -108,8 +111,7 @@ def train(config: Config, out: Path, stop_at: int | None = None) -> Run:
     compiled = torch.compile(model, dynamic=False) if config.compile else model
     while step < config.all_steps and step != stop_at:
         batch = read_batch(config, rows, step).to(device)
-        forward = model if batch.shape[1] == config.long_seq_len + 1 else compiled  # long rows are few
-        loss = update(config, forward, optimizer, batch, step)
+        loss = update(config, compiled, optimizers, batch, step)
         step, tokens = step + 1, tokens + int((batch[:, 1:] != PAD).sum())
         bar.update()
         if step % 10 == 0:
@@ -121,7 +123,7 @@ def train(config: Config, out: Path, stop_at: int | None = None) -> Run:
             history.append({"step": step, "seconds": round(seconds), "tokens": tokens, **losses})
             shown = ", ".join(f"{part} {value:.3f}" for part, value in losses.items())
             bar.write(f"step {step:5d}  {seconds / 60:5.1f} min  held-out loss: {shown}")
-            save_state(out / "checkpoint.pt", identity, model, optimizer, step=step, seconds=seconds, history=history)
+            save_state(out / "checkpoint.pt", identity, model, optimizers, step=step, seconds=seconds, history=history)
     bar.close()
     return Run(model.cpu(), out / TOKENIZER, history, device_name(device), least_known)
 
@@ -135,13 +137,13 @@ def steps_within(minutes: float, out: Path, seed: int) -> int:
         return json.loads(note.read_text())
     config = Config(seed=seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = new_model(config, config.vocab_size).to(device)
-    optimizer = new_optimizer(config, model)
+    model = new_model(config.model, config.vocab_size).to(device)
+    optimizers = new_optimizers(config, model)
     seconds = []
     for _ in range(20):  # the first ones are slower and count too: they make up for evaluation and checkpoints
         batch = torch.randint(config.vocab_size, (config.batch_rows, config.seq_len + 1), device=device)
         started = time.monotonic()
-        update(config, model, optimizer, batch, step=0).item()
+        update(config, model, optimizers, batch, step=0).item()
         seconds.append(time.monotonic() - started)
     drills = config.drill_steps * config.drill_batch_rows * config.drill_seq_len / (config.batch_rows * config.seq_len)
     steps = max(1, int(60 * minutes / (sum(seconds) / len(seconds)) - drills))
@@ -149,15 +151,18 @@ def steps_within(minutes: float, out: Path, seed: int) -> int:
     return steps
 
 
-def update(config: Config, model: nn.Module, optimizer: torch.optim.Optimizer, batch: Tensor, step: int) -> Tensor:
-    """One step of AdamW on a batch (bsz, seqlen + 1); returns the loss before it."""
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(config, step)
+def update(
+    config: Config, model: nn.Module, optimizers: list[torch.optim.Optimizer], batch: Tensor, step: int
+) -> Tensor:
+    """One step of the optimizers on a batch (bsz, seqlen + 1); returns the loss before it."""
     loss = loss_of(model, batch)
-    optimizer.zero_grad(set_to_none=True)
+    model.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = optimizer.defaults["lr"] * schedule(config, step)
+        optimizer.step()
     return loss.detach()
 
 
@@ -179,34 +184,20 @@ def evaluate_loss(model: Transformer, rows: Tensor) -> float:
     return total / int((rows[:, 1:] != PAD).sum())
 
 
-def learning_rate(config: Config, step: int) -> float:
-    """Linear warm-up, then half a cosine down to a twentieth."""
+def schedule(config: Config, step: int) -> float:
+    """What the learning rates are multiplied with: linear warm-up to 1, then half a cosine down to 0."""
     if step < config.warmup:
-        return config.learning_rate * (step + 1) / config.warmup
+        return (step + 1) / config.warmup
     done = (step - config.warmup) / max(1, config.all_steps - config.warmup)
-    return config.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
+    return 0.5 * (1 + math.cos(math.pi * done))
 
 
-def new_model(config: Config, vocab_size: int) -> Transformer:
-    """Embeddings of size 1, so that the residual stream says from the first step on which token it carries; linears
-    that keep the size of what they read, those that add to the residual stream less so, the deeper the network."""
-    model = Transformer(ModelArgs(**config.model, vocab_size=vocab_size))
-    for name, parameter in model.named_parameters():
-        if name.startswith("tok_embeddings"):
-            nn.init.normal_(parameter)
-        elif name.startswith("output"):
-            nn.init.normal_(parameter, std=0.02)
-        elif parameter.dim() == 2:
-            depth = 2 * config.model["n_layers"] if name.endswith(("wo.weight", "w2.weight")) else 1
-            nn.init.normal_(parameter, std=(depth * parameter.shape[1]) ** -0.5)
-    return model
-
-
-def new_optimizer(config: Config, model: Transformer) -> torch.optim.AdamW:
-    matrices = [p for p in model.parameters() if p.dim() == 2]
-    vectors = [p for p in model.parameters() if p.dim() != 2]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95), fused=True)
+def new_optimizers(config: Config, model: Transformer) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks, AdamW for all else: embeddings, output layer, norms."""
+    matrices = [p for p in model.layers.parameters() if p.dim() == 2]
+    others = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
+    adamw = torch.optim.AdamW(others, lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
+    return [Muon(matrices, lr=config.matrix_learning_rate, weight_decay=config.weight_decay), adamw]
 
 
 # ---- data
@@ -280,7 +271,8 @@ def prepare_rows(config: Config, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
         "short": ((config.steps - long_steps) * config.batch_rows, config.seq_len),
         "long": (max(1, long_steps) * config.long_batch_rows, config.long_seq_len),
     }
-    rows = {"drill": prepare_drills(config)}
+    n_drills = config.drill_steps * config.drill_batch_rows
+    rows = {"drill": drill_rows(n_drills, config.drill_seq_len, N_BASE, config.vocab_size - N_BASE, config.seed)}
     total = sum(n_rows * (seq_len + 1) for n_rows, seq_len in wanted.values())
     with tqdm(total=total, unit="token", unit_scale=True, desc="drawing the corpus", dynamic_ncols=True) as bar:
         for kind, (n_rows, seq_len) in wanted.items():
@@ -331,15 +323,6 @@ def count(rows: np.ndarray, ids: list[int]) -> int:
         places = places[places + k < len(flat)]
         places = places[flat[places + k] == i]
     return len(places)
-
-
-def prepare_drills(config: Config) -> np.ndarray:
-    """Drills: three in four with few different pieces, which is learnt sooner, the last with all of them."""
-    n_pieces = config.vocab_size - N_BASE
-    n_rows = config.drill_steps * config.drill_batch_rows
-    few = drill_rows(n_rows * 3 // 4, config.drill_seq_len, N_BASE, min(64, n_pieces), config.seed)
-    more = drill_rows(n_rows - len(few), config.drill_seq_len, N_BASE, n_pieces, config.seed + 1)
-    return np.concatenate([few, more])
 
 
 def read_batch(config: Config, rows: dict[str, np.ndarray], step: int) -> Tensor:
