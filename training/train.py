@@ -43,10 +43,11 @@ N_OPEN = 512  # rows that wait for a document that fills them
 
 @dataclass(frozen=True)
 class Config:
-    steps: int = 9200  # on the corpus, after the drills
+    steps: int = 7500  # on the corpus, after the drills
     drill_steps: int = 300  # first of all, on drill_rows
     drill_seq_len: int = 48
     drill_batch_rows: int = 24
+    drilled_steps: int = 4000  # on the corpus: one row of each batch goes on with the drills, lest they be forgotten
     seed: int = 1
     shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
     vocab_size: int = 5120  # half of them characters
@@ -62,7 +63,7 @@ class Config:
     warmup: int = 50  # steps
     weight_decay: float = 0.1  # of those matrices
     held_out_documents: int = 100  # of each part
-    checkpoint_every: int = 500
+    checkpoint_every: int = 600
     compile: bool = shutil.which("g++") is not None  # a third faster, after half a minute
 
     def __post_init__(self):
@@ -112,7 +113,7 @@ def train(config: Config, out: Path, stop_at: int | None = None) -> Run:
     while step < config.all_steps and step != stop_at:
         batch = read_batch(config, rows, step).to(device)
         loss = update(config, compiled, optimizers, batch, step)
-        step, tokens = step + 1, tokens + int((batch[:, 1:] != PAD).sum())
+        step, tokens = step + 1, tokens + int((batch[:, 1:] >= 0).sum())
         bar.update()
         if step % 10 == 0:
             speed = (tokens - first_tokens) / (time.monotonic() - first_time)
@@ -167,8 +168,9 @@ def update(
 
 
 def loss_of(model: nn.Module, batch: Tensor, reduction: str = "mean") -> Tensor:
-    """Cross-entropy of each next token, PAD left out; float32 on the CPU, bfloat16 where a GPU has it."""
-    tokens, targets = batch[:, :-1].clamp(min=0), batch[:, 1:]  # (bsz, seqlen), (bsz, seqlen)
+    """Cross-entropy of each next token that is asked for; float32 on the CPU, bfloat16 where a GPU has it."""
+    tokens = torch.where(batch < 0, ~batch, batch)[:, :-1]  # (bsz, seqlen)
+    targets = batch[:, 1:].clamp(min=PAD)  # (bsz, seqlen)
     on_gpu = batch.device.type == "cuda" and torch.cuda.is_bf16_supported()
     with torch.autocast(batch.device.type, torch.bfloat16, enabled=on_gpu):
         logits = model(tokens, 0)  # (bsz, seqlen, vocab_size)
@@ -267,19 +269,26 @@ def prepare_tokenizer(config: Config) -> bytes:
 def prepare_rows(config: Config, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
     """The rows to read, drills, short and long: as many as the steps take, so that none is read twice."""
     long_steps = config.steps // config.long_every
+    short_steps = config.steps - long_steps
+    drilled = min(config.drilled_steps, short_steps)
     wanted = {
-        "short": ((config.steps - long_steps) * config.batch_rows, config.seq_len),
+        "short": (short_steps * config.batch_rows - drilled, config.seq_len),
         "long": (max(1, long_steps) * config.long_batch_rows, config.long_seq_len),
     }
-    n_drills = config.drill_steps * config.drill_batch_rows
-    rows = {"drill": drill_rows(n_drills, config.drill_seq_len, N_BASE, config.vocab_size - N_BASE, config.seed)}
+    rows = {"drill": drills(config, config.drill_steps * config.drill_batch_rows, config.drill_seq_len)}
     total = sum(n_rows * (seq_len + 1) for n_rows, seq_len in wanted.values())
     with tqdm(total=total, unit="token", unit_scale=True, desc="drawing the corpus", dynamic_ncols=True) as bar:
         for kind, (n_rows, seq_len) in wanted.items():
             drawn = fitting(config, tokenizer, seq_len + 1, long=kind == "long", bar=bar)
             packed = pack(drawn, n_rows, seq_len, min(N_OPEN, 1 + n_rows // 8))
             rows[kind] = packed[np.random.default_rng(config.seed).permutation(n_rows)]
+    first_of_batch = np.arange(drilled) * (config.batch_rows - 1)
+    rows["short"] = np.insert(rows["short"], first_of_batch, drills(config, drilled, config.seq_len), axis=0)
     return rows
+
+
+def drills(config: Config, n_rows: int, seq_len: int) -> np.ndarray:
+    return drill_rows(n_rows, seq_len, N_BASE, config.vocab_size - N_BASE, config.seed)
 
 
 def fitting(config: Config, tokenizer: Tokenizer, size: int, long: bool, bar: tqdm) -> Iterator[tuple[list[int], Kind]]:

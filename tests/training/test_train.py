@@ -36,6 +36,7 @@ from training.train import (
 TINY = Config(
     steps=6,
     drill_steps=0,
+    drilled_steps=2,
     warmup=2,
     compile=False,
     shares={"stories_en": 0.5, "chat_en": 0.3, "known": 0.2},  # the poems would have to be fetched
