@@ -4,6 +4,10 @@ PY     := $(VENV)/bin/python
 # On Linux without an NVIDIA driver: torch's small CPU build. Elsewhere the default one. Override: make lab TORCH_INDEX=…
 TORCH_INDEX ?= $(shell [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null && [ -z "$$PIP_FIND_LINKS" ] && echo https://download.pytorch.org/whl/cpu)
 
+# Tests run side by side, each with one thread: threads of two processes on the same core wait for one another.
+WORKERS ?= 2
+PYTEST  := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS)
+
 help:                   ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
@@ -31,13 +35,13 @@ format: setup           ## mend what lint complains about
 	$(VENV)/bin/nbstripout --keep-id notebooks/*.ipynb
 
 unit: setup             ## tests without a notebook or a browser
-	$(PY) -m pytest tests --ignore=tests/notebooks --ignore=tests/browser
+	$(PYTEST) --dist loadfile tests --ignore=tests/notebooks --ignore=tests/browser
 
 notebooks: setup        ## every notebook under nbmake, widget errors looked for, then graded; the form of the cells
-	$(PY) -m pytest tests/notebooks --durations=5
+	$(PYTEST) tests/notebooks --durations=5
 
 browser: setup          ## drive the notebooks in JupyterLab and Chromium
-	$(PY) -m pytest tests/browser -rs
+	$(PYTEST) --dist loadfile tests/browser -rs
 
 train: setup            ## make the course model from scratch; resumes where it stopped
 	$(PY) -m training $(ARGS)

@@ -1,4 +1,4 @@
-"""Every notebook as a parameter, and all of them executed once by nbmake."""
+"""Every notebook as a parameter: as it is, and as nbmake leaves it."""
 
 import os
 import shutil
@@ -23,15 +23,14 @@ def notebook(name):
     return nbformat.read(NOTEBOOKS / name, as_version=4)
 
 
-@pytest.fixture(scope="session")
-def executed(tmp_path_factory):
-    """A folder with the notebooks as `pytest --nbmake --overwrite` leaves them, and its report."""
-    folder = tmp_path_factory.mktemp("run")
-    shutil.copytree(NOTEBOOKS, folder / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    shutil.copytree(NOTEBOOKS.parent / "assets", folder / "assets")
-    environment = {**os.environ, "IPYTHONDIR": str(folder / "ipython"), "MPLCONFIGDIR": str(folder / "matplotlib")}
-    command = [sys.executable, "-m", "pytest", "-q", "--nbmake", "--overwrite", "--durations=0", "notebooks"]
-    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    print(run.stdout)
+@pytest.fixture
+def executed(name, tmp_path):
+    """The notebook as `pytest --nbmake --overwrite` leaves it."""
+    (tmp_path / "notebooks").mkdir()
+    shutil.copy(NOTEBOOKS / name, tmp_path / "notebooks")
+    shutil.copytree(NOTEBOOKS.parent / "assets", tmp_path / "assets")
+    environment = {**os.environ, "IPYTHONDIR": str(tmp_path / "ipython"), "MPLCONFIGDIR": str(tmp_path / "matplotlib")}
+    command = [sys.executable, "-m", "pytest", "-q", "--nbmake", "--overwrite", f"notebooks/{name}"]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
-    return folder / "notebooks"
+    return nbformat.read(tmp_path / "notebooks" / name, as_version=4)

@@ -18,10 +18,9 @@ def swallowed_errors(notebook):
     return [f"{output['ename']}: {output['evalue']}" for output in outputs if output["output_type"] == "error"]
 
 
-def test_nbmake_and_widget_state(executed, name):
-    notebook = nbformat.read(executed / name, as_version=4)
-    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip())
-    assert swallowed_errors(notebook) == []
+def test_nbmake_and_widget_state(executed):
+    assert all(cell.execution_count for cell in executed.cells if cell.cell_type == "code" and cell.source.strip())
+    assert swallowed_errors(executed) == []
 
 
 def test_the_scan_finds_what_nbmake_does_not():
