@@ -20,6 +20,7 @@ SLIDERS = {
     "02_prompt_batch.ipynb": {".w-canvas": [".s-max-gen-len"]},
     "06_softmax_temperature.ipynb": {".w-temperature": [".s-temperature"]},
     "07_top_p.ipynb": {".w-top-p": [".s-top-p", ".s-temperature"]},
+    "09_generate_loop.ipynb": {".w-stepper": [".s-step"]},
 }
 
 # Starts the clock at the key press, in the page, and stops it one frame after the view has changed.

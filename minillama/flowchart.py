@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from minillama.chat import encode_dialog
@@ -16,7 +16,7 @@ from minillama.tokenizer import Tokenizer
 
 WIDTH, HEIGHT, STEP = 212, 46, 70  # of a box; from one row to the next
 LEFT, MIDDLE, RIGHT = 16, 136, 256  # where the boxes of the three columns begin
-INK, PAPER, PALE, DIAMOND = "#1a1a1a", "#ffffff", "#eef4f8", "#fdf1dc"
+INK, PAPER, PALE, DIAMOND, MINE = "#1a1a1a", "#ffffff", "#eef4f8", "#fdf1dc", "#d9f2e8"
 ON_PAPER = ' style="color: #0b57d0"'  # a link on the picture, whose paper is white in the dark theme too
 
 
@@ -49,28 +49,46 @@ LOOP = (9, 5)  # back to forward, until every row has ended
 
 
 class Flowchart:
-    """Shows itself: the picture with links in a notebook, and beside it the same boxes as a list."""
+    """Shows itself: the picture with links in a notebook, and beside it the same boxes as a list.
+
+    mine {label of a box: function}: in those boxes the function's name stands in place of the links.
+    """
+
+    def __init__(self, mine: Mapping[str, Callable] | None = None):
+        self.mine = dict(mine or {})
+        if unknown := self.mine.keys() - {box.label for box in BOXES}:
+            raise ValueError(f"no box is labelled {sorted(unknown)}; there are {[box.label for box in BOXES]}")
 
     def __repr__(self) -> str:
-        return "\n".join(f"{k}. {box.label}: {box.says} (notebook {box.notebook:02})" for k, box in enumerate(BOXES, 1))
+        where = [self._name(box) or f"notebook {box.notebook:02}" for box in BOXES]
+        return "\n".join(f"{k}. {box.label}: {box.says} ({where[k - 1]})" for k, box in enumerate(BOXES, 1))
 
     def _repr_html_(self) -> str:
         items = "".join(
-            f"<li><code>{escape(box.label)}</code>: {escape(box.says)} ({links(box)})</li>" for box in BOXES
+            f"<li><code>{escape(box.label)}</code>: {escape(box.says)} ({links(box, name=self._name(box))})</li>"
+            for box in BOXES
         )
-        body = f'<div style="flex: 0 1 490px">{svg(linked=True)}</div><ol style="flex: 1 1 300px">{items}</ol>'
+        picture = svg(linked=True, names={box.label: self._name(box) for box in BOXES})
+        body = f'<div style="flex: 0 1 490px">{picture}</div><ol style="flex: 1 1 300px">{items}</ol>'
         return wrap(f'<div style="display: flex; flex-wrap: wrap; gap: 16px">{body}</div>', "ml-flowchart")
 
+    def _name(self, box: Box) -> str:
+        function = self.mine.get(box.label)
+        return getattr(function, "__name__", repr(function)) if function is not None else ""
 
-def links(box: Box, style: str = "") -> str:
-    """The notebook, if it is there, and the code of a box."""
+
+def links(box: Box, style: str = "", name: str = "") -> str:
+    """The notebook, if it is there, and the code of a box; or the name of what the learner wrote for it."""
+    if name:
+        return f'<span style="font-family: monospace">{escape(name)}</span>'
     found = sorted((REPOSITORY / "notebooks").glob(f"{box.notebook:02}_*.ipynb"))
     notebook = f'<a href="{escape(found[0].name)}"{style}>{box.notebook:02}</a>' if found else f"{box.notebook:02}"
     return f'{notebook} · <a href="{escape(source_link(box.code).address)}"{style}>code</a>'
 
 
-def svg(linked: bool) -> str:
-    """The picture; with links only where it stands in a notebook."""
+def svg(linked: bool, names: Mapping[str, str] | None = None) -> str:
+    """The picture; with links only where it stands in a notebook. names: of functions, by the label of their box."""
+    names = names or {}
     height = 10 * STEP + 10
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 486 {height}" style="width: 100%; max-width: 486px" '
@@ -84,25 +102,23 @@ def svg(linked: bool) -> str:
     for start, end in ARROWS:
         (x1, y1), (x2, y2) = bottom(BOXES[start]), top(BOXES[end])
         parts.append(f'<path d="M{x1} {y1} L{x2} {y2}" stroke="{INK}" fill="none" marker-end="url(#flow-tip)"/>')
-    parts += [back(*LOOP)] + [drawn(box, linked) for box in BOXES]
+    parts += [back(*LOOP)] + [drawn(box, linked, names.get(box.label, "")) for box in BOXES]
     return "\n".join([*parts, "</svg>\n"])
 
 
-def drawn(box: Box, linked: bool) -> str:
+def drawn(box: Box, linked: bool, name: str = "") -> str:
     x, y = box.column, y_of(box)
     question = box.label.endswith("?")
     shape = f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="{HEIGHT // 2 if question else 6}" '
-    shape += f'fill="{DIAMOND if question else PALE}" stroke="#7a8a94"/>'
+    shape += f'fill="{MINE if name else DIAMOND if question else PALE}" stroke="#7a8a94"/>'
     middle = x + WIDTH / 2
     label = f'<text x="{middle}" y="{y + 19}" text-anchor="middle" fill="{INK}" font-weight="bold">{box.label}</text>'
     if not linked:
         below = f'<text x="{middle}" y="{y + 37}" text-anchor="middle" fill="{INK}">notebook {box.notebook:02}</text>'
     else:
         style = f"text-align: center; font-size: 13px; line-height: 20px; color: {INK}"
-        below = (
-            f'<foreignObject x="{x}" y="{y + 22}" width="{WIDTH}" height="22">'
-            f'<div xmlns="http://www.w3.org/1999/xhtml" style="{style}">{links(box, ON_PAPER)}</div></foreignObject>'
-        )
+        content = f'<div xmlns="http://www.w3.org/1999/xhtml" style="{style}">{links(box, ON_PAPER, name)}</div>'
+        below = f'<foreignObject x="{x}" y="{y + 22}" width="{WIDTH}" height="22">{content}</foreignObject>'
     return shape + label + below
 
 

@@ -42,6 +42,37 @@ STYLE = f"""<style>
 .ml.ml-cache td {{ border: 1px solid var(--jp-border-color2, #e0e0e0); }}
 .ml.ml-cache .ml-slot-write {{ background: {ORANGE}; color: #1a1a1a; font-weight: 700; }}
 .ml.ml-cache .ml-slot-read {{ background: {BLUE}; color: #1a1a1a; }}
+.ml .ml-heat-panel {{ flex: 1 1 420px; max-width: 720px; }}
+.ml .ml-heat-text {{ position: relative; padding-bottom: 3.6em; }}
+.ml .ml-heat-part {{ margin: 4px 0; padding-left: 8px; border-left: 3px solid transparent; }}
+.ml .ml-heat-prompt {{ border-left: 3px double {GREY}; }}
+.ml .ml-heat-token {{ display: inline-flex; flex-direction: column; align-items: center; padding: 1px 4px;
+  border-bottom: 3px solid transparent; border-radius: 3px 3px 0 0; white-space: pre;
+  font-family: var(--jp-code-font-family, monospace); background-clip: padding-box; }}
+.ml .ml-heat-below {{ border-bottom: 3px dashed {VERMILLION}; }}
+.ml .ml-heat-none {{ outline: 1px dotted {GREY}; outline-offset: -1px; }}
+.ml .ml-heat-number {{ font-size: 10px; font-weight: 700; }}
+.ml .ml-heat-token:focus {{ outline: 2px solid {VERMILLION}; outline-offset: 1px; }}
+.ml .ml-heat-hint, .ml .ml-heat-token[aria-label]:hover::after, .ml .ml-heat-token[aria-label]:focus::after {{
+  position: absolute; left: 0; right: 0; bottom: 0; min-height: 3.2em; }}
+.ml .ml-heat-token[aria-label]:hover::after, .ml .ml-heat-token[aria-label]:focus::after {{
+  content: attr(aria-label); white-space: normal; background: var(--jp-layout-color0, #ffffff);
+  color: var(--jp-ui-font-color1, #1a1a1a); font-family: var(--jp-ui-font-family, sans-serif); }}
+.ml .ml-heat-token[aria-label]:hover::after {{ z-index: 1; }}
+.ml .ml-heat-legend {{ display: flex; flex-wrap: wrap; gap: 4px; align-items: center; margin: 4px 0 8px; }}
+.ml .ml-canvas .ml-slot-write {{ background: {ORANGE}; color: #1a1a1a; font-weight: 700; }}
+.ml .ml-canvas .ml-slot-read {{ background: {BLUE}; color: #1a1a1a; }}
+.ml .ml-canvas .ml-step-prompt {{ background: {BLUE}40; }}
+.ml .ml-canvas .ml-step-new {{ background: {ORANGE}40; }}
+.ml .ml-canvas .ml-step-eos {{ background: {VERMILLION}40; border: 3px double {VERMILLION}; }}
+.ml .ml-canvas .ml-step-surplus {{ background: {GREY}30; text-decoration: line-through; }}
+.ml .ml-canvas .ml-step-empty {{ color: var(--jp-ui-font-color2, #5f5f5f); }}
+.ml .ml-canvas .ml-step-now {{ border-left: 2px solid currentColor; border-right: 2px solid currentColor; }}
+.ml .ml-canvas .ml-step-chosen th {{ font-weight: 700; }}
+.ml .ml-marked th, .ml .ml-marked td {{ font-weight: 700; }}
+.ml .ml-step-detail {{ margin-top: 8px; }}
+.ml .ml-where {{ font-family: var(--jp-code-font-family, monospace); color: inherit; background: transparent;
+  margin: 4px 0; padding: 4px 10px; border-left: 4px solid {GREY}; overflow-x: auto; }}
 .ml .ml-note {{ color: var(--jp-ui-font-color2, #5f5f5f); }}
 .ml .ml-sign {{ display: inline-block; min-width: 1.4em; font-weight: 700; }}
 .ml .ml-box {{ border-left: 4px solid {GREY}; padding: 4px 10px; margin: 4px 0; }}
@@ -61,10 +92,20 @@ STYLE = f"""<style>
 .ml .ml-hue1 {{ background: {ORANGE}38; }}
 .ml .ml-hue2 {{ background: {GREEN}38; }}
 .ml .ml-hue3 {{ background: {GREY}38; }}
+.ml .ml-segment {{ display: inline-flex; flex-direction: column; padding: 0 2px; }}
+.ml .ml-segment > .ml-note {{ font-size: 11px; border-bottom: 2px solid {GREY}; }}
+.ml .ml-segment .ml-chips {{ margin: 2px 0; }}
+.ml .ml-said {{ margin: 4px 0; padding: 2px 10px; border-left: 4px solid {BLUE}; }}
+.ml .ml-said-assistant {{ border-left: 4px double {GREEN}; }}
 </style>"""
 
 _CONTROLS = {i: chr(0x2400 + i) for i in range(32)} | {127: "\u2421"}  # pictures of the control characters
-_UNSEEN = {i: f"\\u{i:04x}" for i in (*range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF)}
+_UNSEEN = (  # first and last of what has no shape of its own: C1 controls, joiners, marks of direction, tags
+    (0x80, 0x9F), (0xAD, 0xAD), (0x61C, 0x61C), (0x180E, 0x180E), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F),
+    (0xFEFF, 0xFEFF), (0xFFF9, 0xFFFB), (0xE0000, 0xE007F),
+)  # fmt: skip
+_CODES = (i for first, last in _UNSEEN for i in range(first, last + 1))
+_SHOWN = _CONTROLS | {i: f"\\u{i:04x}" if i < 0x10000 else f"\\U{i:08x}" for i in _CODES}
 
 
 def escape(text: str) -> str:
@@ -73,7 +114,7 @@ def escape(text: str) -> str:
     >>> escape("<b>\\n")
     '&lt;b&gt;␊'
     """
-    text = text.translate(_CONTROLS | _UNSEEN).encode("utf-8", "backslashreplace").decode()
+    text = text.translate(_SHOWN).encode("utf-8", "backslashreplace").decode()
     return html.escape(text)
 
 

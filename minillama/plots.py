@@ -197,3 +197,60 @@ def plot_token_cost(
         ax.legend(frameon=False, fontsize=8)
     plt.close(figure)
     return figure
+
+
+def plot_where(from_prompt: Tensor, column: Tensor, candidate: Tensor, titles: Sequence[str] = ()) -> Figure:
+    """The line torch.where(from_prompt, column, candidate), all (bsz,), row by row: what is taken, and what is not."""
+    titles, font = _printable(titles or [f"row {k}" for k in range(len(column))])
+    heads = ("input_text_mask\n[:, cur_pos]", "tokens\n[:, cur_pos]", "candidate", "next_token")
+    places = (0, 1.25, 2.5, 4.25)
+    next_token = torch.where(from_prompt, column, candidate)  # (bsz,)
+    with plt.rc_context(font):
+        figure, ax = plt.subplots(figsize=(7.5, 0.9 + 0.5 * len(column)), layout="constrained", facecolor="white")
+        for x, head in zip(places, heads, strict=True):
+            ax.text(x, -0.75, head, ha="center", va="center", fontsize=9)
+        for row, (mask, *ids) in enumerate(zip(*(x.tolist() for x in (from_prompt, column, candidate)), strict=True)):
+            taken, color = (1, BLUE) if mask else (2, ORANGE)
+            for k, value in enumerate([mask, *ids, next_token[row].item()]):
+                chosen = k in (taken, 3)
+                box = plt.Rectangle((places[k] - 0.5, row - 0.36), 1, 0.72, facecolor=color if chosen else "white")
+                box.set(edgecolor="black" if chosen else GREY, lw=1.6 if chosen else 0.6)
+                box.set_hatch(None if chosen or k == 0 else "///")
+                ax.add_patch(box)
+                paper = {"facecolor": "white", "edgecolor": "none", "pad": 1.5} if k in (1, 2) and not chosen else None
+                ax.text(places[k], row, str(value), ha="center", va="center", bbox=paper,
+                        fontweight="bold" if chosen else "normal", family="monospace")  # fmt: skip
+            arrow = {"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0}
+            ends = (places[3] - 0.5, row), (places[taken] + 0.5, row)
+            ax.annotate("", *ends, arrowprops=arrow, zorder=0)  # behind the box that is passed over
+        ax.set_yticks(range(len(column)), titles, fontsize=9)
+        ax.set_xticks([])
+        ax.set(xlim=(-0.6, 4.85), ylim=(len(column) - 0.5, -1.15))
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+        plt.close(figure)  # shown once, as the cell's value
+    return figure
+
+
+def plot_calibration(points: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
+    """True probabilities against the model's, on log axes: a sign for each name, (truth, model) a point.
+
+    A point on the diagonal is right; outside the dotted lines it is wrong by more than a factor of 2.
+    """
+    names, font = _printable(list(points))
+    styles = ({"marker": "o", "color": BLUE}, {"marker": "^", "color": VERMILLION}, {"marker": "s", "color": GREEN})
+    with plt.rc_context(font):
+        figure, ax = plt.subplots(figsize=(5.2, 4.6), layout="constrained", facecolor="white")
+        for k, (name, pairs) in enumerate(zip(names, points.values(), strict=True)):
+            truth, model = ([pair[i] for pair in pairs] for i in (0, 1))
+            ax.plot(truth, model, ls="", mec="black", mew=0.5, alpha=0.8, label=name, **styles[k % 3])
+        everything = [p for pairs in points.values() for pair in pairs for p in pair if p > 0]
+        low = 0.6 * min([*everything, 0.01])
+        ax.plot([low, 1], [low, 1], color="black", lw=1, label="model = truth")
+        ax.plot([low, 1], [low / 2, 0.5], color=GREY, ls=":", label="wrong by a factor of 2")
+        ax.plot([low, 0.5], [2 * low, 1], color=GREY, ls=":")
+        ax.set(xscale="log", yscale="log", xlim=(low, 1.2), ylim=(low, 1.2))
+        ax.set(xlabel="true probability", ylabel="probability by the model")
+        ax.legend(frameon=False, fontsize=8, loc="upper left")
+        plt.close(figure)
+    return figure

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
 from minillama.flowchart import ARROWS, BOXES, Flowchart, svg
 
 REPOSITORY = Path(__file__).parent.parent
@@ -31,3 +33,16 @@ def test_the_picture_is_well_formed_and_says_in_words_what_it_shows():
 def test_every_box_but_the_first_two_is_reached():
     assert {end for _, end in ARROWS} == set(range(2, len(BOXES)))
     assert repr(Flowchart()).count("\n") == len(BOXES) - 1
+
+
+def test_a_learners_functions_stand_in_their_boxes():
+    def my_cut(row):
+        return row
+
+    page = Flowchart({"cut, decode": my_cut})._repr_html_()
+    assert page.count("my_cut") == 2 and page.count(">code</a>") == 2 * (len(BOXES) - 1)
+    assert "(my_cut)" in repr(Flowchart({"cut, decode": my_cut}))
+    my_cut.__name__ = "<script>"
+    assert "<script>" not in Flowchart({"cut, decode": my_cut})._repr_html_()
+    with pytest.raises(ValueError, match="no box is labelled .'cut'"):
+        Flowchart({"cut": my_cut})

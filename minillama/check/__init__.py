@@ -2,10 +2,15 @@
 
 from minillama.check.batch import canvas, input_text_mask, row_bytes
 from minillama.check.cache import cache_bytes, cache_mask, cached_logits
+from minillama.check.chat import chat_faults, encode_dialog, guarded_chat, special_tags
+from minillama.check.completion import answer_scores, continuation, cut_at_stop, echo_lists, settled
 from minillama.check.files import count_parameters, load_model, read_params
+from minillama.check.generate import generate
 from minillama.check.judge import use
-from minillama.check.loop import all_ended
+from minillama.check.logprobs import echo_logprobs, perplexity, prompt_logprobs, token_logprobs
+from minillama.check.loop import all_ended, columns, cut, eos_reached
 from minillama.check.network import attention, rms_norm, rotary
+from minillama.check.next_token import candidate, draw_rows, write_column
 from minillama.check.report import Case, Report
 from minillama.check.sampling import greedy, min_p, sample_top_p, top_p
 from minillama.check.shapes import check_shape
@@ -16,27 +21,47 @@ __all__ = [
     "Case",
     "Report",
     "all_ended",
+    "answer_scores",
     "attention",
     "cache_bytes",
     "cache_mask",
     "cached_logits",
+    "candidate",
     "canvas",
+    "chat_faults",
     "check_shape",
+    "columns",
+    "continuation",
     "count_parameters",
+    "cut",
+    "cut_at_stop",
+    "draw_rows",
+    "echo_lists",
+    "echo_logprobs",
+    "encode_dialog",
     "entropy",
+    "eos_reached",
+    "generate",
     "greedy",
+    "guarded_chat",
     "input_text_mask",
     "load_model",
     "min_p",
+    "perplexity",
+    "prompt_logprobs",
     "read_params",
     "rms_norm",
     "rotary",
     "row_bytes",
     "same_probs",
     "sample_top_p",
+    "settled",
     "softmax",
+    "special_tags",
     "stream_text",
     "token_bytes",
+    "token_logprobs",
     "top_p",
     "use",
+    "write_column",
 ]

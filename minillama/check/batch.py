@@ -79,6 +79,8 @@ def row_bytes(function: Callable[[ModelArgs, int], int]) -> Report:
 
         def run(f: Callable) -> None:
             got = _call(f, args, size)
+            if got is None:
+                raise Wrong("A whole number is due, your function returned None. Is there a `return`?")
             if isinstance(got, bool) or not isinstance(got, Integral | float):
                 raise Wrong(f"A whole number is due, your function returned {type(got).__name__}.")
             if got == due and not isinstance(got, Integral):
@@ -124,7 +126,10 @@ def _call(function: Callable, *args):
     if result is ...:
         raise NotAttempted
     if copies != args:
-        raise Wrong("Your function changed the lists that it was given. Leave them: the caller still needs them.")
+        what = "ModelArgs" if isinstance(args[0], ModelArgs) else "lists"
+        raise Wrong(
+            f"Your function changed the {what} that it was given. Work on a copy: the caller still needs the old one."
+        )
     return result
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -38,11 +37,13 @@ def cache_bytes(function: Callable[[ModelArgs, int, int, int], int]) -> Report:
         }
 
         def run(f: Callable) -> None:
-            got = call(f, replace(args), bsz, seqlen, size)
+            got = call(f, args, bsz, seqlen, size)
             if got is None:
                 raise Wrong("A whole number is due, your function returned None. Is there a `return`?")
+            if isinstance(got, float):
+                raise Wrong("A whole number (int) is due, got float. Multiply ints only, without `/`.")
             if not isinstance(got, int) or isinstance(got, bool):
-                raise Wrong(f"A whole number (int) is due, got {type(got).__name__}. Multiply ints only, without `/`.")
+                raise Wrong(f"A whole number (int) is due, got {type(got).__name__}.")
             if got != due:
                 raise Wrong(mistakes.get(got, f"due   {due:,} bytes\nyours {got:,} bytes"))
 

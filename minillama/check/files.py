@@ -104,6 +104,8 @@ def count_parameters(function: Callable[[ModelArgs], int]) -> Report:
 def load_model(function: Callable[[ModelArgs, Path], Transformer]) -> Report:
     """Judge f(args, path): a Transformer with the file's weights, read safely and strictly but for rope.freqs."""
 
+    _weights()  # the first use of the meta device imports a lot: not on the learner's time
+
     def good(**surplus: Tensor) -> Callable[[Callable], None]:
         def case(f: Callable) -> None:
             due = _weights()
@@ -115,6 +117,12 @@ def load_model(function: Callable[[ModelArgs, Path], Transformer]) -> Report:
                         raise Wrong(
                             "Meta's files carry rope.freqs, which the model computes itself. Take this one key out "
                             "before you load."
+                        ) from None
+                    raise
+                except KeyError as error:
+                    if "rope.freqs" in str(error):
+                        raise Wrong(
+                            "Not every file has rope.freqs. Take it out only if it is there: weights.pop(key, None)."
                         ) from None
                     raise
                 _expect_weights(got, due)
@@ -190,7 +198,8 @@ def _args_of(function: Callable, path: Path) -> ModelArgs:
             raise Wrong("json.loads takes a str. For an open file it is json.load(f).") from None
         raise
     if not isinstance(got, ModelArgs):
-        raise Wrong(f"A ModelArgs is due, your function returned {type(got).__name__}.")
+        advice = " ModelArgs(**fields) makes one of it." if isinstance(got, dict) else ""
+        raise Wrong(f"A ModelArgs is due, your function returned {type(got).__name__}.{advice}")
     return got
 
 
@@ -288,7 +297,8 @@ def _load(function: Callable, folder: Path, contents: dict) -> Transformer:
 
 def _expect_weights(model, due: dict[str, Tensor]) -> None:
     if not isinstance(model, Transformer):
-        raise Wrong(f"A Transformer is due, your function returned {type(model).__name__}.")
+        advice = " load_state_dict returns the keys that did not fit." if hasattr(model, "missing_keys") else ""
+        raise Wrong(f"A Transformer is due, your function returned {type(model).__name__}.{advice} Return the model.")
     for key, tensor in model.state_dict().items():
         if tensor.is_meta:
             raise Wrong("The model is still on the meta device: shapes without numbers. Load with assign=True.")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import linecache
 import os
+import re
 import signal
 import threading
 import weakref
@@ -13,8 +16,10 @@ import torch
 from torch import Tensor
 
 from minillama.check.report import Case, Report
+from minillama.model import ModelArgs
 
 TIME_LIMIT = 5.0  # seconds a case
+LONGEST_LINE = 400  # characters of a line of a hint
 
 _passed: weakref.WeakSet = weakref.WeakSet()
 
@@ -33,12 +38,16 @@ class _TimeIsUp(BaseException):  # not an Exception: a learner's own `except Exc
 
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Interrupt the block after `seconds`, where the system has SIGALRM and this is the main thread."""
+    """Interrupt the block after `seconds`, where the system has SIGALRM and this is the main thread.
+
+    A learner's bare `except:` may swallow the interrupt: then it comes again, a second later.
+    """
     if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(*_):
+        signal.setitimer(signal.ITIMER_REAL, 1.0)
         raise _TimeIsUp
 
     before = signal.signal(signal.SIGALRM, stop)
@@ -76,14 +85,18 @@ def _judge(name: str, function: Callable, cases: Iterable[tuple[str, Callable[[C
         try:
             with time_limit(TIME_LIMIT):
                 case(function)
-        except (NotAttempted, NotImplementedError):
+        except NotAttempted:
             return Report(name, "not attempted")
         except Wrong as wrong:
-            hint = str(wrong)
+            hint = _cut(str(wrong))
         except _TimeIsUp:
             hint = f"It did not return within {TIME_LIMIT:g} seconds. Is there a loop that never ends?"
-        except (Exception, SystemExit) as error:
-            hint = f"It raised {type(error).__name__}: {_short(error)}"
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if isinstance(error, NotImplementedError) and not _is_torchs(error):
+                return Report(name, "not attempted")
+            hint = _cut(f"It raised {_short(error)}{_where(error, function)}")
         else:
             done.append(Case(case_name, True))
             continue
@@ -92,12 +105,14 @@ def _judge(name: str, function: Callable, cases: Iterable[tuple[str, Callable[[C
 
 
 def call(function: Callable, *args):
-    """function(*args) on copies of its tensors. Raises Wrong if it changed one, NotAttempted for an Ellipsis."""
-    copies = [arg.clone() if isinstance(arg, Tensor) else arg for arg in args]
+    """function(*args) on copies of its tensors and sizes. Raises Wrong if it changed one, NotAttempted for Ellipsis."""
+    copies = [_copy(arg) for arg in args]
     result = function(*copies)
     if result is ...:
         raise NotAttempted
     for before, after in zip(args, copies, strict=True):
+        if isinstance(before, ModelArgs) and before != after:
+            raise Wrong("Your function changed the ModelArgs that it was given. Only read it.")
         if isinstance(before, Tensor) and not torch.equal(before, after):
             raise Wrong(
                 "Your function changed the tensor that it was given. Work on a new one: no `x[…] = …`, no `x.div_(…)`."
@@ -108,7 +123,14 @@ def call(function: Callable, *args):
 def expect_tensor(got, like: Tensor) -> Tensor:
     """Raise Wrong unless got is a tensor of like's shape, dtype and device, without nan."""
     if not isinstance(got, Tensor):
-        raise Wrong(f"A tensor is due, your function returned {type(got).__name__}. Is there a `return`?")
+        kind, advice = type(got).__name__, ""
+        if got is None:
+            kind, advice = "None", " Is there a `return`?"
+        elif hasattr(got, "values") and hasattr(got, "indices"):  # torch.max, torch.sort, torch.topk
+            kind, advice = f"the pair of torch.{kind}", " Take one of the two: `.values` or `.indices`."
+        elif isinstance(got, list | tuple):
+            advice = " torch.tensor(…) makes one of a list."
+        raise Wrong(f"A tensor is due, your function returned {kind}.{advice}")
     if got.shape != like.shape:
         raise Wrong(f"The shape should be {tuple(like.shape)}, yours is {tuple(got.shape)}.")
     if got.dtype != like.dtype or got.device != like.device:
@@ -133,14 +155,47 @@ def expect_close(got, due: Tensor, mistakes: Sequence[tuple[str, Callable[[], Te
 def use(mine: Callable, solution: Callable) -> Callable:
     """The learner's function if its check passed, else the solution; says which."""
     chosen = mine if mine in _passed else solution
-    why = "your function passed its check" if chosen is mine else f"{mine.__name__} has not passed its check"
+    name = getattr(mine, "__name__", type(mine).__name__)
+    why = "your function passed its check" if chosen is mine else f"{name} has not passed its check"
     print(f"Going on with {chosen.__name__}: {why}.")
     return chosen
 
 
+def _copy(arg):
+    if isinstance(arg, Tensor):
+        return arg.clone()
+    return copy.copy(arg) if isinstance(arg, ModelArgs) else arg
+
+
+def _is_torchs(error: NotImplementedError) -> bool:
+    """PyTorch raises it too, for a dtype or a device that an operation does not know: that is no stub."""
+    return re.search(r"not implemented for '|aten::", str(error)) is not None
+
+
 def _short(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return lines[0][:200]
+    """The name of an exception and the first line of its message."""
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # a learner's own class may have a broken __str__
+        lines = []
+    return ": ".join([type(error).__name__, *lines[:1]])
+
+
+def _where(error: BaseException, function: Callable) -> str:
+    """The line of the learner's function in which an exception began, if its source is known."""
+    file = getattr(getattr(function, "__code__", None), "co_filename", None)
+    line, trace = "", error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == file:
+            line = linecache.getline(file, trace.tb_lineno).strip()
+        trace = trace.tb_next
+    return f"\nin the line: {line}" if line else ""
+
+
+def _cut(hint: str) -> str:
+    """A hint that any screen can show: no endless line, no half character."""
+    lines = hint.encode("utf-8", "backslashreplace").decode().splitlines()
+    return "\n".join(line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} …" for line in lines)
 
 
 def _numbers(x: Tensor) -> str:

@@ -26,7 +26,16 @@ def greedy(function: Callable[[Tensor], Tensor]) -> Report:
                 lambda: probs.argmax(0),
             )
         ]
-        return lambda f: expect_close(call(f, probs), probs.argmax(-1), mistakes)
+
+        def run(f: Callable) -> None:
+            got = call(f, probs)
+            if isinstance(got, Tensor) and got.dim() == 0:
+                raise Wrong("One number came back for all rows. Each row has its own best token: dim=-1.")
+            if isinstance(got, Tensor) and got.shape == probs.shape[:1] and got.is_floating_point():
+                raise Wrong("These are no ids but numbers with a point. The id is the column, a whole number: argmax.")
+            expect_close(got, probs.argmax(-1), mistakes)
+
+        return run
 
     return judge(
         function,

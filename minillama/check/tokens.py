@@ -106,9 +106,8 @@ def _expect_stream(f: Callable, chunks: list[bytes]) -> None:
         raise Wrong("A list is due, one str for each token; your function returned a single str.")
     if not isinstance(got, list):
         raise Wrong(f"A list of str is due, your function returned {type(got).__name__}. Is there a `return`?")
-    odd = next((part for part in got if not isinstance(part, str)), None)
-    if odd is not None:
-        raise Wrong(f"Every part must be a str, one is {type(odd).__name__} {_short(odd)}.")
+    if odd := [part for part in got if not isinstance(part, str)]:
+        raise Wrong(f"Every part must be a str, one is {type(odd[0]).__name__} {_short(odd[0])}.")
     decoder = codecs.getincrementaldecoder("utf-8")()
     due = [decoder.decode(chunk) for chunk in chunks]
     if got == due:

@@ -151,8 +151,8 @@ class CacheView(W.VBox):
         text = self.prompt.value
         try:
             prompt_tokens = self.llama.tokenizer.encode(text[:MAX_TEXT], bos=True, eos=False)
-        except ValueError as error:
-            self.ids, self.calls, self.note = [], [], self.text["bad_prompt"].format(error=error)
+        except ValueError:  # what UTF-8 cannot hold
+            self.ids, self.calls, self.note = [], [], self.text["bad_prompt"]
             self._draw()
             return
         limit = min(MAX_PROMPT, self.llama.model.params.max_seq_len - 1)

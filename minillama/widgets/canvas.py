@@ -11,6 +11,7 @@ import torch
 from minillama import arguments
 from minillama.generation import Llama
 from minillama.markup import STYLE, escape, wrap
+from minillama.tokenizer import Tokenizer
 from minillama.widgets.labels import labels
 
 LONGEST_TEXT = 4000  # characters; what is beyond is cut, with a note
@@ -120,6 +121,36 @@ def notes_html(notes: Sequence[str], failed: bool = False) -> str:
     )
 
 
+def read_prompts(
+    value: str, tokenizer: Tokenizer, max_batch_size: int, text: dict[str, str]
+) -> tuple[list[list[int]], list[str], str]:
+    """The ids of the prompts that were typed, one a line; notes on them; and what forbids a canvas, or ""."""
+    prompt_tokens: list[list[int]] = []
+    notes = []
+    if len(value) > LONGEST_TEXT:
+        value, notes = value[:LONGEST_TEXT], [text["canvas_cut"].format(n=LONGEST_TEXT)]
+    lines = [line for line in value.split("\n") if line.strip()]
+    if not lines:
+        return [], notes, text["canvas_none"]
+    if len(lines) > max_batch_size:
+        return [], notes, text["canvas_many"].format(n=len(lines), most=max_batch_size)
+    for k, line in enumerate(lines):
+        try:
+            prompt_tokens.append(tokenizer.encode(line, bos=True, eos=False))
+        except ValueError:  # what UTF-8 cannot hold
+            return prompt_tokens, notes, text["canvas_surrogate"].format(k=k)
+    return prompt_tokens, notes, ""
+
+
+def no_room(prompt_tokens: Sequence[Sequence[int]], max_gen_len: int, max_seq_len: int, text: dict[str, str]) -> str:
+    """A message if a prompt does not fit the context, else ""."""
+    room = max_seq_len - (max_gen_len > 0)  # one place for a new token
+    for k, t in enumerate(prompt_tokens):
+        if len(t) > room:
+            return text["canvas_long"].format(k=k, n=len(t), room=room, max_seq_len=max_seq_len)
+    return ""
+
+
 class CanvasPicture:
     """The view alone, without a kernel: the value of a cell."""
 
@@ -182,28 +213,14 @@ class CanvasView(W.VBox):
 
     def _edited(self, _change=None) -> None:
         """Encode the prompts; the slider re-uses their ids."""
-        text, self.prompt_tokens, self.notes, self.problem = self.prompts.value, [], [], ""
-        if len(text) > LONGEST_TEXT:
-            text, self.notes = text[:LONGEST_TEXT], [self.text["canvas_cut"].format(n=LONGEST_TEXT)]
-        lines = [line for line in text.split("\n") if line.strip()]
-        if not lines:
-            self.problem = self.text["canvas_none"]
-        elif len(lines) > self.max_batch_size:
-            self.problem = self.text["canvas_many"].format(n=len(lines), most=self.max_batch_size)
-        for k, line in enumerate([] if self.problem else lines):
-            try:
-                self.prompt_tokens.append(self.tokenizer.encode(line, bos=True, eos=False))
-            except ValueError:  # what UTF-8 cannot hold
-                self.problem = self.text["canvas_surrogate"].format(k=k)
-                break
+        self.prompt_tokens, self.notes, self.problem = read_prompts(
+            self.prompts.value, self.tokenizer, self.max_batch_size, self.text
+        )
         self._draw()
 
     def _draw(self, _change=None) -> None:
-        max_gen_len, problem = self.max_gen_len.value, self.problem
-        room = self.max_seq_len - (max_gen_len > 0)  # one place for a new token
-        for k, t in enumerate(self.prompt_tokens):
-            if not problem and len(t) > room:
-                problem = self.text["canvas_long"].format(k=k, n=len(t), room=room, max_seq_len=self.max_seq_len)
+        max_gen_len = self.max_gen_len.value
+        problem = self.problem or no_room(self.prompt_tokens, max_gen_len, self.max_seq_len, self.text)
         if problem:
             self.view.value = wrap(notes_html(self.notes) + notes_html([problem], failed=True), style=False)
             return

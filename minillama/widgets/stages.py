@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from minillama.markup import escape
@@ -22,6 +23,7 @@ class StageRow:
     mass_before: float
     kept: bool
     renormalised: float
+    place: int  # by falling probability, from 0
 
 
 @dataclass(frozen=True)
@@ -36,24 +38,53 @@ class Stages:
 
 def stages(logits: Tensor, temperature: float, top_p: float, n_rows: int = 12) -> Stages:
     """Run logits (vocab_size,) through temperature and top_p and keep the n_rows most probable tokens."""
+    return batch_stages(logits[None], temperature, top_p, n_rows)[0]
+
+
+def batch_stages(
+    logits: Tensor, temperature: float, top_p: float, n_rows: int, also: Tensor | None = None, by_logit: bool = False
+) -> list[Stages]:
+    """`stages` of every row of logits (bsz, vocab_size); also (bsz, n): ids that are kept whatever their place.
+
+    by_logit: at temperature 0, where all but one have probability 0, the logits tell which come next.
+    """
+    bsz, vocab_size = logits.shape
     top = nucleus(apply_temperature(logits.float(), temperature), top_p)
-    ids = top.probs_idx[:n_rows]  # (n_rows,)
-    chosen = logits[ids].tolist()
-    scaled = [None if temperature == 0 else logit / temperature for logit in chosen]
-    columns = (ids, top.probs_sort, top.mass_before, top.kept, top.renormalised)
-    token, prob, before, kept, renormalised = (column[:n_rows].tolist() for column in columns)
-    rows = [StageRow(*row) for row in zip(token, chosen, scaled, prob, before, kept, renormalised, strict=True)]
-    mass_kept = float(top.probs_sort.where(top.kept, 0.0).sum())
-    return Stages(rows, len(logits), int(top.kept.sum()), mass_kept)
+    if by_logit and temperature == 0:
+        top = top._replace(probs_idx=logits.sort(dim=-1, descending=True, stable=True).indices)
+    places = torch.arange(min(n_rows, vocab_size), device=logits.device).expand(bsz, -1)  # (bsz, n_rows)
+    if also is not None:
+        found = (top.probs_idx[:, None, :] == also[:, :, None]).int().argmax(dim=-1)  # (bsz, n)
+        places = torch.cat([places, found], dim=1)
+    ids = top.probs_idx.gather(-1, places)
+    chosen = logits.gather(-1, ids)
+    sorted_columns = (top.probs_sort, top.mass_before, top.kept, top.renormalised)
+    columns = [ids, chosen, *(column.gather(-1, places) for column in sorted_columns), places]
+    masses = top.probs_sort.where(top.kept, 0.0).sum(dim=-1)  # (bsz,)
+    tables = []
+    for *lists, n_kept, mass in zip(*(x.tolist() for x in (*columns, top.kept.sum(dim=-1), masses)), strict=True):
+        rows = {}
+        for token, logit, *numbers in zip(*lists, strict=True):
+            rows[token] = StageRow(token, logit, None if temperature == 0 else logit / temperature, *numbers)
+        tables.append(Stages(sorted(rows.values(), key=lambda row: row.place), vocab_size, n_kept, mass))
+    return tables
 
 
 def stages_html(
-    table: Stages, name: Callable[[int], str], text: dict[str, str], observed: dict[int, int] | None = None
+    table: Stages,
+    name: Callable[[int], str],
+    text: dict[str, str],
+    observed: dict[int, int] | None = None,
+    marks: Mapping[int, str] | None = None,
 ) -> str:
-    """The stage table; name gives a token's piece, observed (if any) how often each token was drawn."""
+    """The stage table; name gives a token's piece, observed (if any) how often each token was drawn.
+
+    marks: what a last column says of some tokens, which are printed bold.
+    """
     draws = sum(observed.values()) if observed else 0
     heads = ["token", "logit", "scaled", "prob", "before", "kept", "renormalised"]
     titles = [text[f"col_{head}"] for head in heads] + ([text["col_observed"].format(n=draws)] if draws else [])
+    titles += [text["col_mark"]] if marks is not None else []
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
     body, above = [], True
     for row in table.rows:
@@ -71,6 +102,9 @@ def stages_html(
         if draws:
             share = observed.get(row.token, 0) / draws
             cells.append(f"{share:.4f}{bar(share)}")
+        if marks is not None:
+            cells.append(escape(marks.get(row.token, "")))
+            css += " ml-marked" if row.token in marks else ""
         numbers = "".join(f"<td>{cell}</td>" for cell in cells)
         body.append(f'<tr class="{css}"><th scope="row">{escape(name(row.token))}</th>{numbers}</tr>')
     hidden = table.vocab_size - len(table.rows)

@@ -217,6 +217,7 @@ class TemperatureExplorer(W.VBox):
         if len(prompt) > LONGEST:
             prompt, notes = prompt[:LONGEST], [self.text["temp_cut"].format(n=LONGEST)]
         try:
+            arguments.text("it", prompt)
             logits, curve = self._run(prompt)
         except ValueError as error:
             boxes = [_box(note, "ml-missing") for note in notes]

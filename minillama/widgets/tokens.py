@@ -157,8 +157,8 @@ class TokenView(W.VBox):
     def _draw(self) -> None:
         try:
             tokens = tokens_of(self.tokenizer, self.input.value, self.bos.value, self.eos.value)
-        except ValueError as error:  # no text: a lone surrogate
-            message = f'<div class="ml-box ml-failed" role="alert">{escape(str(error))}</div>'
+        except ValueError:  # no text: a lone surrogate
+            message = f'<div class="ml-box ml-failed" role="alert">{escape(self.text["tok_surrogate"])}</div>'
             self.view.value = wrap(message, "ml-token-view", style=False)
         else:
             self.view.value = tokens_html(tokens, self.text, style=False)

@@ -219,6 +219,14 @@ def not_strict(args, path):
     return model
 
 
+def demands_rope(args, path):
+    weights = torch.load(path, weights_only=True)
+    del weights["rope.freqs"]
+    model = Transformer(args)
+    model.load_state_dict(weights)
+    return model
+
+
 def keeps_rope(args, path):
     model = Transformer(args)
     model.load_state_dict(read(path))
@@ -259,10 +267,11 @@ def returns_the_keys(args, path):
 LOAD_MISTAKES = {
     "strict=False": (not_strict, "with which numbers"),
     "rope.freqs left in": (keeps_rope, "Take this one key out"),
+    "rope.freqs demanded": (demands_rope, "only if it is there"),
     "drops what it does not know": (only_known_keys, "a layer more"),
     "weights_only=False": (unsafe, "weights_only=True"),
     "never loads": (never_loads, "does not hold the file's numbers"),
-    "the result of load_state_dict": (returns_the_keys, "_IncompatibleKeys"),
+    "the result of load_state_dict": (returns_the_keys, "keys that did not fit. Return the model"),
     "no numbers": (lambda args, path: on_meta(args, path, assign=False), "assign=True"),
     "no return": (lambda args, path: None, "NoneType"),
 }

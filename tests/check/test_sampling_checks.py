@@ -145,9 +145,10 @@ def test_min_p_understands(wrong, hint):
     [
         (lambda probs: probs.argmax(0), "dim=-1"),
         (lambda probs: probs.argmax(-1, keepdim=True), "shape"),
-        (lambda probs: probs.amax(-1), "int64"),
+        (lambda probs: probs.amax(-1), "no ids but numbers"),
+        (lambda probs: probs.argmax(-1).int(), "int64"),
         (lambda probs: probs.argmin(-1), "due"),
-        (lambda probs: probs.argmax(), "shape"),
+        (lambda probs: probs.argmax(), "for all rows"),
     ],
 )
 def test_greedy_understands(wrong, hint):

@@ -73,6 +73,12 @@ def test_the_curve_climbs_from_0_to_all_alike():
     assert all(before <= after + 1e-6 for before, after in zip(curve, curve[1:], strict=False))
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0, HIGHEST])
+def test_no_two_columns_have_one_heading(temperature):
+    heads = re.findall(r'<th scope="col">(.*?)</th>', shown(temperature, TRUTH))
+    assert len(heads) == len(set(heads)) == 6
+
+
 def test_the_page():
     page = shown(0.5, TRUTH)
     rows = cells(page)
@@ -175,7 +181,11 @@ def test_odd_text_is_run(explorer, text):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a\ud800", "lone surrogate"), ("Once " * 60, "tokens, but max_seq_len is"), ("Once " * 600, f"first {LONGEST}")],
+    [
+        ("a\ud800", "cannot be run: it has a lone surrogate"),
+        ("Once " * 60, "tokens, but max_seq_len is"),
+        ("Once " * 600, f"first {LONGEST}"),
+    ],
 )
 def test_bad_text_is_answered_in_place_and_the_widget_stays_alive(explorer, text, message):
     first = explorer.view.value

@@ -96,6 +96,11 @@ def test_escape_leaves_no_markup_and_no_surrogate(text):
     assert wrap(escaped).isprintable() or "\n" not in escaped
 
 
+def test_what_has_no_shape_is_shown_as_a_number():
+    assert escape("\x9b\xad\u061c\u2060\ufff9") == r"\u009b\u00ad\u061c\u2060\ufff9"
+    assert escape("\U000e0041 字é🦙") == r"\U000e0041 字é🦙"
+
+
 def test_every_language_has_every_label():
     for name, dictionary in LANGUAGES.items():
         assert dictionary.keys() == EN.keys(), name

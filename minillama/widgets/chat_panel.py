@@ -1,0 +1,262 @@
+"""ChatPanel: talk to the model. The answer is written by a worker thread, so the page stays alive and can stop it."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import ipywidgets as W
+
+from minillama import arguments
+from minillama.chat import encode_dialog, has_special_tags
+from minillama.generation import Llama
+from minillama.markup import STYLE, escape, wrap
+from minillama.widgets.labels import labels
+
+REDRAW = 0.05  # seconds: a fast model writes more often than a page can be drawn
+MAX_TURNS = 30  # that are drawn; the memory holds all of them
+LONGEST = 20_000  # characters of a field; more is refused unread, for it would take seconds to encode
+KEY_TO_TEXT = 0.1  # seconds: the browser reports the Enter key just before the text that was entered
+
+_answering: weakref.WeakKeyDictionary[Llama, ChatPanel] = weakref.WeakKeyDictionary()  # one run at a time per Llama
+_lock = threading.Lock()  # of _answering
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question and its answer, as far as it has come."""
+
+    question: str
+    answer: str = ""
+    state: str = "running"  # then "done", "stopped" or "failed"
+
+
+def panel_html(turns: Sequence[Turn], text: dict[str, str], style: bool = True) -> str:
+    """The talk so far: each message with the name of who said it."""
+    hidden = max(0, len(turns) - MAX_TURNS)
+    lines = [f'<div class="ml-note">{escape(text["panel_more"].format(n=hidden))}</div>'] if hidden else []
+    for turn in turns[hidden:]:
+        lines.append(_message("user", turn.question, text))
+        note = "" if turn.state == "done" else text[f"panel_is_{turn.state}"]
+        answer = turn.answer or (text["panel_silent"] if turn.state == "done" else "")
+        lines.append(_message("assistant", answer, text, note))
+    if not turns:
+        lines = [f'<div class="ml-note">{escape(text["panel_empty"])}</div>']
+    return wrap(f'<div role="log" aria-label="{escape(text["panel_log"])}">{"".join(lines)}</div>', "ml-panel", style)
+
+
+def _message(role: str, content: str, text: dict[str, str], note: str = "") -> str:
+    body = "<br>".join(map(escape, content.split("\n")))
+    after = f' <span class="ml-note">{escape(note)}</span>' if note else ""
+    name = escape(text[f"chat_is_{role}"])
+    return f'<div class="ml-said ml-said-{role}"><b>{name}</b> <span class="ml-words">{body}</span>{after}</div>'
+
+
+class ChatPanel(W.VBox):
+    """A system field, a message field, and the buttons Send, Stop and Clear.
+
+    The finished turns go into every later prompt: that is the memory. An answer that was stopped is kept as far as it
+    came; a question without any answer is not kept. A Llama answers one panel at a time; a run that a cell starts on
+    it meanwhile breaks the answer off, and the panel says so.
+    """
+
+    def __init__(
+        self,
+        llama: Llama,
+        system: str = "",
+        temperature: float = 0.6,
+        top_p: float = 0.9,
+        max_gen_len: int | None = None,
+        seed: int | None = None,
+        language: str = "en",
+    ):
+        arguments.text("system", system)
+        arguments.settings(1, max_gen_len, temperature, top_p, None, None, seed)
+        self.text, self.llama = labels(language), llama
+        self.settings = {"temperature": temperature, "top_p": top_p, "max_gen_len": max_gen_len, "seed": seed}
+        self.turns: list[Turn] = []
+        self.running = False
+        self._state = threading.RLock()  # of running and turns
+        self._stop, self._forget, self._worker = threading.Event(), False, None
+
+        wide = {"style": {"description_width": "initial"}, "layout": W.Layout(width="min(720px, 98%)")}
+        self.system = W.Textarea(system, description=self.text["chat_system"], rows=1, continuous_update=False, **wide)
+        self.view = W.HTML()
+        self.message = W.Text(
+            description=self.text["panel_message"], placeholder=self.text["panel_tip"], continuous_update=False, **wide
+        )
+        names = ("send", "stop", "clear")
+        self.buttons = {
+            name: W.Button(description=self.text[f"panel_{name}"], tooltip=self.text[f"panel_{name}_tip"])
+            for name in names
+        }
+        self.status = W.HTML()
+        self.message.on_msg(self._key)
+        for name, act in zip(names, (self.send, self.stop, self.clear), strict=True):
+            self.buttons[name].add_class(f"s-{name}")
+            self.buttons[name].on_click(lambda _, act=act: act())
+        for widget, hook in ((self.system, "s-system"), (self.message, "s-message"), (self.status, "s-status")):
+            widget.add_class(hook)
+        super().__init__(
+            [self.system, self.view, self.message, W.HBox(list(self.buttons.values())), self.status, W.HTML(STYLE)]
+        )
+        self.add_class("w-chat-panel")
+        self.buttons["stop"].disabled = True
+        self._draw()
+        self._say("panel_ready")
+
+    # ---- what the controls do
+
+    def send(self) -> bool:
+        """Ask what stands in the message field; True if the model took it."""
+        took = self.ask(self.message.value)
+        if took:
+            self.message.value = ""
+        return took
+
+    def ask(self, question: str) -> bool:
+        """Let the worker answer a question. False, with a message in place, if it cannot be asked now."""
+        with self._state:
+            if self.running:
+                return self._say("panel_busy", "ml-missing")
+            if not question.strip():
+                return self._say("panel_nothing", "ml-missing")
+            with _lock:
+                other = _answering.setdefault(self.llama, self)
+            if other is not self:
+                return self._say("panel_other", "ml-missing")
+            try:
+                pieces = self._open(question)
+            except Exception as error:  # a message in place, whatever it is
+                self._release()
+                return self._say("panel_cannot", "ml-failed", reason=error)
+            if pieces is None:
+                self._release()
+                return False
+            self.running, self._forget = True, False
+            self._stop.clear()
+            self.turns.append(Turn(question))
+            self.buttons["stop"].disabled = False
+            self._draw()
+            self._say("panel_running")
+            self._worker = threading.Thread(target=self._answer, args=(pieces,), daemon=True)
+            self._worker.start()
+        return True
+
+    def stop(self) -> None:
+        """End the answer after the token that is being computed."""
+        self._stop.set()
+
+    def clear(self) -> None:
+        """Forget all turns; an answer that is being written is stopped first."""
+        with self._state:
+            if self.running:
+                self._forget = True
+                self._stop.set()
+                return
+            self._clear()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the answer; True if it has ended."""
+        worker = self._worker
+        if worker is not None:
+            worker.join(timeout)
+        return not self.running
+
+    @property
+    def dialog(self) -> list[dict[str, str]]:
+        """What the model is told before the next question: the system text and the finished turns."""
+        system = [{"role": "system", "content": self.system.value}] if self.system.value.strip() else []
+        return system + [
+            {"role": role, "content": content}
+            for turn in self.turns
+            if turn.state != "running"
+            for role, content in (("user", turn.question), ("assistant", turn.answer))
+        ]
+
+    # ---- behind them
+
+    def _key(self, _widget, content, _buffers) -> None:
+        if content.get("event") == "submit":
+            threading.Timer(KEY_TO_TEXT, self.send).start()
+
+    def _open(self, question: str) -> Iterator[str] | None:
+        """The stream of an answer, not yet begun; None, with a message in place, for what must not be run."""
+        asked = {"role": "user", "content": question}
+        told = self.dialog
+        dialog = [*told, asked]
+        if max(len(question), len(self.system.value)) > LONGEST:
+            return self._refuse("panel_huge", most=LONGEST)
+        arguments.dialog(dialog)
+        if has_special_tags([asked]):
+            return self._refuse("panel_tags")
+        if has_special_tags(told):
+            return self._refuse("panel_tags_before")
+        length, most = len(encode_dialog(self.llama.tokenizer, dialog)), self.llama.model.params.max_seq_len
+        if length >= most:
+            alone = len(encode_dialog(self.llama.tokenizer, [asked]))
+            return self._refuse("panel_long" if alone >= most else "panel_full", n=length, most=most)
+        return self.llama.stream(dialog, **self.settings)
+
+    def _refuse(self, key: str, **numbers) -> None:
+        self._say(key, "ml-failed", **numbers)
+
+    def _answer(self, pieces: Iterator[str]) -> None:
+        """The worker: whatever happens in it ends up on the page, and the panel is free again."""
+        words, state, error, drawn = [], "done", None, time.monotonic()
+        try:
+            for piece in pieces:
+                if self._stop.is_set():
+                    state = "stopped"
+                    break
+                words.append(piece)
+                self.turns[-1] = replace(self.turns[-1], answer="".join(words))
+                if time.monotonic() - drawn >= REDRAW:
+                    drawn = time.monotonic()
+                    self._draw()
+        except Exception as caught:
+            state, error = "failed", caught
+        finally:
+            with self._state:
+                self._end(state, error)
+
+    def _end(self, state: str, error: Exception | None) -> None:
+        turn = self.turns.pop()
+        kept = state == "done" or bool(turn.answer.strip())
+        if kept:
+            self.turns.append(replace(turn, state=state))
+        self.running = False
+        self._release()
+        if self._forget:
+            self.turns.clear()
+        self.buttons["stop"].disabled = True
+        if error is not None:
+            self._say("panel_error", "ml-failed", kind=type(error).__name__, reason=error)
+        elif self._forget:
+            self._say("panel_ready")
+        else:
+            self._say("panel_ready" if state == "done" else "panel_kept" if kept else "panel_lost")
+        self._draw()
+
+    def _release(self) -> None:
+        with _lock:
+            if _answering.get(self.llama) is self:
+                del _answering[self.llama]
+
+    def _clear(self) -> None:
+        self.turns.clear()
+        self._draw()
+        self._say("panel_ready")
+
+    def _draw(self) -> None:
+        self.view.value = panel_html(self.turns, self.text, style=False)
+
+    def _say(self, key: str, css: str = "", **words) -> bool:
+        """Put a message below the buttons; False, for `ask` to return."""
+        role = "alert" if css == "ml-failed" else "status"
+        message = escape(self.text[key].format(**words))
+        self.status.value = wrap(f'<div class="ml-box {css}" role="{role}">{message}</div>', style=False)
+        return False

@@ -1,0 +1,353 @@
+"""LogprobHeatmap: a text as tokens coloured by log-probability, two runs side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import ipywidgets as W
+import torch
+
+from minillama import arguments
+from minillama.generation import Llama
+from minillama.logprobs import perplexity, sequence_logprob
+from minillama.markup import STYLE, escape, wrap
+from minillama.widgets.labels import labels
+
+LONGEST = 1000  # characters of a prompt; what comes after is cut
+MAX_TOKENS = 300  # coloured in a panel; the rest is only counted
+MAX_ROWS = 10  # uncertain tokens listed in a panel
+MAX_WRITTEN = 60  # the length slider's end
+HOTTEST = 2.0  # the temperature sliders' end
+LOWEST = -7.0  # this log-probability and all below it have the darkest colour
+LEGEND = (1.0, 0.5, 0.1, 0.03, 0.01, 0.001)  # probabilities
+CIVIDIS = ("#00224e", "#1a386f", "#434e6c", "#61656f", "#7d7c78", "#9b9476", "#bcae6c", "#dec958", "#fee838")
+
+
+@dataclass(frozen=True)
+class ScoredToken:
+    """A token of a text, and what the model thought of it; None where nothing predicts it."""
+
+    piece: str
+    from_prompt: bool
+    logprob: float | None
+    rank: int | None  # 1: no token was more probable
+    best: str | None  # the most probable token there …
+    best_prob: float | None  # … and its probability
+
+    def is_below(self, threshold: float) -> bool:
+        return self.logprob is not None and math.exp(self.logprob) < threshold
+
+
+@dataclass(frozen=True)
+class ScoredText:
+    """A prompt with what was written after it, scored by the raw logits."""
+
+    prompt: str
+    temperature: float
+    tokens: list[ScoredToken]
+    vocab_size: int
+
+
+def score(
+    llama: Llama, prompt: str, max_gen_len: int = 0, temperature: float = 0.0, top_p: float = 0.9, seed: int = 1
+) -> ScoredText:
+    """Continue a prompt and score every token. Raises ValueError as `Llama.generate` does."""
+    ids = llama.tokenizer.encode(prompt, bos=True, eos=False)
+    sampler = {"temperature": temperature, "top_p": top_p, "seed": seed}
+    (row,), (logprobs,) = llama.generate([ids], max_gen_len, logprobs=True, echo=True, **sampler)
+    tokens = torch.tensor([row], device=llama.device)  # (1, seq_len)
+    with torch.no_grad():
+        logits = llama.model(tokens, 0)[0, :-1].float()  # (seq_len - 1, vocab_size)
+    own = logits.gather(-1, tokens[0, 1:, None])  # (seq_len - 1, 1)
+    ranks = (1 + (logits > own).sum(-1)).tolist()
+    best_probs, best = logits.softmax(-1).max(-1)  # (seq_len - 1,) each
+    names, best_names = llama.tokenizer.pieces(row), llama.tokenizer.pieces(best.tolist())
+    columns = ([None, *ranks], [None, *best_names], [None, *best_probs.tolist()])
+    scored = [
+        ScoredToken(name, i < len(ids), logprob, *more)
+        for i, (name, logprob, *more) in enumerate(zip(names, logprobs, *columns, strict=True))
+    ]
+    return ScoredText(prompt, temperature, scored, llama.tokenizer.n_words)
+
+
+# ---- the view --------------------------------------------------------------------------------------------------------
+
+
+def shade(logprob: float) -> tuple[str, str]:
+    """Background and text colour for a log-probability: from dark blue (improbable) to yellow (certain)."""
+    place = (len(CIVIDIS) - 1) * (1 - max(logprob, LOWEST) / LOWEST)
+    k = min(int(place), len(CIVIDIS) - 2)
+    low, high = (bytes.fromhex(color[1:]) for color in CIVIDIS[k : k + 2])
+    mixed = [round(a + (b - a) * (place - k)) for a, b in zip(low, high, strict=True)]
+    linear = [c / 3294 if c < 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in mixed]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return f"#{bytes(mixed).hex()}", "#ffffff" if luminance < 0.179 else "#000000"
+
+
+def percent(prob: float) -> str:
+    """A probability in few characters.
+
+    >>> percent(0.034), percent(0.5), percent(2e-7)
+    ('3.4%', '50%', '<0.01%')
+    """
+    return "<0.01%" if prob < 1e-4 else f"{100 * prob:.2g}%" if prob < 0.995 else "100%"
+
+
+def heatmap_html(
+    runs: Sequence[ScoredText | str], threshold: float, echo: bool, text: dict[str, str], style: bool = True
+) -> str:
+    """The runs compared, the legend, and a panel for each; a str is a message that stands where its run would.
+
+    Tokens of a probability below the threshold have a dashed line and their probability under them, and are listed.
+    Without echo the prompts' tokens are left out, of the numbers too.
+    """
+    names = [chr(ord("A") + k) for k in range(len(runs))]
+    body = _comparison(runs, names, threshold, echo, text) + _legend(threshold, text)
+    panels = "".join(_panel(run, name, threshold, echo, text) for run, name in zip(runs, names, strict=True))
+    return wrap(f'{body}<div class="ml-beside">{panels}</div>', "ml-heatmap", style)
+
+
+def _seen(run: ScoredText, echo: bool) -> list[tuple[int, ScoredToken]]:
+    return [(place, token) for place, token in enumerate(run.tokens) if echo or not token.from_prompt]
+
+
+def _comparison(runs: Sequence[ScoredText | str], names: Sequence[str], threshold, echo, text) -> str:
+    heads = [text[f"heat_col_{name}"] for name in ("run", "temperature", "tokens", "sum", "perplexity", "below")]
+    rows = []
+    for run, name in zip(runs, names, strict=True):
+        if isinstance(run, str):
+            continue
+        seen = [token for _, token in _seen(run, echo)]
+        scores = [token.logprob for token in seen]
+        known = any(score is not None for score in scores)
+        cells = [
+            f"{run.temperature:.2f}",
+            str(len(seen)),
+            f"{sequence_logprob(scores):.2f}" if known else "–",
+            f"{perplexity(scores):.2f}" if known else "–",
+            str(sum(token.is_below(threshold) for token in seen)),
+        ]
+        numbers = "".join(f"<td>{cell}</td>" for cell in cells)
+        rows.append(f'<tr class="ml-run"><th scope="row">{name}</th>{numbers}</tr>')
+    if not rows:
+        return ""
+    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in heads)
+    caption = escape(text["heat_caption"].format(threshold=threshold, logprob=_log(threshold)))
+    return (
+        f'<table aria-label="{escape(text["heat_table"])}"><caption class="ml-count" aria-live="polite">{caption}'
+        f"</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _log(threshold: float) -> str:
+    return f"{math.log(threshold):.2f}" if threshold else "-inf"
+
+
+def _legend(threshold: float, text: dict[str, str]) -> str:
+    chips = "".join(_chip(percent(p), math.log(p)) for p in LEGEND[:-1])
+    chips += _chip(text["heat_or_less"].format(prob=percent(LEGEND[-1])), LOWEST)
+    below = escape(text["heat_below"].format(prob=f"{threshold:.0%}"))
+    sign = f'<span class="ml-heat-token ml-heat-below">{below}</span>'
+    none = f'<span class="ml-heat-token ml-heat-none">{escape(text["heat_none"])}</span>'
+    return f'<div class="ml-heat-legend">{escape(text["heat_legend"])} {chips} {sign} {none}</div>'
+
+
+def _chip(words: str, logprob: float) -> str:
+    fill, ink = shade(logprob)
+    return f'<span class="ml-heat-token" style="background:{fill};color:{ink}">{escape(words)}</span>'
+
+
+def _panel(run: ScoredText | str, name: str, threshold: float, echo: bool, text: dict[str, str]) -> str:
+    seen = [] if isinstance(run, str) else _seen(run, echo)
+    if not seen:
+        words, css = (run, "ml-failed") if isinstance(run, str) else (text["heat_nothing"], "ml-missing")
+        message = f'<div class="ml-box {css}" role="status">{escape(words)}</div>'
+        return f'<div class="ml-heat-panel"><b>{name}</b>{message}</div>'
+    parts = []
+    for from_prompt, key in ((True, "heat_prompt"), (False, "heat_written")):
+        tokens = [(place, token) for place, token in seen[:MAX_TOKENS] if token.from_prompt is from_prompt]
+        if tokens:
+            chips = "".join(_token(place, token, run.vocab_size, threshold, text) for place, token in tokens)
+            css = "ml-heat-prompt" if from_prompt else "ml-heat-written"
+            parts.append(
+                f'<div class="ml-heat-part {css}"><span class="ml-note">{escape(text[key])}</span>'
+                f'<div class="ml-chips" role="list" aria-label="{name}: {escape(text[key])}">{chips}</div></div>'
+            )
+    if len(seen) > MAX_TOKENS:
+        parts.append(f'<div class="ml-note">{escape(text["heat_more_tokens"].format(n=len(seen) - MAX_TOKENS))}</div>')
+    hint = f'<div class="ml-heat-hint ml-note">{escape(text["heat_hint"])}</div>'
+    return (
+        f'<div class="ml-heat-panel"><div class="ml-heat-text"><b>{name}</b>{"".join(parts)}{hint}</div>'
+        f"{_uncertain(seen, name, threshold, text)}</div>"
+    )
+
+
+def _token(place: int, token: ScoredToken, vocab_size: int, threshold: float, text: dict[str, str]) -> str:
+    """A coloured token. Its label is what a screen reader says, and what the style sheet shows on hover and focus."""
+    if token.logprob is None:
+        says = text["heat_tip_none"].format(place=place, piece=token.piece)
+        css, style, number = "ml-heat-token ml-heat-none", "", ""
+    else:
+        prob = math.exp(token.logprob)
+        says = text["heat_tip"].format(
+            place=place, piece=token.piece, prob=percent(prob), logprob=token.logprob, rank=token.rank,
+            vocab_size=vocab_size, best=token.best, best_prob=percent(token.best_prob),
+        )  # fmt: skip
+        below = token.is_below(threshold)
+        fill, ink = shade(token.logprob)
+        css = "ml-heat-token ml-heat-below" if below else "ml-heat-token"
+        style = f' style="background:{fill};color:{ink}"'
+        number = f'<span class="ml-heat-number">{percent(prob)}</span>' if below else ""
+    return (
+        f'<span class="{css}"{style} role="listitem" tabindex="0" aria-label="{escape(says)}">'
+        f"{escape(token.piece)}{number}</span>"
+    )
+
+
+def _uncertain(seen: Sequence[tuple[int, ScoredToken]], name: str, threshold: float, text: dict[str, str]) -> str:
+    """The tokens below the threshold, the least probable first."""
+    below = sorted((pair for pair in seen if pair[1].is_below(threshold)), key=lambda pair: pair[1].logprob)
+    caption = text["heat_uncertain"].format(run=name, n=len(below), prob=f"{threshold:.0%}")
+    heads = [text[f"heat_col_{key}"] for key in ("place", "token", "prob", "logprob", "rank", "best")]
+    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in heads) if below else ""
+    body = []
+    for place, token in below[:MAX_ROWS]:
+        cells = [percent(math.exp(token.logprob)), f"{token.logprob:.2f}", str(token.rank)]
+        numbers = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        best = escape(f"{token.best} {percent(token.best_prob)}")
+        body.append(
+            f'<tr class="ml-low"><td>{place}</td><th scope="row">{escape(token.piece)}</th>{numbers}'
+            f'<td class="ml-name">{best}</td></tr>'
+        )
+    if len(below) > MAX_ROWS:
+        more = escape(text["heat_more_rows"].format(n=len(below) - MAX_ROWS))
+        body.append(f'<tr class="ml-note"><td colspan="{len(heads)}" class="ml-name">{more}</td></tr>')
+    return (
+        f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
+        f"<tbody>{''.join(body)}</tbody></table>"
+    )
+
+
+class HeatmapPicture:
+    """The view alone, without a kernel: the value of a cell."""
+
+    def __init__(self, runs: Sequence[ScoredText], threshold: float, echo: bool, text: dict[str, str]):
+        self.runs, self.threshold, self.echo, self.text = runs, threshold, echo, text
+
+    def __repr__(self) -> str:
+        def word(token: ScoredToken) -> str:
+            return f"{token.piece}({'–' if token.logprob is None else f'{token.logprob:.2f}'})"
+
+        return "\n".join(" ".join(word(token) for _, token in _seen(run, self.echo)) for run in self.runs)
+
+    def _repr_html_(self) -> str:
+        return heatmap_html(self.runs, self.threshold, self.echo, self.text)
+
+
+def show_logprobs(
+    llama: Llama,
+    prompts: Sequence[str],
+    temperatures: Sequence[float] | None = None,
+    max_gen_len: int = 0,
+    threshold: float = 0.1,
+    echo: bool = True,
+    seed: int = 1,
+    language: str = "en",
+) -> HeatmapPicture:
+    """The picture that `LogprobHeatmap` draws; max_gen_len 0 scores the prompts as they are."""
+    arguments.texts("prompts", prompts)
+    runs = [
+        score(llama, prompt, max_gen_len, temperature, seed=seed)
+        for prompt, temperature in zip(prompts, temperatures or [0.0] * len(prompts), strict=True)
+    ]
+    return HeatmapPicture(runs, threshold, echo, labels(language))
+
+
+# ---- the widget ------------------------------------------------------------------------------------------------------
+
+
+class LogprobHeatmap(W.VBox):
+    """Two prompts, or one at two temperatures: their texts coloured by log-probability, one beside the other.
+
+    A prompt, a temperature or the length runs the model again; the threshold and echo re-use what it said.
+    """
+
+    def __init__(
+        self,
+        llama: Llama,
+        prompts: Sequence[str],
+        temperatures: Sequence[float] = (0.0, 1.0),
+        max_gen_len: int = 20,
+        threshold: float = 0.1,
+        echo: bool = True,
+        seed: int = 1,
+        language: str = "en",
+    ):
+        arguments.texts("prompts", prompts)
+        if len(prompts) > 2 or len(temperatures) != 2:
+            sizes = f"{len(prompts)} and {len(temperatures)}"
+            raise ValueError(f"prompts must be one or two, and temperatures two, got {sizes}; leave some out")
+        for k, temperature in enumerate(temperatures):
+            arguments.number(f"temperatures[{k}]", temperature, 0, HOTTEST)
+        longest = min(MAX_WRITTEN, llama.model.params.max_seq_len - 1)
+        arguments.whole("max_gen_len", max_gen_len, 0, longest)
+        arguments.number("threshold", threshold, 0, 1)
+        self.text, self.llama, self.seed = labels(language), llama, seed
+
+        wide = {"style": {"description_width": "initial"}, "layout": W.Layout(width="min(420px, 98%)")}
+        late = {"continuous_update": False, **wide}  # these run the model: once, when they are let go
+        names, prompts = "AB", [*prompts, prompts[0]][:2]
+        self.prompts = [
+            W.Text(prompt, description=self.text["heat_in_prompt"].format(run=name), **late)
+            for name, prompt in zip(names, prompts, strict=True)
+        ]
+        self.temperatures = [
+            W.FloatSlider(
+                value,
+                min=0,
+                max=HOTTEST,
+                step=0.1,
+                description=self.text["heat_in_temperature"].format(run=name),
+                **late,
+            )
+            for name, value in zip(names, temperatures, strict=True)
+        ]
+        self.length = W.IntSlider(max_gen_len, min=0, max=longest, description=self.text["max_gen_len"], **late)
+        self.echo = W.Checkbox(echo, description=self.text["heat_in_echo"], indent=False, layout=W.Layout(width="auto"))
+        self.threshold = W.FloatSlider(
+            threshold, min=0, max=1, step=0.01, description=self.text["heat_in_threshold"], **wide
+        )
+        self.view = W.HTML()
+        for k, name in enumerate("ab"):
+            self.prompts[k].add_class(f"s-prompt-{name}")
+            self.temperatures[k].add_class(f"s-temperature-{name}")
+            self.prompts[k].observe(lambda _, k=k: self._run(k), "value")
+            self.temperatures[k].observe(lambda _, k=k: self._run(k), "value")
+        for widget, hook in ((self.length, "s-length"), (self.echo, "s-echo"), (self.threshold, "s-threshold")):
+            widget.add_class(hook)
+        self.length.observe(lambda _: self._run(0, 1), "value")
+        self.echo.observe(self._draw, "value")
+        self.threshold.observe(self._draw, "value")
+        rows = [W.HBox(pair, layout=W.Layout(flex_flow="row wrap")) for pair in zip(self.prompts, self.temperatures)]  # noqa: B905
+        row = W.HBox([self.threshold, self.length, self.echo], layout=W.Layout(flex_flow="row wrap"))
+        super().__init__([*rows, row, self.view, W.HTML(STYLE)])
+        self.add_class("w-heatmap")
+        self.runs: list[ScoredText | str] = ["", ""]
+        self._run(0, 1)
+
+    def _run(self, *which: int) -> None:
+        for k in which:
+            prompt = self.prompts[k].value
+            if len(prompt) > LONGEST:
+                self.runs[k] = self.text["heat_long"].format(n=len(prompt), most=LONGEST)
+                continue
+            try:
+                self.runs[k] = score(self.llama, prompt, self.length.value, self.temperatures[k].value, seed=self.seed)
+            except ValueError as error:  # no text, or too long for the context
+                self.runs[k] = self.text["temp_cannot"].format(reason=error)
+        self._draw()
+
+    def _draw(self, _change=None) -> None:
+        self.view.value = heatmap_html(self.runs, self.threshold.value, self.echo.value, self.text, style=False)

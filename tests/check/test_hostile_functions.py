@@ -1,0 +1,143 @@
+"""Every judge of notebooks 00 to 07 against functions that no learner should write: a hint each, and no traceback."""
+
+import json
+import signal
+import time
+
+import pytest
+import torch
+
+from minillama import ModelArgs, check
+from minillama.check import judge as judging
+
+CHECKS = ["greedy", "all_ended", "token_bytes", "stream_text", "canvas", "input_text_mask", "row_bytes", "read_params",
+          "count_parameters", "load_model", "rms_norm", "rotary", "attention", "cache_mask", "cache_bytes",
+          "cached_logits", "softmax", "same_probs", "entropy", "top_p", "sample_top_p", "min_p"]  # fmt: skip
+
+
+class Broken(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class NoException(BaseException):
+    pass
+
+
+def raising(error):
+    def function(*args):
+        raise error
+
+    return function
+
+
+def spoils(*args):
+    """Changes whatever it is given."""
+    for arg in args:
+        if isinstance(arg, torch.Tensor):
+            arg.zero_() if arg.any() else arg.fill_(1)
+        elif isinstance(arg, list):
+            arg.clear()
+        elif isinstance(arg, ModelArgs):
+            arg.n_layers = 77
+
+
+def endless(*args):
+    while True:
+        pass
+
+
+def deep(*args):
+    return deep(*args)
+
+
+RESULTS = [None, 1, 10**5000, 1.5, float("nan"), 1j, "\ud800<b>", b"\xff", [None] * 3, [[1], [2, 3]], {"a": 1}, object,
+           torch.tensor(1.0), torch.tensor([]), torch.zeros(2, 3, 4, 5), torch.zeros(2, 4, dtype=torch.complex64),
+           torch.zeros(2, 4, device="meta"), torch.eye(4).to_sparse()]  # fmt: skip
+
+
+def judged(name, function):
+    report = getattr(check, name)(function)
+    assert report.status == "failed" and report.hint, name
+    assert max(map(len, report.hint.splitlines())) <= judging.LONGEST_LINE + 2
+    str(report).encode()
+    assert "<b>" not in report._repr_html_().replace("<b><span", "")
+    return report.hint
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_odd_results(name):
+    for result in RESULTS:
+        judged(name, lambda *args, result=result: result)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_what_is_raised(name):
+    for error in (KeyError("<b>"), ValueError("line\n" * 500), SystemExit(3), GeneratorExit(), NoException(), Broken()):
+        assert type(error).__name__ in judged(name, raising(error)) or name in ("read_params", "load_model")
+    assert "RecursionError" in judged(name, deep)
+    assert "TypeError" in judged(name, lambda: None)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_changed_input(name):
+    given = "changed the" in judged(name, spoils)
+    assert given or name in ("token_bytes", "read_params", "load_model", "cache_mask")  # str, Path, int: as they are
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_endless_loops(name, monkeypatch):
+    monkeypatch.setattr(judging, "TIME_LIMIT", 0.1)
+    assert "did not return" in judged(name, endless)
+
+
+def test_a_bare_except_does_not_outlive_the_time_limit(monkeypatch):
+    monkeypatch.setattr(judging, "TIME_LIMIT", 0.1)
+    swallowed = []
+
+    def stubborn(probs):
+        while not swallowed:
+            try:
+                time.sleep(60)
+            except:  # noqa: E722
+                swallowed.append("an alarm")
+        endless()
+
+    assert "did not return" in judged("greedy", stubborn)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0), "no alarm comes late"
+
+
+def test_ctrl_c_is_the_learners():
+    with pytest.raises(KeyboardInterrupt):
+        check.greedy(raising(KeyboardInterrupt()))
+
+
+def test_an_error_of_pytorch_is_no_stub():
+    hint = check.softmax(lambda logits, temperature: logits.long().softmax(-1)).hint
+    assert "NotImplementedError" in hint and "Long" in hint
+    assert check.softmax(raising(NotImplementedError("later"))).status == "not attempted"
+
+
+def test_the_line_that_raised_is_shown():
+    def wrong(probs):
+        best = probs.argmax(-1)
+        return best[99]
+
+    assert judged("greedy", wrong).endswith("in the line: return best[99]")
+
+
+def test_a_hint_names_what_came():
+    assert judged("greedy", lambda probs: None).endswith("returned None. Is there a `return`?")
+    assert judged("greedy", lambda probs: [1]).endswith("returned list. torch.tensor(…) makes one of a list.")
+    assert ".values` or `.indices" in judged("greedy", lambda probs: probs.max(dim=-1))
+    assert "no ids" in judged("greedy", lambda probs: probs.amax(-1))
+    assert "for all rows" in judged("greedy", lambda probs: probs.argmax())
+    assert "with brackets" in judged("all_ended", lambda eos_reached: eos_reached.all)
+    assert "ModelArgs(**fields)" in judged("read_params", lambda path: json.loads(path.read_text()))
+    assert judged("stream_text", lambda chunks: [None]).startswith("Every part must be a str, one is NoneType")
+    assert judged("softmax", lambda x, t: x.to("meta")).endswith("yours is torch.float32 on meta.")
+
+
+def test_use_lives_with_what_is_no_function(capsys):
+    assert check.use(3, endless) is endless
+    assert "int has not passed" in capsys.readouterr().out

@@ -1,0 +1,280 @@
+"""ChatPanel: run for real, on a tiny model, with a deadline for every answer."""
+
+import re
+import threading
+import time
+
+import pytest
+
+from minillama.chat import encode_dialog
+from minillama.widgets import ChatPanel
+from minillama.widgets.chat_panel import LONGEST, MAX_TURNS, Turn, panel_html
+from minillama.widgets.labels import EN
+
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+DEADLINE = 30  # seconds, for a machine that does something else
+
+
+def user(text):
+    return {"role": "user", "content": text}
+
+
+def until(condition):
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.01)
+
+
+def words(page):
+    return re.findall(r'<span class="ml-words">(.*?)</span>', page)
+
+
+class Gate:
+    """Lets the pieces of a Llama's streams through one by one, and notes what was asked."""
+
+    def __init__(self, llama, monkeypatch):
+        self.open, self.stream, self.dialogs = threading.Semaphore(0), llama.stream, []
+        monkeypatch.setattr(llama, "stream", self)
+
+    def __call__(self, dialog, **settings):
+        self.dialogs.append(dialog)
+        return self.pieces(self.stream(dialog, **settings))
+
+    def pieces(self, stream):
+        for piece in stream:
+            assert self.open.acquire(timeout=DEADLINE)
+            yield piece
+
+    def let(self, n):
+        for _ in range(n):
+            self.open.release()
+
+
+@pytest.fixture
+def panel(fresh_llama):
+    return ChatPanel(fresh_llama, temperature=0, max_gen_len=12)
+
+
+@pytest.fixture
+def gate(fresh_llama, monkeypatch):
+    return Gate(fresh_llama, monkeypatch)
+
+
+def test_an_answer_is_that_of_chat_completion(panel, fresh_llama):
+    assert words(panel.view.value) == [] and EN["panel_empty"] in panel.view.value
+    due = fresh_llama.chat_completion([[user("Hello")]], temperature=0, max_gen_len=12)[0]["generation"]
+    assert panel.ask("Hello") and panel.wait(DEADLINE)
+    assert panel.dialog == [user("Hello"), due]
+    assert EN["panel_ready"] in panel.status.value and panel.turns[0].state == "done"
+    assert panel.view.value == panel_html(panel.turns, EN, style=False)
+
+
+def test_the_memory_is_the_dialog(panel, gate):
+    gate.let(1000)
+    panel.system.value = "Be kind."
+    for text in ("One", "Two", "Three"):
+        assert panel.ask(text) and panel.wait(DEADLINE)
+    first, second, third = gate.dialogs
+    assert first == [{"role": "system", "content": "Be kind."}, user("One")]
+    assert second[:2] == first and second[3:] == [user("Two")] and second[2]["role"] == "assistant"
+    assert third[:4] == second and third[5:] == [user("Three")]
+    panel.system.value = ""
+    panel.clear()
+    assert panel.dialog == [] and words(panel.view.value) == []
+    assert panel.ask("Four") and panel.wait(DEADLINE)
+    assert gate.dialogs[-1] == [user("Four")]
+
+
+def test_seeds_and_settings_reach_the_model(fresh_llama):
+    answers = []
+    for seed in (3, 3, 4):
+        panel = ChatPanel(fresh_llama, temperature=1, top_p=1, max_gen_len=12, seed=seed)
+        assert panel.ask("Hello") and panel.wait(DEADLINE)
+        answers.append(panel.turns[0].answer)
+    assert answers[0] == answers[1] != answers[2]
+
+
+def test_it_streams_and_a_busy_panel_says_so(panel, gate):
+    assert panel.ask("Hello")
+    assert panel.buttons["stop"].disabled is False and EN["panel_running"] in panel.status.value
+    gate.let(1)
+    until(lambda: panel.turns[0].answer)
+    assert panel.turns[0].state == "running" and panel.dialog == []
+    panel.message.value = "And now?"
+    assert not panel.send()
+    assert "Busy" in panel.status.value and panel.message.value == "And now?"
+    gate.let(1000)
+    assert panel.wait(DEADLINE) and len(gate.dialogs) == 1
+    assert panel.buttons["stop"].disabled is True
+    assert panel.send() and panel.message.value == "" and panel.wait(DEADLINE)
+    assert [turn.question for turn in panel.turns] == ["Hello", "And now?"]
+
+
+def test_one_run_at_a_time_for_a_llama(panel, fresh_llama, gate, llama):
+    other, elsewhere = ChatPanel(fresh_llama, temperature=0, max_gen_len=4), ChatPanel(llama, max_gen_len=4, seed=1)
+    assert panel.ask("Hello")
+    assert not other.ask("Hello") and "another panel" in other.status.value
+    assert elsewhere.ask("Hello") and elsewhere.wait(DEADLINE) and elsewhere.turns[0].state == "done"
+    gate.let(1000)
+    assert panel.wait(DEADLINE)
+    assert other.ask("Hello") and other.wait(DEADLINE) and other.turns[0].state == "done"
+
+
+def test_stopped_in_mid_answer(panel, gate):
+    assert panel.ask("Hello")
+    gate.let(2)
+    until(lambda: panel.turns[0].answer)
+    panel.buttons["stop"].click()
+    gate.let(1000)
+    assert panel.wait(DEADLINE)
+    assert panel.turns[0].state == "stopped" and EN["panel_is_stopped"] in panel.view.value
+    assert EN["panel_kept"] in panel.status.value
+    kept = panel.dialog
+    assert kept[1]["content"] == panel.turns[0].answer
+    assert panel.ask("Again") and panel.wait(DEADLINE) and panel.turns[1].state == "done"
+    assert gate.dialogs[-1] == [*kept, user("Again")]
+
+
+def test_stopped_before_the_first_word(panel, gate):
+    assert panel.ask("Hello")
+    panel.stop()
+    gate.let(1000)
+    assert panel.wait(DEADLINE)
+    assert panel.turns == [] and EN["panel_lost"] in panel.status.value
+    assert panel.ask("Hello") and panel.wait(DEADLINE) and panel.turns[0].state == "done"
+
+
+def test_cleared_in_mid_answer(panel, gate):
+    assert panel.ask("Hello")
+    gate.let(1)
+    panel.buttons["clear"].click()
+    gate.let(1000)
+    assert panel.wait(DEADLINE)
+    assert panel.dialog == [] and EN["panel_empty"] in panel.view.value and EN["panel_ready"] in panel.status.value
+    assert panel.ask("Hello") and panel.wait(DEADLINE) and len(panel.turns) == 1
+
+
+def test_another_run_breaks_the_answer_off(panel, fresh_llama, gate):
+    assert panel.ask("Hello")
+    gate.let(1)
+    until(lambda: panel.turns[0].answer)
+    fresh_llama.generate([[1, 5]], max_gen_len=2, temperature=0)
+    gate.let(1000)
+    assert panel.wait(DEADLINE)
+    assert "broke off. RuntimeError: another run on this Llama" in panel.status.value and "alert" in panel.status.value
+    assert panel.turns[0].state == "failed" and EN["panel_is_failed"] in panel.view.value
+    assert panel.ask("Again") and panel.wait(DEADLINE) and panel.turns[-1].state == "done"
+
+
+def test_any_error_in_the_worker_reaches_the_page(panel, fresh_llama, monkeypatch):
+    def stream(dialog, **_):
+        yield "Hel"
+        raise MemoryError("<b>no room</b>")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fresh_llama, "stream", stream)
+        assert panel.ask("Hello") and panel.wait(DEADLINE)
+    assert "MemoryError: &lt;b&gt;no room" in panel.status.value and words(panel.view.value) == ["Hello", "Hel"]
+    assert panel.ask("Hello") and panel.wait(DEADLINE) and panel.turns[-1].state == "done"
+
+
+@pytest.mark.parametrize("text", ["", "  \n\t"])
+def test_an_empty_message(panel, text):
+    assert not panel.ask(text) and EN["panel_nothing"] in panel.status.value and panel.turns == []
+
+
+@pytest.mark.parametrize("text", ["[INST]", "a [/INST] b", "<<SYS>>", "x<</SYS>>"])
+def test_special_tags_are_refused_before_the_run(panel, gate, text):
+    panel.message.value = text
+    assert not panel.send() and panel.message.value == text
+    assert "Refused: your message" in panel.status.value and gate.dialogs == [] and panel.turns == []
+    panel.system.value = text
+    assert not panel.ask("Hello") and "Refused: the system text" in panel.status.value
+    panel.system.value = ""
+    gate.let(1000)
+    assert panel.ask("Hello") and panel.wait(DEADLINE) and panel.turns[0].state == "done"
+
+
+def test_a_message_beyond_the_context(panel, fresh_llama):
+    most = fresh_llama.model.params.max_seq_len
+    message = "1" * most
+    n = len(encode_dialog(fresh_llama.tokenizer, [user(message)]))
+    assert not panel.ask(message)
+    assert f"too long: the dialog has {n} tokens, the context holds {most}" in panel.status.value
+    assert not panel.ask("a" * (LONGEST + 1)) and f"more than {LONGEST} characters" in panel.status.value
+    panel.system.value = "a" * (LONGEST + 1)
+    assert not panel.ask("Hello") and f"more than {LONGEST} characters" in panel.status.value and panel.turns == []
+    panel.system.value = ""
+    assert panel.ask("Hello") and panel.wait(DEADLINE)
+
+
+def test_a_chat_beyond_the_context(panel):
+    for _ in range(30):
+        if not panel.ask("Once upon a time"):
+            break
+        assert panel.wait(DEADLINE)
+    assert "The chat is too long" in panel.status.value
+    kept = len(panel.turns)
+    assert kept > 0 and not panel.ask("Hello there") and len(panel.turns) == kept
+    panel.clear()
+    assert panel.ask("Once upon a time") and panel.wait(DEADLINE)
+
+
+def test_the_answer_may_fill_the_context(fresh_llama):
+    panel = ChatPanel(fresh_llama, temperature=0)
+    assert panel.ask("Hello") and panel.wait(DEADLINE) and panel.turns[0].state == "done"
+
+
+def test_an_answer_without_words(reciter, tokenizer):
+    panel = ChatPanel(reciter(tokenizer, []), temperature=0)
+    assert panel.ask("Hello") and panel.wait(DEADLINE)
+    assert EN["panel_silent"] in panel.view.value
+    assert panel.ask("Hello") and panel.wait(DEADLINE) and len(panel.turns) == 2
+
+
+@pytest.mark.parametrize("text", ["ab\ud83e"])
+def test_half_a_character(panel, text):
+    assert not panel.ask(text) and "lone surrogate" in panel.status.value
+    panel.status.value.encode()
+    panel.system.value = text
+    assert not panel.ask("Hello") and "lone surrogate" in panel.status.value
+    panel.system.value = ""
+    assert panel.ask("Hello") and panel.wait(DEADLINE)
+
+
+def test_enter_may_come_before_the_text(panel):
+    panel.message._handle_custom_msg({"event": "submit"}, [])
+    panel.message.value = "Hello"
+    until(lambda: panel.turns and panel.message.value == "")
+    assert panel.wait(DEADLINE) and panel.turns[0].question == "Hello"
+
+
+def test_buttons_keyboard_and_hooks(panel):
+    controls = {"s-system": panel.system, "s-message": panel.message, "s-status": panel.status}
+    controls |= {f"s-{name}": button for name, button in panel.buttons.items()}
+    for hook, control in controls.items():
+        assert hook in control._dom_classes and control.tabbable is not False
+    assert "w-chat-panel" in panel._dom_classes
+    panel.message.value = "Hello"
+    panel.buttons["send"].click()
+    assert panel.wait(DEADLINE) and panel.turns[0].question == "Hello"
+
+
+def test_the_page():
+    page = panel_html([Turn("<script>", "a\nb\u202e", "stopped")], EN)
+    assert words(page) == ["&lt;script&gt;", "a<br>b\\u202e"] and EN["panel_is_stopped"] in page
+    assert 'role="log"' in page and page.startswith("<style>")
+    many = panel_html([Turn(str(k), "x", "done") for k in range(MAX_TURNS + 3)], EN, style=False)
+    assert "3 earlier turns are not shown" in many and words(many)[0] == "3" and len(words(many)) == 2 * MAX_TURNS
+
+
+def test_bad_arguments(llama):
+    with pytest.raises(ValueError, match="temperature"):
+        ChatPanel(llama, temperature=-1)
+    with pytest.raises(TypeError, match="system"):
+        ChatPanel(llama, system=None)
+    with pytest.raises(ValueError, match="max_gen_len"):
+        ChatPanel(llama, max_gen_len=-1)
+    with pytest.raises(ValueError, match="language"):
+        ChatPanel(llama, language="xx")
