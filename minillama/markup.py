@@ -12,6 +12,7 @@ BLUE, ORANGE, GREEN, VERMILLION, GREY = "#56B4E9", "#E69F00", "#009E73", "#D55E0
 
 STYLE = f"""<style>
 .ml {{ color: var(--jp-ui-font-color1, #1a1a1a); font-size: 13px; line-height: 1.45; overflow-x: auto; }}
+.widget-html-content:has(> .ml) {{ min-width: 0; }} /* else a wide table widens the widget, and nothing scrolls */
 .ml table {{ border-collapse: collapse; table-layout: auto; margin: 6px 0; }}
 .ml caption {{ text-align: left; padding: 2px 0 6px; }}
 .ml th, .ml td {{ padding: 2px 10px; text-align: right; white-space: nowrap; border: none;

@@ -18,12 +18,12 @@ from training.draws import Draws
 from training.stories import draw_story
 
 SHARES = {  # of the tokens
-    "stories_en": 0.27,
-    "stories_zh": 0.175,
+    "stories_en": 0.30,
+    "stories_zh": 0.19,
     "chat_en": 0.20,
     "chat_zh": 0.15,
     "quatrains": 0.07,
-    "known": 0.135,
+    "known": 0.09,
 }
 DRAWN = ("stories_en", "stories_zh", "chat_en", "chat_zh")
 HELD_OUT = 50  # one drawn document in so many

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-FORMAT = "minillama training run, version 3"
+FORMAT = "minillama training run, version 2"
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -24,17 +24,16 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         raise
 
 
-def save_state(path: Path, identity: dict, model, optimizers, **progress) -> None:
+def save_state(path: Path, identity: dict, model, optimizer, **progress) -> None:
     """`identity` says which run this is; only the same run may go on from it. `progress` is plain numbers and lists."""
-    states = [optimizer.state_dict() for optimizer in optimizers]
-    state = {"format": FORMAT, "identity": identity, "model": model.state_dict(), "optimizers": states}
+    state = {"format": FORMAT, "identity": identity, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
     buffer = io.BytesIO()  # torch would not say that the disk is full
     torch.save({**state, "progress": progress}, buffer)
     write_atomically(path, lambda beside: beside.write_bytes(buffer.getbuffer()))
 
 
-def load_state(path: Path, identity: dict, model, optimizers) -> dict:
-    """Put the saved state into model and optimizers, return the progress; {} where nothing was saved yet.
+def load_state(path: Path, identity: dict, model, optimizer) -> dict:
+    """Put the saved state into model and optimizer, return the progress; {} where nothing was saved yet.
 
     Raises ValueError if the file is broken or belongs to another run.
     """
@@ -42,8 +41,7 @@ def load_state(path: Path, identity: dict, model, optimizers) -> dict:
     if state is None:
         return {}
     model.load_state_dict(state["model"])
-    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
-        optimizer.load_state_dict(saved)
+    optimizer.load_state_dict(state["optimizer"])
     return state["progress"]
 
 

@@ -25,17 +25,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from minillama.checkpoint import TOKENIZER
-from minillama.model import Transformer
+from minillama.model import ModelArgs, Transformer
 from minillama.tokenizer import Tokenizer
 from training import known, quatrains
 from training.corpus import SHARES, documents, encode, mixture
-from training.initial import new_model
-from training.muon import Muon
 from training.packing import PAD, Kind, drill_rows, pack
 from training.state import check_state, load_state, save_state, write_atomically
 from training.tokenizer import N_BASE, train_tokenizer
 
-MODEL = {"dim": 192, "n_layers": 4, "n_heads": 4, "n_kv_heads": 2, "hidden_dim": 512, "max_seq_len": 512}
+MODEL = {"dim": 192, "n_layers": 4, "n_heads": 6, "n_kv_heads": 2, "hidden_dim": 512, "max_seq_len": 512}
 LEAST_KNOWN = 2000  # times that every known prompt is read in a whole run
 KINDS = {"chat_en": Kind.CHAT, "chat_zh": Kind.CHAT, "quatrains": Kind.OPENER, "known": Kind.OPENER}  # else TEXT
 N_OPEN = 512  # rows that wait for a document that fills them
@@ -43,11 +41,10 @@ N_OPEN = 512  # rows that wait for a document that fills them
 
 @dataclass(frozen=True)
 class Config:
-    steps: int = 7500  # on the corpus, after the drills
-    drill_steps: int = 300  # first of all, on drill_rows
+    steps: int = 11000  # on the corpus, after the drills
+    drill_steps: int = 800  # first of all, on drill_rows
     drill_seq_len: int = 48
     drill_batch_rows: int = 24
-    drilled_steps: int = 4000  # on the corpus: one row of each batch goes on with the drills, lest they be forgotten
     seed: int = 1
     shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
     vocab_size: int = 5120  # half of them characters
@@ -58,12 +55,11 @@ class Config:
     long_seq_len: int = 512  # chats of many turns, so that every position of the context is trained
     long_batch_rows: int = 3
     long_every: int = 8  # one step in so many reads long rows
-    learning_rate: float = 2e-3  # of AdamW, for embeddings, output layer and norms
-    matrix_learning_rate: float = 5e-3  # of Muon, for the matrices of the blocks
+    learning_rate: float = 2e-3
     warmup: int = 50  # steps
-    weight_decay: float = 0.1  # of those matrices
+    weight_decay: float = 0.1
     held_out_documents: int = 100  # of each part
-    checkpoint_every: int = 600
+    checkpoint_every: int = 500
     compile: bool = shutil.which("g++") is not None  # a third faster, after half a minute
 
     def __post_init__(self):
@@ -100,10 +96,10 @@ def train(config: Config, out: Path, stop_at: int | None = None) -> Run:
     tokenizer, rows = Tokenizer(out / TOKENIZER), {kind: data[kind] for kind in ("drill", "short", "long")}
     least_known = check_known(config, tokenizer, rows)
     held_out = {part: torch.from_numpy(data[f"held_out_{part}"].astype(np.int64)).to(device) for part in config.shares}
-    model = new_model(config.model, tokenizer.n_words).to(device)
-    optimizers = new_optimizers(config, model)
+    model = new_model(config, tokenizer.n_words).to(device)
+    optimizer = new_optimizer(config, model)
     identity["corpus"] = fingerprint(rows)
-    progress = load_state(out / "checkpoint.pt", identity, model, optimizers)
+    progress = load_state(out / "checkpoint.pt", identity, model, optimizer)
     step, seconds, history = progress.get("step", 0), progress.get("seconds", 0.0), progress.get("history", [])
 
     started, tokens = time.monotonic() - seconds, history[-1]["tokens"] if history else 0
@@ -112,8 +108,9 @@ def train(config: Config, out: Path, stop_at: int | None = None) -> Run:
     compiled = torch.compile(model, dynamic=False) if config.compile else model
     while step < config.all_steps and step != stop_at:
         batch = read_batch(config, rows, step).to(device)
-        loss = update(config, compiled, optimizers, batch, step)
-        step, tokens = step + 1, tokens + int((batch[:, 1:] >= 0).sum())
+        forward = model if batch.shape[1] == config.long_seq_len + 1 else compiled  # long rows are few
+        loss = update(config, forward, optimizer, batch, step)
+        step, tokens = step + 1, tokens + int((batch[:, 1:] != PAD).sum())
         bar.update()
         if step % 10 == 0:
             speed = (tokens - first_tokens) / (time.monotonic() - first_time)
@@ -124,7 +121,7 @@ def train(config: Config, out: Path, stop_at: int | None = None) -> Run:
             history.append({"step": step, "seconds": round(seconds), "tokens": tokens, **losses})
             shown = ", ".join(f"{part} {value:.3f}" for part, value in losses.items())
             bar.write(f"step {step:5d}  {seconds / 60:5.1f} min  held-out loss: {shown}")
-            save_state(out / "checkpoint.pt", identity, model, optimizers, step=step, seconds=seconds, history=history)
+            save_state(out / "checkpoint.pt", identity, model, optimizer, step=step, seconds=seconds, history=history)
     bar.close()
     return Run(model.cpu(), out / TOKENIZER, history, device_name(device), least_known)
 
@@ -138,13 +135,13 @@ def steps_within(minutes: float, out: Path, seed: int) -> int:
         return json.loads(note.read_text())
     config = Config(seed=seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = new_model(config.model, config.vocab_size).to(device)
-    optimizers = new_optimizers(config, model)
+    model = new_model(config, config.vocab_size).to(device)
+    optimizer = new_optimizer(config, model)
     seconds = []
     for _ in range(20):  # the first ones are slower and count too: they make up for evaluation and checkpoints
         batch = torch.randint(config.vocab_size, (config.batch_rows, config.seq_len + 1), device=device)
         started = time.monotonic()
-        update(config, model, optimizers, batch, step=0).item()
+        update(config, model, optimizer, batch, step=0).item()
         seconds.append(time.monotonic() - started)
     drills = config.drill_steps * config.drill_batch_rows * config.drill_seq_len / (config.batch_rows * config.seq_len)
     steps = max(1, int(60 * minutes / (sum(seconds) / len(seconds)) - drills))
@@ -152,25 +149,21 @@ def steps_within(minutes: float, out: Path, seed: int) -> int:
     return steps
 
 
-def update(
-    config: Config, model: nn.Module, optimizers: list[torch.optim.Optimizer], batch: Tensor, step: int
-) -> Tensor:
-    """One step of the optimizers on a batch (bsz, seqlen + 1); returns the loss before it."""
+def update(config: Config, model: nn.Module, optimizer: torch.optim.Optimizer, batch: Tensor, step: int) -> Tensor:
+    """One step of AdamW on a batch (bsz, seqlen + 1); returns the loss before it."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(config, step)
     loss = loss_of(model, batch)
-    model.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = optimizer.defaults["lr"] * schedule(config, step)
-        optimizer.step()
+    optimizer.step()
     return loss.detach()
 
 
 def loss_of(model: nn.Module, batch: Tensor, reduction: str = "mean") -> Tensor:
-    """Cross-entropy of each next token that is asked for; float32 on the CPU, bfloat16 where a GPU has it."""
-    tokens = torch.where(batch < 0, ~batch, batch)[:, :-1]  # (bsz, seqlen)
-    targets = batch[:, 1:].clamp(min=PAD)  # (bsz, seqlen)
+    """Cross-entropy of each next token, PAD left out; float32 on the CPU, bfloat16 where a GPU has it."""
+    tokens, targets = batch[:, :-1].clamp(min=0), batch[:, 1:]  # (bsz, seqlen), (bsz, seqlen)
     on_gpu = batch.device.type == "cuda" and torch.cuda.is_bf16_supported()
     with torch.autocast(batch.device.type, torch.bfloat16, enabled=on_gpu):
         logits = model(tokens, 0)  # (bsz, seqlen, vocab_size)
@@ -186,20 +179,34 @@ def evaluate_loss(model: Transformer, rows: Tensor) -> float:
     return total / int((rows[:, 1:] != PAD).sum())
 
 
-def schedule(config: Config, step: int) -> float:
-    """What the learning rates are multiplied with: linear warm-up to 1, then half a cosine down to 0."""
+def learning_rate(config: Config, step: int) -> float:
+    """Linear warm-up, then half a cosine down to a twentieth."""
     if step < config.warmup:
-        return (step + 1) / config.warmup
+        return config.learning_rate * (step + 1) / config.warmup
     done = (step - config.warmup) / max(1, config.all_steps - config.warmup)
-    return 0.5 * (1 + math.cos(math.pi * done))
+    return config.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def new_optimizers(config: Config, model: Transformer) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, AdamW for all else: embeddings, output layer, norms."""
-    matrices = [p for p in model.layers.parameters() if p.dim() == 2]
-    others = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
-    adamw = torch.optim.AdamW(others, lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
-    return [Muon(matrices, lr=config.matrix_learning_rate, weight_decay=config.weight_decay), adamw]
+def new_model(config: Config, vocab_size: int) -> Transformer:
+    """Embeddings of size 1, so that the residual stream says from the first step on which token it carries; linears
+    that keep the size of what they read, those that add to the residual stream less so, the deeper the network."""
+    model = Transformer(ModelArgs(**config.model, vocab_size=vocab_size))
+    for name, parameter in model.named_parameters():
+        if name.startswith("tok_embeddings"):
+            nn.init.normal_(parameter)
+        elif name.startswith("output"):
+            nn.init.normal_(parameter, std=0.02)
+        elif parameter.dim() == 2:
+            depth = 2 * config.model["n_layers"] if name.endswith(("wo.weight", "w2.weight")) else 1
+            nn.init.normal_(parameter, std=(depth * parameter.shape[1]) ** -0.5)
+    return model
+
+
+def new_optimizer(config: Config, model: Transformer) -> torch.optim.AdamW:
+    matrices = [p for p in model.parameters() if p.dim() == 2]
+    vectors = [p for p in model.parameters() if p.dim() != 2]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95), fused=True)
 
 
 # ---- data
@@ -269,26 +276,18 @@ def prepare_tokenizer(config: Config) -> bytes:
 def prepare_rows(config: Config, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
     """The rows to read, drills, short and long: as many as the steps take, so that none is read twice."""
     long_steps = config.steps // config.long_every
-    short_steps = config.steps - long_steps
-    drilled = min(config.drilled_steps, short_steps)
     wanted = {
-        "short": (short_steps * config.batch_rows - drilled, config.seq_len),
+        "short": ((config.steps - long_steps) * config.batch_rows, config.seq_len),
         "long": (max(1, long_steps) * config.long_batch_rows, config.long_seq_len),
     }
-    rows = {"drill": drills(config, config.drill_steps * config.drill_batch_rows, config.drill_seq_len)}
+    rows = {"drill": prepare_drills(config)}
     total = sum(n_rows * (seq_len + 1) for n_rows, seq_len in wanted.values())
     with tqdm(total=total, unit="token", unit_scale=True, desc="drawing the corpus", dynamic_ncols=True) as bar:
         for kind, (n_rows, seq_len) in wanted.items():
             drawn = fitting(config, tokenizer, seq_len + 1, long=kind == "long", bar=bar)
             packed = pack(drawn, n_rows, seq_len, min(N_OPEN, 1 + n_rows // 8))
             rows[kind] = packed[np.random.default_rng(config.seed).permutation(n_rows)]
-    first_of_batch = np.arange(drilled) * (config.batch_rows - 1)
-    rows["short"] = np.insert(rows["short"], first_of_batch, drills(config, drilled, config.seq_len), axis=0)
     return rows
-
-
-def drills(config: Config, n_rows: int, seq_len: int) -> np.ndarray:
-    return drill_rows(n_rows, seq_len, N_BASE, config.vocab_size - N_BASE, config.seed)
 
 
 def fitting(config: Config, tokenizer: Tokenizer, size: int, long: bool, bar: tqdm) -> Iterator[tuple[list[int], Kind]]:
@@ -332,6 +331,15 @@ def count(rows: np.ndarray, ids: list[int]) -> int:
         places = places[places + k < len(flat)]
         places = places[flat[places + k] == i]
     return len(places)
+
+
+def prepare_drills(config: Config) -> np.ndarray:
+    """Drills: three in four with few different pieces, which is learnt sooner, the last with all of them."""
+    n_pieces = config.vocab_size - N_BASE
+    n_rows = config.drill_steps * config.drill_batch_rows
+    few = drill_rows(n_rows * 3 // 4, config.drill_seq_len, N_BASE, min(64, n_pieces), config.seed)
+    more = drill_rows(n_rows - len(few), config.drill_seq_len, N_BASE, n_pieces, config.seed + 1)
+    return np.concatenate([few, more])
 
 
 def read_batch(config: Config, rows: dict[str, np.ndarray], step: int) -> Tensor:
