@@ -18,15 +18,18 @@ from tests.browser.jupyterlab import chromium, jupyterlab, open_and_run
 
 SLIDERS = {
     "02_prompt_batch.ipynb": {".w-canvas": [".s-max-gen-len"]},
+    "05_kv_cache.ipynb": {".w-cache": [".s-call"]},
     "06_softmax_temperature.ipynb": {".w-temperature": [".s-temperature"]},
     "07_top_p.ipynb": {".w-top-p": [".s-top-p", ".s-temperature"]},
     "09_generate_loop.ipynb": {".w-stepper": [".s-step"]},
+    "10_logprobs.ipynb": {".w-heatmap": [".s-threshold"]},
 }
 
 # Starts the clock at the key press, in the page, and stops it one frame after the view has changed.
 ARM = """([widget, slider]) => {
-  window.redrawn = new Promise(resolve => {
+  window.redrawn = new Promise((resolve, reject) => {
     let start = 0;
+    setTimeout(() => reject(new Error(`no redraw of ${widget} within 10 s of ${slider}`)), 10_000);
     document.querySelector(`${widget} ${slider} .noUi-handle`).addEventListener(
       'keydown', () => { start = performance.now(); }, {capture: true, once: true});
     const seen = new MutationObserver(() => {

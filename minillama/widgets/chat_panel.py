@@ -19,7 +19,7 @@ from minillama.widgets.labels import labels
 REDRAW = 0.05  # seconds: a fast model writes more often than a page can be drawn
 MAX_TURNS = 30  # that are drawn; the memory holds all of them
 LONGEST = 20_000  # characters of a field; more is refused unread, for it would take seconds to encode
-KEY_TO_TEXT = 0.1  # seconds: the browser reports the Enter key just before the text that was entered
+KEY_TO_TEXT = 0.1, 3.0  # seconds, usual and longest: the browser reports the Enter key before the text entered by it
 
 _answering: weakref.WeakKeyDictionary[Llama, ChatPanel] = weakref.WeakKeyDictionary()  # one run at a time per Llama
 _lock = threading.Lock()  # of _answering
@@ -181,7 +181,16 @@ class ChatPanel(W.VBox):
 
     def _key(self, _widget, content, _buffers) -> None:
         if content.get("event") == "submit":
-            threading.Timer(KEY_TO_TEXT, self.send).start()
+            threading.Thread(target=self._entered, daemon=True).start()
+
+    def _entered(self) -> None:
+        """Send the message as soon as its text has come, or say that it is empty if none does."""
+        usual, longest = KEY_TO_TEXT
+        end = time.monotonic() + longest
+        time.sleep(usual)
+        while not (self.message.value or self.running) and time.monotonic() < end:
+            time.sleep(usual)
+        self.send()
 
     def _open(self, question: str) -> Iterator[str] | None:
         """The stream of an answer, not yet begun; None, with a message in place, for what must not be run."""

@@ -3,8 +3,11 @@
 import os
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser import jupyterlab
+
+expect.set_options(timeout=20_000)  # milliseconds: the machine may be busy
 
 
 @pytest.fixture(scope="session")

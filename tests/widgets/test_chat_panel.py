@@ -243,8 +243,10 @@ def test_half_a_character(panel, text):
     assert panel.ask("Hello") and panel.wait(DEADLINE)
 
 
-def test_enter_may_come_before_the_text(panel):
+@pytest.mark.parametrize("seconds", [0, 0.5])
+def test_enter_may_come_before_the_text(panel, seconds):
     panel.message._handle_custom_msg({"event": "submit"}, [])
+    time.sleep(seconds)  # on a slow machine
     panel.message.value = "Hello"
     until(lambda: panel.turns and panel.message.value == "")
     assert panel.wait(DEADLINE) and panel.turns[0].question == "Hello"
