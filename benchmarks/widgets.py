@@ -43,13 +43,13 @@ ARM = """([widget, slider]) => {
 
 
 def press(page: Page, widget: str, slider: str, presses: int) -> list[float]:
-    """Milliseconds of each press; the keys alternate, so that every press changes the value."""
+    """Milliseconds of each press; the keys alternate, and go far enough that every press changes what is seen."""
     handle = page.locator(f"{widget} {slider} .noUi-handle")
     handle.scroll_into_view_if_needed()
     times = []
     for n in range(presses + 3):
         page.evaluate(ARM, [widget, slider])
-        handle.press("ArrowLeft" if n % 2 else "ArrowRight")
+        handle.press("PageDown" if n % 2 else "PageUp")
         times.append(page.evaluate("() => window.redrawn"))
         page.wait_for_timeout(100)
     return times[3:]  # the first ones warm up

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from itertools import combinations
 
 from minillama.chat import B_INST, B_SYS, E_INST, E_SYS, UNSAFE_ERROR, Dialog, has_special_tags
 from minillama.chat import encode_dialog as right_ids
-from minillama.check.judge import NotAttempted, Wrong, call, judge
+from minillama.check.judge import Wrong, call, judge
 from minillama.check.report import Report
 
 
@@ -87,10 +86,8 @@ def encode_dialog(function: Callable) -> Report:
 
 
 def _expect_ids(f: Callable, dialog: Dialog) -> None:
-    tokenizer, given = Spelling(), copy.deepcopy(list(dialog))
-    got = call(f, tokenizer, given)
-    if given != dialog:
-        raise Wrong("Your function changed the dialog that it was given. Make new messages: {'role': …, 'content': …}.")
+    tokenizer = Spelling()
+    got = call(f, tokenizer, dialog)
     if not isinstance(got, list):
         raise Wrong(f"A list of ids is due, your function returned {type(got).__name__}. Is there a `return`?")
     if any(isinstance(each, list) for each in got):
@@ -187,10 +184,8 @@ def chat_faults(function: Callable) -> Report:
 
 
 def _expect_faults(f: Callable, ids: list[int], due: Sequence[str]) -> None:
-    tokenizer, given = Spelling(), list(ids)
-    got = call(f, tokenizer, given)
-    if given != ids:
-        raise Wrong("Your function changed the list of ids that it was given. Only look at it.")
+    tokenizer = Spelling()
+    got = call(f, tokenizer, ids)
     if not isinstance(got, list | tuple | set):
         raise Wrong(f"A list of names is due, your function returned {type(got).__name__}. Is there a `return`?")
     if strange := [each for each in got if each not in FAULTS]:
@@ -255,15 +250,13 @@ def _expect_guarded(f: Callable, dialogs: list[Dialog]) -> None:
     refused = [has_special_tags(dialog) for dialog in dialogs]
     prompts = [right_ids(llama.tokenizer, dialog) for dialog in dialogs]
     try:
-        got = f(llama, copy.deepcopy(dialogs))
+        got = call(f, llama, dialogs)
     except ValueError:
         if llama.empty:
             raise Wrong(
                 "All dialogs were refused, and generate was called with an empty list. Then do not call it."
             ) from None
         raise
-    if got is ...:
-        raise NotAttempted
     if not isinstance(got, list):
         raise Wrong(f"A list with a dict for each dialog is due, your function returned {type(got).__name__}.")
     if any(prompt in llama.runs for prompt, bad in zip(prompts, refused, strict=True) if bad):

@@ -105,18 +105,23 @@ def _judge(name: str, function: Callable, cases: Iterable[tuple[str, Callable[[C
 
 
 def call(function: Callable, *args):
-    """function(*args) on copies of its tensors and sizes. Raises Wrong if it changed one, NotAttempted for Ellipsis."""
+    """function(*args) on copies of what it could change. Raises Wrong if it did, NotAttempted for an Ellipsis."""
     copies = [_copy(arg) for arg in args]
     result = function(*copies)
     if result is ...:
         raise NotAttempted
     for before, after in zip(args, copies, strict=True):
-        if isinstance(before, ModelArgs) and before != after:
-            raise Wrong("Your function changed the ModelArgs that it was given. Only read it.")
-        if isinstance(before, Tensor) and not torch.equal(before, after):
-            raise Wrong(
-                "Your function changed the tensor that it was given. Work on a new one: no `x[…] = …`, no `x.div_(…)`."
-            )
+        if isinstance(before, Tensor):
+            if not torch.equal(before, after):
+                raise Wrong(
+                    "Your function changed the tensor that it was given. Work on a new one: no `x[…] = …`, "
+                    "no `x.div_(…)`."
+                )
+        elif before is not after and before != after:
+            advice = "Only read it."
+            if isinstance(before, list):
+                advice = "`a + b` and slices make new ones; `+=`, `append`, `extend` and `pop` change the old one."
+            raise Wrong(f"Your function changed the {type(before).__name__} that it was given. {advice}")
     return result
 
 
@@ -152,6 +157,16 @@ def expect_close(got, due: Tensor, mistakes: Sequence[tuple[str, Callable[[], Te
     raise Wrong(f"due   {_numbers(due)}\nyours {_numbers(got)}")
 
 
+def expect_equal(got, due, mistakes: Iterable[tuple[str, object]] = ()) -> None:
+    """Raise Wrong unless got equals due: numbers, texts and lists. Known mistakes are given by their results."""
+    if got == due:
+        return
+    for hint, wrong in mistakes:
+        if got == wrong:
+            raise Wrong(hint)
+    raise Wrong(f"due   {due}\nyours {got}")
+
+
 def use(mine: Callable, solution: Callable) -> Callable:
     """The learner's function if its check passed, else the solution; says which."""
     chosen = mine if mine in _passed else solution
@@ -164,7 +179,18 @@ def use(mine: Callable, solution: Callable) -> Callable:
 def _copy(arg):
     if isinstance(arg, Tensor):
         return arg.clone()
-    return copy.copy(arg) if isinstance(arg, ModelArgs) else arg
+    return copy.deepcopy(arg) if isinstance(arg, ModelArgs) or _is_plain_list(arg) else arg
+
+
+def _is_plain_list(arg) -> bool:
+    """A list of numbers, texts, or lists and dicts of these: not of generators, which are there to be used."""
+    plain = int, float, str, bytes, type(None)
+    return isinstance(arg, list) and all(
+        all(isinstance(value, plain) for value in each.values())
+        if isinstance(each, dict)
+        else isinstance(each, plain) or _is_plain_list(each)
+        for each in arg
+    )
 
 
 def _is_torchs(error: NotImplementedError) -> bool:

@@ -261,16 +261,13 @@ def perplexity(function: Callable[[list], float]) -> Report:
         ]  # fmt: skip
 
         def judged(f: Callable) -> None:
-            given = list(logprobs)
             try:
-                got = call(f, given)
+                got = call(f, logprobs)
             except (ZeroDivisionError, OverflowError) as error:
                 raise Wrong(
                     f"It raised {type(error).__name__}. Did you multiply probabilities? The product of a long text is "
                     "0. Add the logs, and take exp of the mean."
                 ) from error
-            if given != logprobs:
-                raise Wrong("Your function changed the list that it was given. Work on a new one.")
             got = got.item() if isinstance(got, Tensor) and got.numel() == 1 else got
             if isinstance(got, bool) or not isinstance(got, int | float):
                 advice = " Is there a `return`?" if got is None else ""
@@ -290,7 +287,7 @@ def perplexity(function: Callable[[list], float]) -> Report:
     def nothing(f: Callable) -> None:
         for logprobs in ([None], []):
             try:
-                got = call(f, list(logprobs))
+                got = call(f, logprobs)
             except ValueError:
                 continue
             except ZeroDivisionError as error:

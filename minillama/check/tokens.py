@@ -98,10 +98,7 @@ def stream_text(function: Callable[[list[bytes]], list[str]]) -> Report:
 
 
 def _expect_stream(f: Callable, chunks: list[bytes]) -> None:
-    copy = list(chunks)
-    got = call(f, copy)
-    if copy != chunks:
-        raise Wrong("Your function changed the list that it was given. Work on a new one.")
+    got = call(f, chunks)
     if isinstance(got, str):
         raise Wrong("A list is due, one str for each token; your function returned a single str.")
     if not isinstance(got, list):

@@ -120,6 +120,13 @@ def press(page: Page, control: Locator, key: str, times: int = 1) -> None:
     page.wait_for_timeout(400)
 
 
+def clear(field: Locator) -> None:
+    """Delete what a text field holds, by keyboard."""
+    field.scroll_into_view_if_needed()
+    field.press("ControlOrMeta+a")
+    field.press("Delete")
+
+
 def screenshot(page: Page, name: str, locator: Locator | None = None) -> None:
     """Save what is seen as tests/browser/screenshots/<name>-light.png and -dark.png."""
     SCREENSHOTS.mkdir(exist_ok=True)

@@ -3,16 +3,13 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import screenshot
+from tests.browser.jupyterlab import clear, screenshot
 
 pytestmark = pytest.mark.browser
 
 
 def write(page, widget, text):
-    field = widget.locator(".s-text textarea")
-    field.scroll_into_view_if_needed()
-    field.press("ControlOrMeta+a")
-    field.press("Delete")
+    clear(widget.locator(".s-text textarea"))
     expect(widget.locator(".ml-count")).to_contain_text("no text yet")
     if text:
         page.keyboard.insert_text(text)

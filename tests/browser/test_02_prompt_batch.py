@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import press, screenshot
+from tests.browser.jupyterlab import clear, press, screenshot
 
 pytestmark = pytest.mark.browser
 
@@ -13,9 +13,7 @@ pytestmark = pytest.mark.browser
 def write(page, widget, text):
     """Replace the prompts by typing."""
     field = widget.locator(".s-prompts textarea")
-    field.scroll_into_view_if_needed()
-    field.press("ControlOrMeta+a")
-    field.press("Delete")
+    clear(field)
     field.press_sequentially(text)
     page.wait_for_timeout(400)
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import ERRORS, press, screenshot
+from tests.browser.jupyterlab import ERRORS, clear, press, screenshot
 
 pytestmark = pytest.mark.browser
 
@@ -31,9 +31,7 @@ def push(page, widget, name):
 def write(page, widget, text):
     """Replace the prompts by typing, and run."""
     field = widget.locator(".s-prompts textarea")
-    field.scroll_into_view_if_needed()
-    field.press("ControlOrMeta+a")
-    field.press("Delete")
+    clear(field)
     field.press_sequentially(text)
     expect(widget).to_contain_text("The settings have changed")
     push(page, widget, "run")

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import ERRORS, screenshot
+from tests.browser.jupyterlab import ERRORS, clear, screenshot
 
 pytestmark = pytest.mark.browser
 ANSWERED = 60_000  # milliseconds that an answer may take on a busy machine
@@ -13,9 +13,7 @@ ANSWERED = 60_000  # milliseconds that an answer may take on a busy machine
 
 def write(page, field, text):
     """Replace what a field holds."""
-    field.scroll_into_view_if_needed()
-    field.press("ControlOrMeta+a")
-    field.press("Delete")
+    clear(field)
     if text:
         page.keyboard.insert_text(text)
 

@@ -52,7 +52,7 @@ CANVAS_MISTAKES = {
     "writes whole rows": (whole_row, "tokens[k, : len(t)]"),
     "one tensor of all": (lambda p, new, most, pad: torch.tensor(p), "unequal length"),
     "one token fills its row": (single_token_everywhere, "One number fits every row"),
-    "pads the lists in place": (pads_the_lists, "changed the lists"),
+    "pads the lists in place": (pads_the_lists, "changed the list"),
     "no room for new tokens": (lambda p, new, most, pad: filled(p, longest(p), pad), "no room"),
     "the shortest decides": (
         lambda p, new, most, pad: filled(

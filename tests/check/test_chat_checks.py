@@ -105,7 +105,7 @@ ENCODE_MISTAKES = {
     "no sum": (lambda tokenizer, dialog: [right_encode(tokenizer, dialog)], "Add them up"),
     "text": (lambda tokenizer, dialog: list("[INST] Hi [/INST]"), "must go through encode"),
     "another tokenizer": (lambda tokenizer, dialog: [1, 4000, 4001], "the tokenizer that your function was given"),
-    "changed": (changes_the_dialog, "changed the dialog"),
+    "changed": (changes_the_dialog, "changed the list"),
     "no return": (lambda tokenizer, dialog: None, "return"),
     "typed ends": (
         lambda tokenizer, dialog: tokenizer.encode("<s>[INST] Hi [/INST]", bos=False, eos=False),

@@ -96,7 +96,7 @@ ECHO_LISTS_MISTAKES = {
     "one late": (one_late, "one place late"),
     "surplus kept": (surplus_kept, "Numbers are left over"),
     "the prompt lost": (prompt_lost, "With echo the ids are"),
-    "the prompt extended": (prompt_extended, "changed the lists"),
+    "the prompt extended": (prompt_extended, "changed the list"),
     "ids only": (lambda prompt, generated, after_first, echo: prompt + generated, "Two lists are due"),
     "only numbers": (lambda p, g, a, echo: ((p + g if echo else g), sum(a)), "must be a list"),
     "None left out": (lambda p, g, a, echo: ((p + g if echo else g), a[-2:]), "One logprob for each"),
@@ -116,7 +116,7 @@ CONTINUATION_MISTAKES = {
         "A character is broken",
     ),
     "no return": (lambda t, p, g: None, "return"),
-    "the list changed": (lambda t, p, g: t.decode(p + [g.pop(0) for _ in list(g)]), "changed the lists"),
+    "the list changed": (lambda t, p, g: t.decode(p + [g.pop(0) for _ in list(g)]), "changed the list"),
 }
 
 
@@ -235,7 +235,7 @@ SCORES_MISTAKES = {
     "sums only": (with_lists(lambda row, a: sum(a)), "one pair"),
     "one pair for all": (lambda rows, n: right_answer_scores(rows, n) * 2, "pairs (sum, mean) are due"),
     "no return": (lambda rows, n: None, "return"),
-    "rows changed": (with_lists(lambda row, a: (row.pop(), row.pop())), "changed the rows"),
+    "rows changed": (with_lists(lambda row, a: (row.pop(), row.pop())), "changed the list"),
 }
 
 ALL = {

@@ -163,7 +163,7 @@ CUT = {
     "never echo": (lambda r, n, g, i, e: right_cut(r, n, g, i, False), "prompt comes first"),
     "last eos": (last_eos, "cut at the last eos"),
     "does not ask": (without_asking, "Ask first"),
-    "changes the row": (shortens_the_row, "changed the row"),
+    "changes the row": (shortens_the_row, "changed the list"),
     "no return": (lambda r, n, g, i, e: None, "return"),
 }
 
@@ -221,7 +221,7 @@ GENERATE = {
     "one position too far": (loop(start=1), "column of the first token handed over"),
     "no cut": (loop(keep=lambda row, n, *_: row[n:]), "Nothing was cut"),
     "echo": (loop(keep=lambda row, n, g, i, e: right_cut(row, n, g, i, True)), "prompts were returned"),
-    "changes the prompts": (loop(change=True), "changed prompt_tokens"),
+    "changes the prompts": (loop(change=True), "changed the list"),
     "the canvas": (loop(plain=False), "list of lists"),
     "no model": (lambda *_: [[5]], "never called"),
     "one row at a time": (lambda model, prompts, *_: model(torch.tensor(prompts[0]), 0), "all 1 rows"),
