@@ -127,9 +127,9 @@ def info(args: argparse.Namespace) -> int:
     params = checkpoint.read_params(args.model)
     weights = checkpoint.read_weights(args.model)
     tokenizer = Tokenizer(f"{args.model}/{checkpoint.TOKENIZER}")
-    count = sum(tensor.numel() for tensor in weights.values())
-    size = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
-    dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in weights.values()})
+    count = sum(weight.shape.numel() for weight in weights.values())
+    size = sum(weight.shape.numel() * weight.dtype.itemsize for weight in weights.values())
+    dtypes = sorted({str(weight.dtype).removeprefix("torch.") for weight in weights.values()})
     heads = f"{params.n_heads} heads, {params.n_kv_heads} key-value heads of {params.head_dim}"
     cache = 2 * params.n_layers * params.max_seq_len * params.n_kv_heads * params.head_dim
     for name, value in {

@@ -1,4 +1,4 @@
-"""Checkpoints in Meta's layout: a folder with params.json, consolidated.00.pth and tokenizer.model.
+"""Checkpoints in Meta's layout: a folder with params.json, consolidated.00.pth (01, 02 …) and tokenizer.model.
 
 Reading runs no code from the file (`weights_only=True`) and is strict: a missing, surplus or misshapen tensor is an
 error. Other formats will each be a file beside this one; `load` is where a folder is recognised.
@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import pickle
 import shutil
 import tempfile
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from minillama.model import ModelArgs, Transformer
+from minillama.shards import MergedWeight, read_shards
 
 PARAMS, SHARD, TOKENIZER = "params.json", "consolidated.00.pth", "tokenizer.model"
 
@@ -48,17 +48,17 @@ def load(ckpt_dir: str | Path, vocab_size: int, device: torch.device, dtype: tor
             f"vocab_size={args.vocab_size}; give the tokenizer.model that belongs to these weights"
         )
     args.vocab_size = vocab_size
-    with torch.device("meta"):  # shapes only: the weights are held once, not twice
-        model = Transformer(args)
     weights = read_weights(folder)
-    rows = len(weights.get("tok_embeddings.weight", ())) or vocab_size
+    rows = weights["tok_embeddings.weight"].shape[0] if "tok_embeddings.weight" in weights else vocab_size
     if rows != vocab_size:
         raise ValueError(
             f"tokenizer_path: the tokenizer has {vocab_size} pieces, but the weights in {str(folder)!r} have {rows} "
             f"embeddings; give the tokenizer.model that belongs to these weights"
         )
-    state = {key: tensor.to(device, dtype) for key, tensor in weights.items()}
-    check_keys(model.state_dict(), state, folder / SHARD)
+    with torch.device("meta"):  # shapes only: the weights are held once, not twice
+        model = Transformer(args)
+    check_keys(model.state_dict(), weights, folder / SHARD)
+    state = {key: weights[key][...].to(device, dtype) for key in model.state_dict()}  # one weight at a time
     model.load_state_dict(state, strict=True, assign=True)
     model.requires_grad_(False)
     return model.to(device)
@@ -77,6 +77,8 @@ def read_params(ckpt_dir: str | Path) -> ModelArgs:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"ckpt_dir: {str(path)!r} is not JSON ({error})") from error
+    if isinstance(fields, dict) and fields.get("use_scaled_rope") in (None, False):
+        fields.pop("use_scaled_rope", None)  # Llama 3 carries it; True stretches the rotary embedding (3.1): refused
     known = {field.name for field in dataclasses.fields(ModelArgs)}
     if not isinstance(fields, dict) or not fields.keys() <= known:
         unknown = sorted(fields.keys() - known) if isinstance(fields, dict) else fields
@@ -89,27 +91,12 @@ def read_params(ckpt_dir: str | Path) -> ModelArgs:
         raise ValueError(f"ckpt_dir: {str(path)!r}: {error}") from error
 
 
-def read_weights(ckpt_dir: str | Path) -> dict[str, Tensor]:
-    """Meta's tensors by key, on the CPU, mapped from the file rather than read. Raises ValueError as `load` does."""
-    shards = sorted(Path(ckpt_dir).glob("consolidated.*.pth"))
-    if len(shards) != 1:
-        found = f"{len(shards)} shards" if shards else "no consolidated.*.pth"
-        raise ValueError(f"ckpt_dir: {str(ckpt_dir)!r} has {found}; one {SHARD} is due")
-    path = shards[0]
-    try:
-        state = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"ckpt_dir: {str(path)!r} holds more than tensors and was refused unread ({reason})") from None
-    except Exception as error:
-        raise ValueError(f"ckpt_dir: {str(path)!r} is broken or cut off; copy it again ({error})") from error
-    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise ValueError(f"ckpt_dir: {str(path)!r} is not a table of tensors; one tensor for each parameter is due")
-    state.pop("rope.freqs", None)  # Meta's files carry it; freqs_cis is computed
-    return state
+def read_weights(ckpt_dir: str | Path) -> dict[str, Tensor | MergedWeight]:
+    """Meta's weights by key, on the CPU, whole, mapped from the files rather than read. Errors as `load` has."""
+    return read_shards(Path(ckpt_dir))
 
 
-def check_keys(due: dict[str, Tensor], got: dict[str, Tensor], path: Path) -> None:
+def check_keys(due: dict[str, Tensor], got: dict[str, Tensor | MergedWeight], path: Path) -> None:
     """Raise a ValueError that names the tensors which are missing, surplus or misshapen."""
     wrong = [f"{key}: shape {tuple(got[key].shape)}, due {tuple(due[key].shape)}" for key in due.keys() & got.keys()
              if due[key].shape != got[key].shape]  # fmt: skip

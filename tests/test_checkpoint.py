@@ -303,7 +303,7 @@ def test_many_wrong_weights_are_not_all_listed(edit):
 
 def test_more_than_one_shard(folder):
     shutil.copy(folder / FILES[0], folder / "consolidated.01.pth")
-    check_refusal(folder, "ckpt_dir", "2 shards", FILES[0])
+    check_refusal(folder, "ckpt_dir", "the whole model", "are 2;", FILES[0])
 
 
 class Intruder:
