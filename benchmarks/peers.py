@@ -55,3 +55,18 @@ def to_transformers(model: Transformer, attention: str = "sdpa") -> transformers
     network.load_state_dict(theirs, strict=True, assign=True)
     network.model.rotary_emb = type(network.model.rotary_emb)(config)  # its table is not in the state dict
     return network.eval()
+
+
+def from_gguf(path) -> transformers.LlamaForCausalLM:
+    """What transformers reads from a GGUF file, in float32. (Its `from_pretrained` would ask for accelerate.)"""
+    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+
+    config = transformers.LlamaConfig(**load_gguf_checkpoint(str(path))["config"])
+    with torch.random.fork_rng(), torch.device("meta"):
+        network = transformers.LlamaForCausalLM(config)
+    weights = load_gguf_checkpoint(str(path), return_tensors=True, model_to_load=network)["tensors"]
+    if config.tie_word_embeddings:
+        weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
+    network.load_state_dict(weights, strict=True, assign=True)
+    network.model.rotary_emb = type(network.model.rotary_emb)(config)  # its table is not in the state dict
+    return network.eval()

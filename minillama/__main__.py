@@ -1,4 +1,4 @@
-"""The command line: python -m minillama complete | chat | info | doctor."""
+"""The command line: python -m minillama complete | chat | info | convert | doctor."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from minillama import __version__, checkpoint
 from minillama.checkpoint import COURSE_MODEL
 from minillama.doctor import examine
 from minillama.generation import Llama
-from minillama.tokenizer import Tokenizer
 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="minillama", description="Llama 2 inference in a package small enough to read.")
     top.add_argument("--version", action="version", version=f"minillama {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="complete | chat | info | doctor")
+    commands = top.add_subparsers(dest="command", required=True, metavar="complete | chat | info | convert | doctor")
 
     model = argparse.ArgumentParser(add_help=False)
     model.add_argument(
-        "--model", default=str(COURSE_MODEL), metavar="DIR", help="checkpoint folder (default: %(default)s)"
+        "--model",
+        default=str(COURSE_MODEL),
+        metavar="PATH",
+        help="a folder in Meta's or Hugging Face's layout, a GGUF file, or a hub id owner/name (default: %(default)s)",
     )
 
     sampler = argparse.ArgumentParser(add_help=False, parents=[model])
@@ -50,6 +52,17 @@ def parser() -> argparse.ArgumentParser:
     )
     chat.add_argument("--system", help="system prompt: how to answer")
     commands.add_parser("info", parents=[model], help="what is in a checkpoint", description="What is in a checkpoint.")
+    convert = commands.add_parser(
+        "convert", parents=[model], help="write a checkpoint in another format", description="Write a checkpoint anew."
+    )
+    convert.add_argument("folder", help="where to write it")
+    convert.add_argument("--format", choices=["meta", "hf"], default="meta", help="default: %(default)s")
+    convert.add_argument("--shards", type=int, default=1, metavar="N", help="files for the weights (default: 1)")
+    convert.add_argument(
+        "--dtype",
+        choices=["float32", "bfloat16", "float16"],
+        help="default: the checkpoint's own; float32 for quantised weights",
+    )
     commands.add_parser("doctor", parents=[model], help="check this machine", description="Check this machine.")
     return top
 
@@ -57,7 +70,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
-        return {"complete": complete, "chat": chat, "info": info, "doctor": doctor}[args.command](args)
+        return {"complete": complete, "chat": chat, "info": info, "convert": convert, "doctor": doctor}[args.command](
+            args
+        )
     except (ValueError, TypeError) as error:
         print(f"minillama: {error}", file=sys.stderr)
         return 2
@@ -124,23 +139,35 @@ def ask() -> str:
 
 
 def info(args: argparse.Namespace) -> int:
-    params = checkpoint.read_params(args.model)
-    weights = checkpoint.read_weights(args.model)
-    tokenizer = Tokenizer(f"{args.model}/{checkpoint.TOKENIZER}")
+    source = checkpoint.recognise(args.model)
+    params, weights, tokenizer = source.args, source.weights(), source.tokenizer()
     count = sum(weight.shape.numel() for weight in weights.values())
-    size = sum(weight.shape.numel() * weight.dtype.itemsize for weight in weights.values())
-    dtypes = sorted({str(weight.dtype).removeprefix("torch.") for weight in weights.values()})
+    stored = {id(weight): weight for weight in weights.values()}.values()  # a tied weight is there once
+    size = sum(getattr(weight, "nbytes", None) or weight.shape.numel() * weight.dtype.itemsize for weight in stored)
     heads = f"{params.n_heads} heads, {params.n_kv_heads} key-value heads of {params.head_dim}"
     cache = 2 * params.n_layers * params.max_seq_len * params.n_kv_heads * params.head_dim
     for name, value in {
-        "folder": args.model,
-        "parameters": f"{count:,} in {', '.join(dtypes)} ({size / 2**20:.1f} MiB)",
+        "checkpoint": args.model,
+        "parameters": f"{count:,} in {', '.join(kinds(weights))} ({size / 2**20:.1f} MiB)",
         "layers": f"{params.n_layers} of dim {params.dim}, {heads}, feed-forward {params.ffn_width()}",
         "vocabulary": f"{tokenizer.n_words:,} tokens",
         "context": f"{params.max_seq_len} tokens, a cache of {cache * 4 / 2**20:.1f} MiB a row in float32",
         "rope_theta": f"{params.rope_theta:g}",
     }.items():
         print(f"{name:<12}{value}")
+    return 0
+
+
+def kinds(weights: dict) -> list[str]:
+    """The types of the numbers in a checkpoint: "float16", "Q4_1" …"""
+    return sorted({getattr(each, "kind", None) or str(each.dtype).removeprefix("torch.") for each in weights.values()})
+
+
+def convert(args: argparse.Namespace) -> int:
+    own = kinds(checkpoint.recognise(args.model).weights())
+    dtype = args.dtype or (own[0] if len(own) == 1 else "float32")  # quantised weights have float32 beside them
+    llama = Llama.build(args.model, max_batch_size=1, max_seq_len=1, device="cpu", dtype=getattr(torch, dtype))
+    llama.save(args.folder, args.format, args.shards)
     return 0
 
 

@@ -54,16 +54,15 @@ def segment_dialog(tokenizer: Tokenizer, dialog: Dialog) -> list[Segment]:
     """The ids of `encode_dialog`, cut where their meaning changes.
 
     A token that spans a border (as "▁Hi" spans the tag's space and the user's word) belongs to its first letter.
+    A tokenizer with a `chat_format` of its own brings its own layout: see `chat_formats.py`.
     """
     arguments.dialog(dialog)
+    if (other := getattr(tokenizer, "chat_format", None)) is not None:
+        return other.segments(tokenizer, dialog)
     segments = []
     for turns in fold_turns(dialog):
-        text = "".join(text for _, text in turns)
-        ids = tokenizer.encode(text, bos=False, eos=False)
         segments.append(Segment("bos", [tokenizer.bos_id]))
-        labels = _labels(tokenizer, ids, turns)
-        for label, run in groupby(zip(labels, ids, strict=True), key=lambda pair: pair[0]):
-            segments.append(Segment(label, [i for _, i in run]))
+        segments += label_tokens(tokenizer, turns)
         if turns[-1][0] == "assistant":
             segments.append(Segment("eos", [tokenizer.eos_id]))
     return segments
@@ -92,17 +91,26 @@ def fold_turns(dialog: Dialog) -> list[list[tuple[str, str]]]:
     return folded
 
 
-def has_special_tags(dialog: Dialog) -> bool:
+def has_special_tags(dialog: Dialog, tokenizer: Tokenizer | None = None) -> bool:
     """Whether a message holds text that the format itself uses, and could so pass for somebody else's turn.
 
-    Exact spelling only, as in Meta's code: "[ INST ]" passes.
+    The format is the tokenizer's, by default Llama 2's. Exact spelling only, as in Meta's code: "[ INST ]" passes.
     """
-    return any(tag in message["content"] for tag in SPECIAL_TAGS for message in dialog)
+    other = getattr(tokenizer, "chat_format", None)
+    tags = SPECIAL_TAGS if other is None else other.tags
+    return any(tag in message["content"] for tag in tags for message in dialog)
+
+
+def label_tokens(tokenizer: Tokenizer, turns: list[tuple[str, str]]) -> list[Segment]:
+    """The ids of the joined texts of turns, cut where their label changes."""
+    ids = tokenizer.encode("".join(text for _, text in turns), bos=False, eos=False)
+    labels = zip(_labels(tokenizer, ids, turns), ids, strict=True)
+    return [Segment(label, [i for _, i in run]) for label, run in groupby(labels, key=lambda pair: pair[0])]
 
 
 def _labels(tokenizer: Tokenizer, ids: list[int], turns: list[tuple[str, str]]) -> list[str]:
     owner = [label for label, text in turns for _ in text.encode()]  # one label a byte
-    labels, end = [], -1  # the dummy space before the text has no byte of its own
+    labels, end = [], -getattr(tokenizer, "dummy_spaces", 1)  # the dummy space before the text has no byte of its own
     for i in ids:
         start, end = end, end + len(tokenizer.token_bytes(i))
         spaces = len(tokenizer.token_bytes(i)) - len(tokenizer.token_bytes(i).lstrip())

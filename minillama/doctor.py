@@ -60,8 +60,9 @@ def _memory() -> tuple[str, bool, str]:
 
 def _model(ckpt_dir: str | Path) -> tuple[str, bool, str]:
     try:
-        args = checkpoint.read_params(ckpt_dir)
-        checkpoint.read_weights(ckpt_dir)
+        source = checkpoint.recognise(ckpt_dir)
+        args = source.args
+        source.weights()
     except ValueError as error:
         return "model", False, str(error)
     return "model", True, f"{Path(ckpt_dir)} ({args.n_layers} layers, dim {args.dim})"

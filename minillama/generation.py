@@ -10,12 +10,11 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from minillama import arguments, checkpoint
+from minillama import arguments, checkpoint, export
 from minillama.chat import UNSAFE_ERROR, Dialog, encode_dialog, has_special_tags
 from minillama.checkpoint import COURSE_MODEL
 from minillama.logprobs import token_logprobs
@@ -66,10 +65,11 @@ class Llama:
     ) -> Llama:
         """Load a checkpoint and give it a cache for max_batch_size rows of max_seq_len tokens.
 
-        tokenizer_path: None for the tokenizer.model in ckpt_dir. max_seq_len: None for the checkpoint's context, at
-        most 2048. device: None for cuda if there is one, else cpu; "mps" is untested. dtype: None for bfloat16 on a
-        GPU that has it (float16 on one that has not), float32 elsewhere. seed: of the rows that are given none.
-        compile: compile the one-token step (CUDA graphs on a GPU); the first tokens then take a minute.
+        ckpt_dir: a folder of Meta's (params.json) or Hugging Face's (config.json, safetensors), a GGUF file, or the id
+        "owner/name" of a model on the hub. tokenizer_path: None for the checkpoint's own. max_seq_len: None for the
+        checkpoint's context, at most 2048. device: None for cuda if there is one, else cpu; "mps" is untested. dtype:
+        None for bfloat16 on a GPU that has it (float16 on one that has not), float32 elsewhere. seed: of the rows that
+        are given none. compile: compile the one-token step (CUDA graphs on a GPU); the first tokens then take a minute.
 
         No global state is touched. Raises ValueError or TypeError naming what is wrong with an argument or a file.
         """
@@ -77,9 +77,9 @@ class Llama:
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if dtype is None and device.type == "cuda":
             dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        checkpoint.read_params(ckpt_dir)  # so that a wrong folder is named before a missing tokenizer
-        tokenizer = Tokenizer(tokenizer_path or Path(ckpt_dir) / checkpoint.TOKENIZER)
-        model = checkpoint.load(ckpt_dir, tokenizer.n_words, device, dtype or torch.float32)
+        source = checkpoint.recognise(ckpt_dir)
+        tokenizer = source.tokenizer(tokenizer_path)
+        model = checkpoint.load(source, tokenizer.n_words, device, dtype or torch.float32)
         model.setup_cache(max_batch_size, max_seq_len or min(model.params.max_seq_len, 2048))
         return cls(model, tokenizer, seed, compile)
 
@@ -94,6 +94,17 @@ class Llama:
         self._generator = torch.Generator().manual_seed(seed)  # seeds the rows that are given no seed
         self._decode = torch.compile(model, mode="reduce-overhead", fullgraph=True) if compile else None
         self._run: object = None  # the run that owns the cache
+
+    def save(
+        self, ckpt_dir: str | PathLike, format: str = "meta", shards: int = 1, dtype: torch.dtype | None = None
+    ) -> None:
+        """Write model and tokenizer to a folder; dtype None keeps the weights' own.
+
+        format: "meta" (params.json, consolidated.00.pth …), or "hf" (config.json, safetensors), which transformers,
+        vLLM and llama.cpp's converter read. shards: the number of files for the weights. Raises ValueError naming the
+        argument, before anything is written.
+        """
+        export.save(ckpt_dir, self.model, self.tokenizer, format, shards, dtype)
 
     @property
     def device(self) -> torch.device:
@@ -264,7 +275,7 @@ class Llama:
         """
         sampler = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p}
         seeds = arguments.chat(dialogs, max_gen_len, stop, **sampler, seed=seed)
-        answered = [k for k, dialog in enumerate(dialogs) if not has_special_tags(dialog)]
+        answered = [k for k, dialog in enumerate(dialogs) if not has_special_tags(dialog, self.tokenizer)]
         empty = {"tokens": [], "token_ids": [], "token_bytes": [], "logprobs": []} if logprobs else {}
         refused = {"generation": {"role": "assistant", "content": UNSAFE_ERROR}, "finish_reason": "refused", **empty}
         predictions = [copy.deepcopy(refused) for _ in dialogs]
@@ -296,7 +307,7 @@ class Llama:
         sampler = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "seed": seed}
         arguments.stream(prompt_or_dialog, max_gen_len, stop, **sampler)
         is_chat = not isinstance(prompt_or_dialog, str)
-        if is_chat and has_special_tags(prompt_or_dialog):
+        if is_chat and has_special_tags(prompt_or_dialog, self.tokenizer):
             return iter([UNSAFE_ERROR])
         if is_chat:
             prompt_tokens = [encode_dialog(self.tokenizer, prompt_or_dialog)]

@@ -45,6 +45,7 @@ class Row:
     def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int], max_gen_len: int, stop: Sequence[str]):
         self.tokenizer, self.prompt, self.max_gen_len = tokenizer, list(prompt), max_gen_len
         self.stop = [text.encode() for text in stop]
+        self.ends = ends(tokenizer)
         self.ids: list[int] = []
         self.token_bytes: list[bytes] = []
         self.data = b""  # token_bytes, joined
@@ -55,7 +56,7 @@ class Row:
         """Take the next generated token; what comes after the end is surplus."""
         if self.ended:
             return
-        if token == self.tokenizer.eos_id:
+        if token in self.ends:
             self.ended, self.finish_reason = True, "stop"
             return
         old = len(self.data)
@@ -86,6 +87,11 @@ class Row:
         return len(self.data)
 
 
+def ends(tokenizer: Tokenizer) -> set[int]:
+    """The ids that end a row: eos_id, and others if the checkpoint names them."""
+    return {tokenizer.eos_id, *getattr(tokenizer, "other_ends", ())}
+
+
 class Collector:
     """Gathers the steps of one run.
 
@@ -96,7 +102,7 @@ class Collector:
     def __init__(self, tokenizer: Tokenizer, prompt_tokens, max_gen_len: int, stop: Sequence[str], watch: bool = False):
         self.tokenizer = tokenizer
         self.rows = [Row(tokenizer, prompt, max_gen_len, stop) for prompt in prompt_tokens]
-        self.watch = watch or bool(stop)
+        self.watch = watch or bool(stop) or len(ends(tokenizer)) > 1  # the loop knows eos_id alone
         self.blocks: list[Tensor] = []  # log-probabilities of the positions 1, 2, …: (bsz, columns of one step) each
         self.canvas: Tensor | None = None
         self.written = self.read = 0  # columns of the canvas

@@ -98,6 +98,22 @@ def test_info(capsys):
         assert word in out
 
 
+def test_convert_there_and_back(capsys, tmp_path):
+    """To Hugging Face's layout and back to Meta's, in two shards, in the weights' own dtype."""
+    for model, folder, *options in (
+        (str(COURSE_MODEL), "hf", "--format", "hf"),
+        (str(tmp_path / "hf"), "meta", "--shards", "2"),
+    ):
+        assert run(capsys, "convert", "--model", model, str(tmp_path / folder), *options) == (0, "", "")
+    settings = ("complete", "Once upon a time", "--temperature", "0", "--max-gen-len", "12")
+    due = run(capsys, *settings)
+    for folder in ("hf", "meta"):
+        assert run(capsys, *settings, "--model", str(tmp_path / folder)) == due
+        assert "float16" in run(capsys, "info", "--model", str(tmp_path / folder))[1]
+    code, _, err = run(capsys, "convert", str(tmp_path / "new"), "--shards", "3")
+    assert code == 2 and "shards is 3" in err
+
+
 def test_doctor(capsys):
     code, out, _ = run(capsys, "doctor")
     assert code == 0
@@ -125,7 +141,7 @@ def test_bad_input_is_one_line_and_exit_2(capsys, argv, message):
     assert err.startswith("minillama: ") and message in err and "Traceback" not in err
 
 
-@pytest.mark.parametrize("command", [[], ["complete"], ["chat"], ["info"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["complete"], ["chat"], ["info"], ["convert"], ["doctor"]])
 def test_help_everywhere(capsys, command):
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])
@@ -141,6 +157,7 @@ def test_as_a_module():
 
 def test_import_needs_neither_jupyter_nor_matplotlib():
     heavy = ["IPython", "ipywidgets", "matplotlib", "transformers", "numpy.testing"]
+    heavy += ["safetensors", "gguf", "tokenizers", "huggingface_hub"]  # asked for when a format needs them
     code = f"import sys, minillama; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

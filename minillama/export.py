@@ -1,0 +1,130 @@
+"""Checkpoints out: what `Llama.save` writes.
+
+In Hugging Face's layout the rows of wq and wk change places (see `stored.rotate_halves`), a tied output is left out,
+and the tokenizer is written as tokenizer.json, for a sentencepiece model as tokenizer.model too: transformers and vLLM
+read the one, llama.cpp's converter the other.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from minillama import checkpoint, tokenizer_bpe
+from minillama.arguments import whole
+from minillama.checkpoint_hf import CONFIG, INDEX, WEIGHTS, names
+from minillama.model import Transformer
+from minillama.stored import rotate_halves
+
+FORMATS = ("meta", "hf")
+
+
+def save(ckpt_dir, model: Transformer, tokenizer, format: str = "meta", shards: int = 1, dtype=None) -> None:
+    """Write a checkpoint; arguments and errors as for `Llama.save`."""
+    folder = Path(ckpt_dir)
+    _check(folder, model, format, shards, dtype)
+    if format == "hf":
+        _save_hugging_face(folder, model, tokenizer, shards, dtype)
+    else:
+        checkpoint.save(folder, model, None, dtype, shards, _tokenizer_files(tokenizer, plain=True))
+
+
+def _check(folder: Path, model: Transformer, format: str, shards: int, dtype: torch.dtype | None) -> None:
+    """Raise a ValueError or TypeError for what cannot be written."""
+    if format not in FORMATS:
+        raise ValueError(f"format must be one of {FORMATS}, got {format!r}")
+    whole("shards", shards, 1)
+    args = model.params
+    sizes = {"n_heads": args.n_heads, "n_kv_heads": args.n_kv_heads, "dim": args.dim,
+             "feed-forward width": args.ffn_width(), "vocab_size": args.vocab_size}  # fmt: skip
+    if format == "meta" and (uneven := {name: size for name, size in sizes.items() if size % shards}):
+        raise ValueError(f"shards is {shards}, which does not divide {uneven}; every shard holds an equal part")
+    if format == "hf" and shards > args.n_layers:
+        raise ValueError(f"shards is {shards}, but the model has {args.n_layers} layers; take at most as many")
+    kind = model.norm.weight.dtype if dtype is None else dtype
+    if kind not in (torch.float32, torch.float16, torch.bfloat16):
+        raise ValueError(f"dtype must be torch.float32, torch.float16 or torch.bfloat16, got {kind!r}")
+    foreign = {"meta": CONFIG, "hf": checkpoint.PARAMS}[format]
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"ckpt_dir: {str(folder)!r} is a file; a folder is due")
+    if (folder / foreign).exists():
+        raise ValueError(f"ckpt_dir: {str(folder)!r} holds {foreign}, another format's; take a new folder")
+
+
+def _tokenizer_files(tokenizer, plain: bool) -> dict[str, str | bytes]:
+    """The tokenizer's files. plain: a sentencepiece model without others beside it, as in Meta's layout."""
+    if isinstance(tokenizer, tokenizer_bpe.BPETokenizer):
+        return tokenizer_bpe.to_json(tokenizer)
+    files = {tokenizer_bpe.MODEL: tokenizer.sp_model.serialized_model_proto()}
+    plain = plain and getattr(tokenizer, "chat_format", None) is None
+    return files if plain else files | tokenizer_bpe.to_json(tokenizer)
+
+
+def _save_hugging_face(folder: Path, model: Transformer, tokenizer, shards: int, dtype: torch.dtype | None) -> None:
+    try:
+        from safetensors.torch import save_file
+    except ImportError:
+        raise ValueError("format is 'hf'; to write it install safetensors: pip install safetensors") from None
+    dtype = dtype or model.norm.weight.dtype
+    state = model.state_dict()
+    tied = model.output.weight.data_ptr() == model.tok_embeddings.weight.data_ptr()
+    table = names(model.params.n_layers)
+    if tied:
+        del table["output.weight"]
+    with checkpoint.written_beside(folder, "model*.safetensors*") as beside:
+        where, total = {}, 0
+        for k, keys in enumerate(_parts(table, shards)):
+            file = WEIGHTS if shards == 1 else f"model-{k + 1:05}-of-{shards:05}.safetensors"
+            part = {table[key]: _weight(key, state[key], model.params.head_dim, dtype) for key in keys}
+            save_file(part, beside / file, metadata={"format": "pt"})
+            where |= dict.fromkeys(part, file)
+            total += sum(weight.nbytes for weight in part.values())
+        contents = _tokenizer_files(tokenizer, plain=False)
+        contents[CONFIG] = _json(_config(model, tokenizer, tied, dtype))
+        if shards > 1:
+            contents[INDEX] = _json({"metadata": {"total_size": total}, "weight_map": where})
+        checkpoint.write_all(beside, contents)
+
+
+def _parts(keys, shards: int) -> list[list[str]]:
+    """The keys in `shards` runs of about equally many."""
+    keys = list(keys)
+    cuts = [len(keys) * k // shards for k in range(shards + 1)]
+    return [keys[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+
+
+def _weight(key: str, weight: Tensor, head_dim: int, dtype: torch.dtype) -> Tensor:
+    weight = weight.detach().to("cpu", dtype).contiguous()
+    return rotate_halves(weight, head_dim) if key.endswith(("wq.weight", "wk.weight")) else weight
+
+
+def _config(model: Transformer, tokenizer, tied: bool, dtype: torch.dtype) -> dict:
+    args = model.params
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": args.vocab_size,
+        "hidden_size": args.dim,
+        "intermediate_size": args.ffn_width(),
+        "num_hidden_layers": args.n_layers,
+        "num_attention_heads": args.n_heads,
+        "num_key_value_heads": args.n_kv_heads,
+        "head_dim": args.head_dim,
+        "hidden_act": "silu",
+        "rms_norm_eps": args.norm_eps,
+        "max_position_embeddings": model.context,
+        "rope_theta": args.rope_theta,  # transformers 4, llama.cpp …
+        "rope_parameters": {"rope_type": "default", "rope_theta": args.rope_theta},  # … and transformers 5
+        "attention_bias": False,
+        "mlp_bias": False,
+        "tie_word_embeddings": tied,
+        "torch_dtype": str(dtype).removeprefix("torch."),
+        **tokenizer_bpe.end_ids(tokenizer),
+    }
+
+
+def _json(fields: dict) -> str:
+    return json.dumps(fields, indent=2) + "\n"

@@ -1,0 +1,186 @@
+"""Llama.save: what is written is read back the same, here and by transformers."""
+
+import json
+import os
+
+import pytest
+import torch
+import transformers
+
+from minillama import COURSE_MODEL, Llama
+from minillama.checkpoint import load, recognise
+
+PROMPTS = ["Once upon a time", "从前有一只", "A coin shows"]
+FILES = {
+    "meta": ["consolidated.00.pth", "params.json", "tokenizer.model"],
+    "hf": ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer.model",
+           "tokenizer_config.json"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def course_export(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export") / "course"
+    llama = Llama.build(COURSE_MODEL, device="cpu")
+    llama.save(folder, "hf", shards=2)
+    network = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return llama, folder, network, transformers.AutoTokenizer.from_pretrained(folder)
+
+
+def test_transformers_loads_the_course_model_and_gives_equal_text(course_export):
+    llama, _, network, theirs = course_export
+    for prompt in PROMPTS:
+        row = llama.tokenizer.encode(prompt, bos=True, eos=False)
+        assert theirs.encode(prompt) == row
+        with torch.no_grad():
+            logits = llama.model(torch.tensor([row]), 0)
+            torch.testing.assert_close(logits, network(torch.tensor([row])).logits, rtol=0, atol=1e-4)
+        generated = network.generate(torch.tensor([row]), attention_mask=torch.ones(1, len(row)), do_sample=False,
+                                     max_new_tokens=20)[0, len(row) :].tolist()  # fmt: skip
+        ours = llama.generate([row], 20, temperature=0)[0][0]
+        assert ours == [i for i in generated if i != llama.tokenizer.eos_id]
+
+
+def test_the_tokenizer_of_the_export_splits_alike(course_export):
+    llama, _, _, theirs = course_export
+    for text in ("  two  spaces ", "猫🙏\n\t", "12345", "It's [INST]", "the end."):
+        assert theirs.encode(text) == llama.tokenizer.encode(text, bos=True, eos=False), text
+    dialog = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"},
+              {"role": "assistant", "content": "Hello!"}, {"role": "user", "content": "Bye"}]  # fmt: skip
+    from minillama.chat import encode_dialog
+
+    assert theirs.apply_chat_template(dialog, return_dict=False) == encode_dialog(llama.tokenizer, dialog)
+
+
+def test_the_export_of_the_course_model_read_back(course_export):
+    llama, folder, _, _ = course_export
+    again = Llama.build(folder, device="cpu")
+    assert again.tokenizer.chat_format is None
+    for ours, theirs in zip(again.model.parameters(), llama.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    dialog = [{"role": "user", "content": "Hello!"}]
+    assert again.chat_completion([dialog], temperature=0, max_gen_len=9) == llama.chat_completion(
+        [dialog], temperature=0, max_gen_len=9
+    )
+
+
+def same(model, folder, dtype=torch.float32):
+    again = load(folder, 400, torch.device("cpu"), dtype)
+    for key, weight in model.state_dict().items():
+        assert torch.equal(again.state_dict()[key], weight.to(dtype)), key
+    fields = ("dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "norm_eps", "max_seq_len", "rope_theta")
+    for field in fields:
+        assert getattr(again.params, field) == getattr(
+            model, "context" if field == "max_seq_len" else "params", None
+        ) or (getattr(again.params, field) == getattr(model.params, field)), field
+    assert again.params.ffn_width() == model.params.ffn_width()
+    return again
+
+
+@pytest.mark.parametrize("format", ["meta", "hf"])
+@pytest.mark.parametrize("shards", [1, 2])
+@pytest.mark.parametrize("dtype", [None, torch.float16])
+def test_there_and_back(random_llama, tokenizer, tmp_path, format, shards, dtype):
+    llama = random_llama(7, tokenizer, rope_theta=777.0, norm_eps=1e-3, hidden_dim=None, multiple_of=8)
+    llama.save(tmp_path / "deep" / "saved", format, shards, dtype)
+    if shards == 1:
+        assert sorted(os.listdir(tmp_path / "deep" / "saved")) == FILES[format]
+    assert os.listdir(tmp_path / "deep") == ["saved"]
+    same(llama.model, tmp_path / "deep" / "saved", dtype or torch.float32)
+
+
+def test_metas_shards_are_parts_of_the_weights(random_llama, tokenizer, tmp_path):
+    llama = random_llama(7, tokenizer)
+    llama.save(tmp_path, shards=2)
+    parts = [torch.load(tmp_path / f"consolidated.0{rank}.pth", weights_only=True) for rank in range(2)]
+    state = llama.model.state_dict()
+    for key, dim in (("tok_embeddings", 1), ("output", 0), ("layers.1.attention.wo", 1), ("layers.0.attention.wk", 0),
+                     ("layers.1.feed_forward.w2", 1), ("layers.1.feed_forward.w3", 0)):  # fmt: skip
+        assert torch.equal(torch.cat([part[f"{key}.weight"] for part in parts], dim), state[f"{key}.weight"]), key
+    assert all(torch.equal(part["norm.weight"], state["norm.weight"]) for part in parts)
+    assert (
+        sum(path.stat().st_size for path in tmp_path.glob("*.pth"))
+        < 4 * sum(w.numel() for w in state.values()) + 40_000
+    )
+
+
+def test_tied_embeddings_stay_tied(random_llama, tokenizer, tmp_path):
+    llama = random_llama(7, tokenizer)
+    llama.model.output.weight = llama.model.tok_embeddings.weight
+    llama.save(tmp_path, "hf")
+    assert json.loads((tmp_path / "config.json").read_text())["tie_word_embeddings"] is True
+    assert "output.weight" in recognise(tmp_path).weights()
+    again = same(llama.model, tmp_path)
+    assert again.output.weight.data_ptr() == again.tok_embeddings.weight.data_ptr()
+
+
+def test_an_index_names_every_tensor(random_llama, tokenizer, tmp_path):
+    llama = random_llama(7, tokenizer)
+    llama.save(tmp_path, "hf", shards=2)
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+    assert {*index["weight_map"].values()} == {f"model-0000{k}-of-00002.safetensors" for k in (1, 2)}
+    assert len(index["weight_map"]) == 21
+    assert index["metadata"]["total_size"] == 4 * sum(weight.numel() for weight in llama.model.state_dict().values())
+
+
+def test_fewer_shards_over_more_leave_none_behind(random_llama, tokenizer, tmp_path):
+    llama = random_llama(7, tokenizer)
+    for format in ("meta", "hf"):
+        for shards in (2, 1, 2):
+            llama.save(tmp_path / format, format, shards)
+            same(llama.model, tmp_path / format)
+    assert len([*(tmp_path / "meta").glob("*.pth")]) == 2 and not (tmp_path / "hf" / "model.safetensors").exists()
+
+
+def test_over_the_folder_in_use(random_llama, tokenizer, tmp_path):
+    llama = random_llama(7, tokenizer)
+    for format in ("meta", "hf"):
+        llama.save(tmp_path / format, format)
+        used = Llama.build(tmp_path / format, device="cpu")
+        used.save(tmp_path / format, format)
+        same(llama.model, tmp_path / format)
+        same(used.model, tmp_path / format)
+
+
+@pytest.mark.parametrize("format", ["meta", "hf"])
+def test_a_failed_save_leaves_the_old_checkpoint(random_llama, tokenizer, tmp_path, monkeypatch, format):
+    folder = tmp_path / "saved"
+    random_llama(7, tokenizer).save(folder, format)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def fail(*_):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("minillama.checkpoint.write_all", fail)
+    with pytest.raises(OSError, match="the disk is full"):
+        random_llama(8, tokenizer).save(folder, format)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before and os.listdir(tmp_path) == ["saved"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"format": "gguf"}, ValueError, "format must be one of"),
+        ({"shards": 0}, ValueError, "shards must be"), ({"shards": 1.5}, TypeError, "shards must be"),
+        ({"shards": 3}, ValueError, "does not divide"), ({"shards": 4}, ValueError, "'n_kv_heads': 2"),
+        ({"format": "hf", "shards": 3}, ValueError, "2 layers"),
+        ({"dtype": torch.int8}, ValueError, "dtype must be"), ({"dtype": "float16"}, ValueError, "dtype must be"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_written(random_llama, tokenizer, tmp_path, arguments, error, words):
+    with pytest.raises(error, match=words):
+        random_llama(7, tokenizer).save(tmp_path / "new", **arguments)
+    assert not (tmp_path / "new").exists()
+
+
+def test_two_formats_do_not_share_a_folder(random_llama, tokenizer, tmp_path):
+    llama = random_llama(7, tokenizer)
+    llama.save(tmp_path / "meta")
+    llama.save(tmp_path / "hf", "hf")
+    with pytest.raises(ValueError, match="holds params.json"):
+        llama.save(tmp_path / "meta", "hf")
+    with pytest.raises(ValueError, match="holds config.json"):
+        llama.save(tmp_path / "hf")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="is a file"):
+        llama.save(tmp_path / "file")
