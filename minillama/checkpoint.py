@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from minillama import parallel
 from minillama.model import ModelArgs, Transformer
 from minillama.shards import MergedWeight, read_shards
 
@@ -35,13 +36,17 @@ def course_model() -> Path:
 COURSE_MODEL = course_model()
 
 
-def load(ckpt_dir: str | Path, vocab_size: int, device: torch.device, dtype: torch.dtype) -> Transformer:
+def load(
+    ckpt_dir: str | Path, vocab_size: int, device: torch.device, dtype: torch.dtype, n_ranks: int = 1
+) -> Transformer:
     """The Transformer in ckpt_dir, its weights on `device` in `dtype`, without a cache.
 
-    vocab_size is the tokenizer's; it must fit the weights. Raises ValueError for anything wrong with the folder.
+    vocab_size is the tokenizer's; it must fit the weights. n_ranks processes share the model, each with its part of
+    the weights (parallel.py). Raises ValueError for anything wrong with the folder.
     """
     folder = Path(ckpt_dir)
     args = read_params(folder)
+    parallel.check_sizes(args, n_ranks)
     if args.vocab_size not in (-1, vocab_size):
         raise ValueError(
             f"tokenizer_path: the tokenizer has {vocab_size} pieces, but {PARAMS} in {str(folder)!r} says "
@@ -58,7 +63,9 @@ def load(ckpt_dir: str | Path, vocab_size: int, device: torch.device, dtype: tor
     with torch.device("meta"):  # shapes only: the weights are held once, not twice
         model = Transformer(args)
     check_keys(model.state_dict(), weights, folder / SHARD)
-    state = {key: weights[key][...].to(device, dtype) for key in model.state_dict()}  # one weight at a time
+    if n_ranks > 1:
+        parallel.split(model, n_ranks, device)
+    state = {key: parallel.take(weights[key], due, device, dtype) for key, due in model.state_dict().items()}
     model.load_state_dict(state, strict=True, assign=True)
     model.requires_grad_(False)
     return model.to(device)
