@@ -60,6 +60,9 @@ def load(
             f"tokenizer_path: the tokenizer has {vocab_size} pieces, but the weights in {str(folder)!r} have {rows} "
             f"embeddings; give the tokenizer.model that belongs to these weights"
         )
+    if args.n_layers > len(weights):  # before so many are laid out
+        found = f"n_layers={args.n_layers}, but {len(weights)} tensors"
+        raise ValueError(f"ckpt_dir: {str(folder / SHARD)!r} does not fit its {PARAMS}: {found}")
     with torch.device("meta"):  # shapes only: the weights are held once, not twice
         model = Transformer(args)
     check_keys(model.state_dict(), weights, folder / SHARD)

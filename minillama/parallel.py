@@ -63,10 +63,10 @@ def place(device: str | torch.device | None, n_ranks: int) -> torch.device:
         return device
     if device.type != "cuda" or device.index is not None:
         raise ValueError(f"device must be 'cpu' or 'cuda' where {n_ranks} ranks share a model, got {str(device)!r}")
-    here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", n_ranks)), torch.cuda.device_count()
+    here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
     if here > gpus:
         raise ValueError(f"device: {here} ranks on this machine, but {gpus} GPUs; start fewer or take device='cpu'")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", dist.get_rank())))
+    return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
 
 
 def check_sizes(args: ModelArgs, n_ranks: int) -> None:
@@ -105,6 +105,8 @@ def split(model: Transformer, n_ranks: int, device: torch.device) -> None:
         "layers.*.feed_forward.w2": inputs,  # (dim, hidden_dim / n_ranks)
         "output": gathered,  # (vocab_size / n_ranks, dim)
     }
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # where NCCL looks
     parallelize_module(model, init_device_mesh(device.type, (n_ranks,)), plan)
     for layer in model.layers:
         layer.attention.n_kv_heads //= n_ranks  # the cache holds this rank's heads
