@@ -69,7 +69,8 @@ class Llama:
         tokenizer_path: None for the tokenizer.model in ckpt_dir. max_seq_len: None for the checkpoint's context, at
         most 2048. device: None for cuda if there is one, else cpu; "mps" is untested. dtype: None for bfloat16 on a
         GPU that has it (float16 on one that has not), float32 elsewhere. seed: of the rows that are given none.
-        compile: compile the one-token step (CUDA graphs on a GPU); the first tokens then take a minute.
+        compile: compile the one-token step (CUDA graphs on a GPU); the first tokens then take a minute. Not with
+        several ranks.
 
         Started by torchrun, all ranks share one model: each builds, and then makes the same calls with the same
         arguments, and gets the same results; rank 0 draws (parallel.py). model_parallel_size: None for all of them,
@@ -81,6 +82,8 @@ class Llama:
         with parallel.together(n_ranks):  # what fails on one rank fails on all
             arguments.build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, dtype)
             device = parallel.place(device, n_ranks)
+            if compile and n_ranks > 1:
+                raise ValueError(f"compile must be False where {n_ranks} ranks share a model: it was not tried there")
             if dtype is None and device.type == "cuda":
                 dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
             checkpoint.read_params(ckpt_dir)  # so that a wrong folder is named before a missing tokenizer

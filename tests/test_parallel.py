@@ -163,6 +163,7 @@ def two_ranks(rank, folder):
         "rank 1 alone": error_of(Llama.build, folder / "nowhere" if rank else folder, device="cpu"),
         "arguments of rank 1": error_of(Llama.build, folder, max_batch_size=1 - rank, device="cpu"),
         "three": error_of(Llama.build, folder, model_parallel_size=3, device="cpu"),
+        "compile": error_of(Llama.build, folder, device="cpu", compile=True),
         "mps": error_of(Llama.build, folder, device="mps"),
     }
     seen["after"] = llama.generate(PROMPTS[:2], 5, temperature=0)[0]
@@ -212,6 +213,7 @@ def test_each_rank_holds_its_part_alone(of_two, model):
         ("rank 1 alone", ValueError, ["no folder"]),
         ("arguments of rank 1", ValueError, ["max_batch_size", "got 0"]),
         ("three", ValueError, ["model_parallel_size must be None or 1 or 2", "got 3", "torchrun --nproc_per_node"]),
+        ("compile", ValueError, ["compile must be False", "2 ranks"]),
         ("mps", ValueError, ["device", "mps", "2 ranks"]),
     ],
 )
