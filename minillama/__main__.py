@@ -8,14 +8,18 @@ from collections.abc import Iterable
 
 import torch
 
-from minillama import __version__, checkpoint
+from minillama import __version__, checkpoint, parallel
 from minillama.checkpoint import COURSE_MODEL
 from minillama.doctor import examine
 from minillama.generation import Llama
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="minillama", description="Llama 2 inference in a package small enough to read.")
+    top = argparse.ArgumentParser(
+        prog="minillama",
+        description="Llama 2 inference in a package small enough to read.",
+        epilog="A model spread over two GPUs or processes: torchrun --nproc_per_node 2 -m minillama ...",
+    )
     top.add_argument("--version", action="version", version=f"minillama {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="complete | chat | info | convert | doctor")
 
@@ -68,20 +72,20 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
-    try:
-        return {"complete": complete, "chat": chat, "info": info, "convert": convert, "doctor": doctor}[args.command](
-            args
-        )
-    except (ValueError, TypeError) as error:
-        print(f"minillama: {error}", file=sys.stderr)
-        return 2
-    except (KeyboardInterrupt, BrokenPipeError):
-        return 130
+    commands = {"complete": complete, "chat": chat, "info": info, "convert": convert, "doctor": doctor}
+    with parallel.one_voice():
+        args = parser().parse_args(argv)
+        try:
+            return commands[args.command](args)
+        except (ValueError, TypeError) as error:
+            print(f"minillama: {error}", file=sys.stderr)
+            return 2
+        except (KeyboardInterrupt, BrokenPipeError):
+            return 130
 
 
 def build(args: argparse.Namespace) -> Llama:
-    seed = torch.seed() % 2**63 if args.seed is None else args.seed
+    seed = parallel.from_rank_0(torch.seed) % 2**63 if args.seed is None else args.seed
     dtype = getattr(torch, args.dtype) if args.dtype else None
     return Llama.build(args.model, max_batch_size=1, seed=seed, device=args.device, dtype=dtype)
 
@@ -116,7 +120,7 @@ def chat(args: argparse.Namespace) -> int:
         return 0
     if sys.stdin.isatty():
         print("Write a message and press Enter; an empty line ends the chat.")
-    while message := ask():
+    while message := parallel.from_rank_0(ask):
         turn = [*dialog, {"role": "user", "content": message}]
         try:
             answer = show(llama.stream(turn, **settings(args)))

@@ -148,7 +148,7 @@ def stream(value, max_gen_len, stop, **sampler) -> None:
     settings(1, max_gen_len, stop=stop, **sampler)
 
 
-def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, model_parallel_size, seed, device, dtype) -> None:
+def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, dtype) -> None:
     """What `Llama.build` takes."""
     for name, path in (("ckpt_dir", ckpt_dir), ("tokenizer_path", tokenizer_path)):
         if not isinstance(path, str | PathLike) and (name == "ckpt_dir" or path is not None):
@@ -157,8 +157,6 @@ def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, model_parallel_
         whole("max_seq_len", max_seq_len, 1)
     whole("max_batch_size", max_batch_size, 1)
     whole("seed", seed, 0, LARGEST_SEED)
-    if model_parallel_size not in (None, 1):
-        raise ValueError(f"model_parallel_size must be None or 1 (one process), got {model_parallel_size!r}")
     if device is not None:
         try:
             kind = torch.device(device).type

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from minillama import tokenizer_bpe
+from minillama import parallel, tokenizer_bpe
 from minillama.checkpoint_gguf import GGUFFile, begins_as_gguf
 from minillama.checkpoint_hf import CONFIG, HuggingFaceFolder
 from minillama.model import ModelArgs, Transformer
@@ -90,13 +90,16 @@ def load(
     vocab_size: int,
     device: torch.device,
     dtype: torch.dtype,
+    n_ranks: int = 1,
 ) -> Transformer:
     """The Transformer in ckpt_dir (or in what `recognise` made of it), on `device` in `dtype`, without a cache.
 
-    vocab_size is the tokenizer's; it must fit the weights. Raises ValueError for anything wrong with the checkpoint.
+    vocab_size is the tokenizer's; it must fit the weights. n_ranks processes share the model, each with its part of
+    the weights (parallel.py). Raises ValueError for anything wrong with the checkpoint.
     """
     source = recognise(ckpt_dir) if isinstance(ckpt_dir, str | os.PathLike) else ckpt_dir
     args, where = dataclasses.replace(source.args), f"{source.sizes_in} in {str(source.path)!r}"
+    parallel.check_sizes(args, n_ranks)
     if args.vocab_size not in (-1, vocab_size):
         raise ValueError(
             f"tokenizer_path: the tokenizer has {vocab_size} pieces, but {where} says "
@@ -112,19 +115,24 @@ def load(
             f"tokenizer_path: the tokenizer has {vocab_size} pieces, but the weights in {str(source.path)!r} have "
             f"{rows} embeddings; give the tokenizer that belongs to these weights"
         )
-    n_layers = len({key.split(".")[1] for key in weights if key.startswith("layers.")})
-    if args.n_layers > max(n_layers, 1) * 2:  # not worth building, however empty
-        raise ValueError(f"ckpt_dir: {where} claims {args.n_layers} layers, but there are weights for {n_layers}")
+    if args.n_layers > len(weights):  # before so many are laid out
+        found = f"n_layers={args.n_layers}, but {len(weights)} tensors"
+        raise ValueError(f"ckpt_dir: {str(source.weights_path)!r} does not fit its {source.sizes_in}: {found}")
     try:
         with torch.device("meta"):  # shapes only: the weights are held once, not twice
             model = Transformer(args)
     except RuntimeError as error:
         raise ValueError(f"ckpt_dir: {where} claims sizes that no memory holds ({error})") from error
     check_keys(model.state_dict(), weights, source.weights_path, source.sizes_in)
+    if n_ranks > 1:
+        parallel.split(model, n_ranks, device)
     state: dict[str, Tensor] = {}
-    for key in model.state_dict():  # one weight at a time
+    for key, due in model.state_dict().items():  # one weight at a time
         tied = key == "output.weight" and weights[key] is weights["tok_embeddings.weight"]
-        state[key] = state["tok_embeddings.weight"] if tied else weights[key][...].to(device, dtype)
+        if tied and n_ranks == 1:  # held once; ranks split the two along different axes
+            state[key] = state["tok_embeddings.weight"]
+        else:
+            state[key] = parallel.take(weights[key], due, device, dtype)
     model.load_state_dict(state, strict=True, assign=True)
     model.requires_grad_(False)
     return model.to(device)

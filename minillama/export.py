@@ -17,6 +17,7 @@ from minillama import checkpoint, tokenizer_bpe
 from minillama.arguments import whole
 from minillama.checkpoint_hf import CONFIG, INDEX, WEIGHTS, names
 from minillama.model import Transformer
+from minillama.parallel import is_shared
 from minillama.stored import rotate_halves
 
 FORMATS = ("meta", "hf")
@@ -37,6 +38,8 @@ def _check(folder: Path, model: Transformer, format: str, shards: int, dtype: to
     if format not in FORMATS:
         raise ValueError(f"format must be one of {FORMATS}, got {format!r}")
     whole("shards", shards, 1)
+    if is_shared(model.output.weight):
+        raise ValueError("several ranks share this model, none has all of it; save it from one process")
     args = model.params
     sizes = {"n_heads": args.n_heads, "n_kv_heads": args.n_kv_heads, "dim": args.dim,
              "feed-forward width": args.ffn_width(), "vocab_size": args.vocab_size}  # fmt: skip

@@ -14,7 +14,7 @@ from os import PathLike
 import torch
 from torch import Tensor
 
-from minillama import arguments, checkpoint, export
+from minillama import arguments, checkpoint, export, parallel
 from minillama.chat import UNSAFE_ERROR, Dialog, encode_dialog, has_special_tags
 from minillama.checkpoint import COURSE_MODEL
 from minillama.logprobs import token_logprobs
@@ -70,17 +70,26 @@ class Llama:
         checkpoint's context, at most 2048. device: None for cuda if there is one, else cpu; "mps" is untested. dtype:
         None for bfloat16 on a GPU that has it (float16 on one that has not), float32 elsewhere. seed: of the rows that
         are given none. compile: compile the one-token step (CUDA graphs on a GPU); the first tokens then take a minute.
+        Not with several ranks.
+
+        Started by torchrun, all ranks share one model: each builds, and then makes the same calls with the same
+        arguments, and gets the same results; rank 0 draws (parallel.py). model_parallel_size: None for all of them,
+        1 for a whole model in each process. The number of ranks need not be the number of the checkpoint's files.
 
         No global state is touched. Raises ValueError or TypeError naming what is wrong with an argument or a file.
         """
-        arguments.build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, model_parallel_size, seed, device, dtype)
-        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        if dtype is None and device.type == "cuda":
-            dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        source = checkpoint.recognise(ckpt_dir)
-        tokenizer = source.tokenizer(tokenizer_path)
-        model = checkpoint.load(source, tokenizer.n_words, device, dtype or torch.float32)
-        model.setup_cache(max_batch_size, max_seq_len or min(model.params.max_seq_len, 2048))
+        n_ranks = parallel.join(model_parallel_size)
+        with parallel.together(n_ranks):  # what fails on one rank fails on all
+            arguments.build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, dtype)
+            device = parallel.place(device, n_ranks)
+            if compile and n_ranks > 1:
+                raise ValueError(f"compile must be False where {n_ranks} ranks share a model: it was not tried there")
+            if dtype is None and device.type == "cuda":
+                dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+            source = checkpoint.recognise(ckpt_dir)
+            tokenizer = source.tokenizer(tokenizer_path)
+            model = checkpoint.load(source, tokenizer.n_words, device, dtype or torch.float32, n_ranks)
+            model.setup_cache(max_batch_size, max_seq_len or min(model.params.max_seq_len, 2048))
         return cls(model, tokenizer, seed, compile)
 
     def __init__(self, model: Transformer, tokenizer: Tokenizer, seed: int = 1, compile: bool = False):
@@ -94,6 +103,7 @@ class Llama:
         self._generator = torch.Generator().manual_seed(seed)  # seeds the rows that are given no seed
         self._decode = torch.compile(model, mode="reduce-overhead", fullgraph=True) if compile else None
         self._run: object = None  # the run that owns the cache
+        self._shared = parallel.is_shared(model.output.weight)  # several ranks hold it in parts
 
     def save(
         self, ckpt_dir: str | PathLike, format: str = "meta", shards: int = 1, dtype: torch.dtype | None = None
@@ -131,6 +141,8 @@ class Llama:
         """
         sampler = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "seed": seed}
         seeds = arguments.generation(self.model.params, prompt_tokens, max_gen_len, **sampler)
+        if self._shared:
+            parallel.check_alike(prompt_tokens=prompt_tokens, max_gen_len=max_gen_len, logprobs=logprobs)
         if seeds is None:
             seeds = torch.randint(arguments.LARGEST_SEED, (len(prompt_tokens),), generator=self._generator).tolist()
         return self._steps(prompt_tokens, max_gen_len, temperature, top_p, logprobs, top_k, min_p, seeds)
@@ -169,6 +181,8 @@ class Llama:
                     candidate[rows] = chosen.reshape(-1)
             from_prompt = input_text_mask[:, cur_pos]  # (bsz,)
             next_token = torch.where(from_prompt, tokens[:, cur_pos], candidate)  # (bsz,)
+            if self._shared:
+                torch.distributed.broadcast(next_token, src=0)
             tokens[:, cur_pos] = next_token
             eos_reached = eos_reached | (~from_prompt & (next_token == eos_id))  # (bsz,)
             scores = token_logprobs(logits, tokens[:, prev_pos + 1 : cur_pos + 1]) if logprobs else None
@@ -184,7 +198,7 @@ class Llama:
 
     def _forward(self, tokens: Tensor, prev_pos: int, last_only: bool) -> Tensor:
         if self._decode is None or tokens.shape[1] > 1:
-            with torch.inference_mode():  # a tenth faster than no_grad
+            with torch.no_grad() if self._shared else torch.inference_mode():  # a tenth faster; DTensors: half as fast
                 logits = self.model(tokens, prev_pos, last_only)
         else:
             logits = self._decode(tokens, torch.tensor(prev_pos, device=tokens.device), last_only)

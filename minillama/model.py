@@ -178,7 +178,7 @@ class Attention(nn.Module):
 
     def __init__(self, args: ModelArgs):
         super().__init__()
-        self.head_dim = args.head_dim
+        self.head_dim, self.n_kv_heads = args.head_dim, args.n_kv_heads
         self.wq = nn.Linear(args.dim, args.n_heads * args.head_dim, bias=False)
         self.wk = nn.Linear(args.dim, args.n_kv_heads * args.head_dim, bias=False)
         self.wv = nn.Linear(args.dim, args.n_kv_heads * args.head_dim, bias=False)
@@ -270,10 +270,8 @@ class Transformer(nn.Module):
         self._tabulate_rotations()
         for layer in self.layers:
             wk = layer.attention.wk.weight
-            n_kv_heads = wk.shape[0] // self.params.head_dim
-            layer.attention.cache = KVCache(
-                max_batch_size, max_seq_len, n_kv_heads, self.params.head_dim, device=wk.device, dtype=wk.dtype
-            )
+            sizes = max_batch_size, max_seq_len, layer.attention.n_kv_heads, layer.attention.head_dim
+            layer.attention.cache = KVCache(*sizes, device=wk.device, dtype=wk.dtype)
 
     def forward(self, tokens: Tensor, start_pos: int | Tensor, last_only: bool = False) -> Tensor:
         """Logits for the token after each of `tokens`.

@@ -151,6 +151,12 @@ def test_the_last_shard_is_missing(whole, folder):
     check_refusal(folder, "one of 2 parts", "are 1;", "consolidated.01.pth")
 
 
+def test_params_that_claim_a_billion_layers(whole, folder):
+    params = json.loads((folder / "params.json").read_text())
+    (folder / "params.json").write_text(json.dumps(params | {"n_layers": 10**9}))
+    check_refusal(write(folder, split(whole, 2)), "params.json", "n_layers=1000000000")
+
+
 def test_a_shard_too_many(whole, folder):
     write(folder, [whole, whole])
     check_refusal(folder, "the whole model", "are 2;", "consolidated.00.pth alone")

@@ -1,0 +1,183 @@
+"""One model in several processes, started by torchrun: tensor parallelism.
+
+    torchrun --nproc_per_node 2 -m minillama complete "Once upon a time"
+
+Each process, a rank, runs the same program and holds a part of every matrix: some of the attention heads with their
+cache, some of the hidden units, some of the vocabulary. In every block the ranks add up what their heads, and then what
+their hidden units, contribute; else each computes for itself. All have the same logits then, and rank 0 draws.
+
+Nothing here happens in a process that torchrun has not started. The splits are those of Megatron-LM
+(arXiv:1909.08053), hence of Meta's files (shards.py); the work is done by torch.distributed's tensor parallelism.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import math
+import os
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from minillama.model import ModelArgs, Transformer
+
+TIMEOUT = timedelta(seconds=60)  # after it a rank that waits for numbers from a silent one raises RuntimeError
+PATIENCE = timedelta(days=7)  # the same for what may take long: a slow disk, a user who thinks
+T = TypeVar("T")
+_talk: dist.ProcessGroup | None = None  # for Python objects, with PATIENCE; None: this process is alone
+
+
+def join(model_parallel_size: int | None = None) -> int:
+    """Meet the other ranks; return how many share a model: 1 where torchrun has not started several.
+
+    model_parallel_size None takes all of them, 1 keeps this process to itself, any other number must be theirs.
+    """
+    global _talk
+    n_ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if model_parallel_size not in (None, 1, n_ranks):
+        started = "in one process" if n_ranks == 1 else f"where torchrun has started {n_ranks} processes"
+        raise ValueError(
+            f"model_parallel_size must be None or {'1' if n_ranks == 1 else f'1 or {n_ranks}'} {started}, got "
+            f"{model_parallel_size!r}; for N ranks start the program with torchrun --nproc_per_node N"
+        )
+    if n_ranks == 1 or model_parallel_size == 1:
+        return 1
+    if not dist.is_initialized():
+        on_gpu = torch.cuda.is_available() and dist.is_nccl_available()
+        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=TIMEOUT)
+        atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
+    if _talk is None:
+        _talk = dist.new_group(backend="gloo", timeout=PATIENCE)
+    return n_ranks
+
+
+def place(device: str | torch.device | None, n_ranks: int) -> torch.device:
+    """The device of this rank; None: cuda if there is one, else cpu. With several ranks each takes a GPU of its own."""
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if n_ranks == 1 or device.type == "cpu":
+        return device
+    if device.type != "cuda" or device.index is not None:
+        raise ValueError(f"device must be 'cpu' or 'cuda' where {n_ranks} ranks share a model, got {str(device)!r}")
+    here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+    if here > gpus:
+        raise ValueError(f"device: {here} ranks on this machine, but {gpus} GPUs; start fewer or take device='cpu'")
+    return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+
+
+def check_sizes(args: ModelArgs, n_ranks: int) -> None:
+    """Raise a ValueError unless every rank gets as many whole heads and hidden units as the others."""
+    sizes = {"n_heads": args.n_heads, "n_kv_heads": args.n_kv_heads, "hidden_dim": args.ffn_width()}
+    most = math.gcd(*sizes.values())
+    for name, size in sizes.items():
+        if size % n_ranks:
+            fits = ", ".join(str(n) for n in range(1, most + 1) if most % n == 0)
+            raise ValueError(
+                f"model_parallel_size: {n_ranks} ranks cannot share this model evenly, its {name} is {size}; "
+                f"take one of {fits} ranks (torchrun --nproc_per_node)"
+            )
+
+
+def split(model: Transformer, n_ranks: int, device: torch.device) -> None:
+    """Make every matrix of a model, still without numbers (on "meta"), a DTensor that lies on all ranks in parts.
+
+    Between the layers are plain tensors, whole and equal on all ranks.
+    """
+    from torch.distributed.device_mesh import init_device_mesh  # here: a second of import that few need
+    from torch.distributed.tensor import Replicate
+    from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+
+    outputs = ColwiseParallel()  # a part of the rows of the weight: of what it computes; no exchange
+    inputs = RowwiseParallel()  # a part of the columns: of what it reads; the results are added up, all_reduce
+    gathered = ColwiseParallel(output_layouts=Replicate())  # as `outputs`, then put together, all_gather
+    plan = {
+        "tok_embeddings": gathered,  # (vocab_size, dim / n_ranks)
+        "layers.*.attention.wq": outputs,  # (n_heads / n_ranks * head_dim, dim)
+        "layers.*.attention.wk": outputs,  # (n_kv_heads / n_ranks * head_dim, dim)
+        "layers.*.attention.wv": outputs,  # (n_kv_heads / n_ranks * head_dim, dim)
+        "layers.*.attention.wo": inputs,  # (dim, n_heads / n_ranks * head_dim)
+        "layers.*.feed_forward.w1": outputs,  # (hidden_dim / n_ranks, dim)
+        "layers.*.feed_forward.w3": outputs,  # (hidden_dim / n_ranks, dim)
+        "layers.*.feed_forward.w2": inputs,  # (dim, hidden_dim / n_ranks)
+        "output": gathered,  # (vocab_size / n_ranks, dim)
+    }
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # where NCCL looks
+    parallelize_module(model, init_device_mesh(device.type, (n_ranks,)), plan)
+    for layer in model.layers:
+        layer.attention.n_kv_heads //= n_ranks  # the cache holds this rank's heads
+
+
+def take(weight, due: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """What model parameter `due` is to hold of `weight`, a Tensor or anything that is sliced like one.
+
+    Where `due` is a DTensor only this rank's rows or columns are read.
+    """
+    if not is_shared(due):
+        return weight[...].to(device, dtype)
+    from torch.distributed.tensor import DTensor
+
+    dim, mesh = due.placements[0].dim, due.device_mesh
+    size = -(-due.shape[dim] // mesh.size())  # rounded up: the last rank may have less
+    rows = slice(size * mesh.get_local_rank(), min(size * (mesh.get_local_rank() + 1), due.shape[dim]))
+    part = weight[rows] if dim == 0 else weight[:, rows]
+    part = part.to(device, dtype).contiguous()
+    return DTensor.from_local(part, mesh, due.placements, run_check=False, shape=due.shape, stride=due.stride())
+
+
+def is_shared(weight: Tensor) -> bool:
+    """Whether it lies on several ranks in parts."""
+    return hasattr(weight, "device_mesh")
+
+
+# ---- words between the ranks -----------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def together(n_ranks: int) -> Iterator[None]:
+    """An error that one rank meets inside is raised on all of them, so that none waits for it in vain."""
+    error = None
+    try:
+        yield
+    except Exception as caught:
+        error = caught
+    if n_ranks > 1:
+        errors: list = [None] * n_ranks
+        dist.all_gather_object(errors, error and f"{type(error).__name__}: {error}", group=_talk)
+        for rank, message in enumerate(errors):
+            if message is not None and error is None:
+                error = ValueError(f"rank {rank} of {n_ranks} failed with {message}")
+    if error is not None:
+        raise error
+
+
+def check_alike(**values) -> None:
+    """Raise a ValueError on every rank unless all ranks were given the same values."""
+    ranks: list = [None] * dist.get_world_size()
+    dist.all_gather_object(ranks, values)
+    for name in values:
+        if any(rank[name] != ranks[0][name] for rank in ranks):
+            raise ValueError(f"{name} differs between the ranks; make the same call on every rank")
+
+
+def from_rank_0(make: Callable[[], T]) -> T:
+    """What make() returns on rank 0, where alone it is called."""
+    if _talk is None:
+        return make()
+    box = [make() if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(box, src=0, group=_talk)
+    return box[0]
+
+
+@contextlib.contextmanager
+def one_voice() -> Iterator[None]:
+    """Of the ranks that torchrun has started only rank 0 prints inside; an exception that leaves it shows on any."""
+    if join() == 1 or dist.get_rank() == 0:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        yield
