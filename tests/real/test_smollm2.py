@@ -68,7 +68,7 @@ def test_logits_and_greedy_text_are_those_of_transformers(llama, peer):
     assert dialog == tokenizer.apply_chat_template(QUESTION, add_generation_prompt=True, return_dict=False)
     with torch.no_grad():
         torch.testing.assert_close(llama.model(torch.tensor([ids]), 0), network(torch.tensor([ids])).logits, rtol=0,
-                                   atol=1e-3)  # fmt: skip
+                                   atol=3e-4)  # fmt: skip
     for row in (ids, dialog):
         ours = llama.generate([row], 24, temperature=0)[0][0]
         theirs = network.generate(torch.tensor([row]), attention_mask=torch.ones(1, len(row)), do_sample=False,
