@@ -46,7 +46,7 @@ class Config:
     drill_steps: int = 300  # first of all, on drill_rows
     drill_seq_len: int = 48
     drill_batch_rows: int = 24
-    lookups: tuple[tuple[int, int], ...] = ((800, 3), (3200, 1))  # in so many batches of short rows so many of lookups
+    lookups: tuple[tuple[int, int], ...] = ((400, 6), (800, 3), (3200, 1))  # (batches, rows of each)
     seed: int = 1
     shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
     vocab_size: int = 5120  # half of them characters
