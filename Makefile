@@ -43,6 +43,9 @@ notebooks: setup        ## every notebook under nbmake, widget errors looked for
 browser: setup          ## drive the notebooks in JupyterLab and Chromium
 	$(PYTEST) --dist loadfile tests/browser -rs
 
+screenshots:            ## what the browser tests see, light and dark, in tests/browser/screenshots
+	MINILLAMA_SCREENSHOTS=1 $(MAKE) browser
+
 train: setup            ## make the course model from scratch; resumes where it stopped
 	$(PY) -m training $(ARGS)
 
@@ -55,4 +58,4 @@ bench: setup            ## minillama against transformers, on an idle machine
 bench-widgets: setup    ## slider to redraw, in the browser
 	$(PY) -m benchmarks.widgets $(ARGS)
 
-.PHONY: help setup lab test lint format unit notebooks browser train evaluate bench bench-widgets
+.PHONY: help setup lab test lint format unit notebooks browser screenshots train evaluate bench bench-widgets

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-from tests.browser.jupyterlab import chromium, jupyterlab, open_and_run
+from tests.browser.jupyterlab import chromium, close_all, jupyterlab, open_and_run, open_lab
 
 SLIDERS = {
     "02_prompt_batch.ipynb": {".w-canvas": [".s-max-gen-len"]},
@@ -61,9 +61,10 @@ def main() -> None:
     args = parser.parse_args()
     print("| notebook | slider | median ms | worst ms |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder, chromium() as browser, jupyterlab(Path(folder)) as address:
+        page = open_lab(browser, address)
         for notebook, widgets in SLIDERS.items():
-            page = browser.new_page(viewport={"width": 1400, "height": 1100})
-            open_and_run(page, address, notebook)
+            close_all(page)
+            open_and_run(page, notebook)
             for widget, sliders in widgets.items():
                 for slider in sliders:
                     times = press(page, widget, slider, args.presses)

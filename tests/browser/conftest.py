@@ -22,22 +22,21 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory):
+def lab(browser, tmp_path_factory):
     with jupyterlab.jupyterlab(tmp_path_factory.mktemp("lab")) as address:
-        yield address
+        yield jupyterlab.open_lab(browser, address)
 
 
 @pytest.fixture(scope="module")
-def open_and_run(browser, address):
+def open_and_run(lab):
     """A page with the notebook, all its cells run; the tests of one file share it."""
-    pages = {}
+    opened = set()
 
     def run(notebook):
-        if notebook not in pages:
-            pages[notebook] = browser.new_context(viewport={"width": 1400, "height": 1100}).new_page()
-            jupyterlab.open_and_run(pages[notebook], address, notebook)
-        return pages[notebook]
+        if notebook not in opened:
+            jupyterlab.open_and_run(lab, notebook)
+            opened.add(notebook)
+        return lab
 
     yield run
-    for page in pages.values():
-        page.context.close()
+    jupyterlab.close_all(lab)

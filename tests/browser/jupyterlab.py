@@ -31,6 +31,13 @@ KERNEL_IS_IDLE = """() => {
 ALL_CELLS_RAN = """() => window.jupyterapp.shell.currentWidget.content.widgets
   .filter(cell => cell.model.type === 'code' && cell.model.sharedModel.getSource().trim())
   .every(cell => cell.model.executionCount !== null)"""
+OPEN = "path => window.jupyterapp.commands.execute('docmanager:open', {path})"
+CLOSE_ALL = """async () => {
+  for (const panel of [...window.jupyterapp.shell.widgets('main')]) {
+    await panel.sessionContext?.shutdown();
+    panel.dispose();
+  }
+}"""
 SET_THEME = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
 ERRORS = ", ".join(
     f'.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.{kind}"]' for kind in ("error", "stderr")
@@ -100,15 +107,29 @@ def wait_for(address: str, server: subprocess.Popen, log: Path, seconds: float =
         time.sleep(0.1)
 
 
-def open_and_run(page: Page, address: str, notebook: str) -> None:
+def open_lab(browser: Browser, address: str) -> Page:
+    """JupyterLab in a window of its own, with nothing open."""
+    page = browser.new_context(viewport={"width": 1400, "height": 1100}).new_page()
+    page.goto(f"{address}/lab?reset")
+    page.wait_for_function("() => window.jupyterapp?.commands.hasCommand('docmanager:open')", timeout=120_000)
+    return page
+
+
+def open_and_run(page: Page, notebook: str) -> None:
     """Open notebooks/<notebook>, run all its cells, and raise AssertionError if one shows an error."""
-    page.goto(f"{address}/lab/tree/notebooks/{notebook}?reset")
+    page.evaluate(OPEN, f"notebooks/{notebook}")
     page.wait_for_function(KERNEL_IS_IDLE, timeout=120_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     page.wait_for_function(f"() => ({ALL_CELLS_RAN})() && ({KERNEL_IS_IDLE})()", timeout=180_000)
     errors = page.locator(ERRORS).all_inner_texts()
     assert not errors, errors
+
+
+def close_all(page: Page) -> None:
+    """Close every tab and stop the kernels behind them."""
+    page.evaluate(CLOSE_ALL)
+    page.wait_for_function("() => [...window.jupyterapp.serviceManager.sessions.running()].length === 0")
 
 
 def press(page: Page, control: Locator, key: str, times: int = 1) -> None:
@@ -128,7 +149,9 @@ def clear(field: Locator) -> None:
 
 
 def screenshot(page: Page, name: str, locator: Locator | None = None) -> None:
-    """Save what is seen as tests/browser/screenshots/<name>-light.png and -dark.png."""
+    """If $MINILLAMA_SCREENSHOTS is set, save what is seen in tests/browser/screenshots, light and dark."""
+    if not os.environ.get("MINILLAMA_SCREENSHOTS"):
+        return
     SCREENSHOTS.mkdir(exist_ok=True)
     for theme, label in (("JupyterLab Dark", "dark"), ("JupyterLab Light", "light")):
         page.evaluate(SET_THEME, theme)
