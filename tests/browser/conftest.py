@@ -11,32 +11,32 @@ expect.set_options(timeout=20_000)  # milliseconds: the machine may be busy
 
 
 @pytest.fixture(scope="session")
-def browser():
+def context():
     if jupyterlab.find_chromium() is None:
         message = (
             "NO CHROMIUM: the widgets were not tested in a browser (apt install chromium, or set MINILLAMA_CHROMIUM)"
         )
         pytest.fail(message) if os.environ.get("MINILLAMA_REQUIRE_BROWSER") else pytest.skip(message)
-    with jupyterlab.chromium() as browser:
-        yield browser
+    with jupyterlab.chromium() as context:
+        yield context
 
 
 @pytest.fixture(scope="session")
-def lab(browser, tmp_path_factory):
+def address(tmp_path_factory):
     with jupyterlab.jupyterlab(tmp_path_factory.mktemp("lab")) as address:
-        yield jupyterlab.open_lab(browser, address)
+        yield address
 
 
 @pytest.fixture(scope="module")
-def open_and_run(lab):
+def open_and_run(context, address):
     """A page with the notebook, all its cells run; the tests of one file share it."""
-    opened = set()
+    pages = {}
 
     def run(notebook):
-        if notebook not in opened:
-            jupyterlab.open_and_run(lab, notebook)
-            opened.add(notebook)
-        return lab
+        if notebook not in pages:
+            pages[notebook] = jupyterlab.open_and_run(context, address, notebook)
+        return pages[notebook]
 
     yield run
-    jupyterlab.close_all(lab)
+    for page in pages.values():
+        jupyterlab.close(page)
