@@ -49,6 +49,9 @@ real-model: setup       ## fetch SmolLM2-135M-Instruct, a real model (92 MB, fro
 real: real-model        ## the real model against transformers
 	MINILLAMA_REQUIRE_REAL=1 $(PYTEST) tests/real -rs
 
+screenshots:            ## what the browser tests see, light and dark, in tests/browser/screenshots
+	MINILLAMA_SCREENSHOTS=1 $(MAKE) browser
+
 train: setup            ## make the course model from scratch; resumes where it stopped
 	$(PY) -m training $(ARGS)
 
@@ -61,4 +64,5 @@ bench: setup            ## minillama against transformers, on an idle machine
 bench-widgets: setup    ## slider to redraw, in the browser
 	$(PY) -m benchmarks.widgets $(ARGS)
 
-.PHONY: help setup lab test lint format unit notebooks browser real real-model train evaluate bench bench-widgets
+.PHONY: help setup lab test lint format unit notebooks browser real real-model screenshots train evaluate bench \
+  bench-widgets

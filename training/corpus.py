@@ -13,9 +13,10 @@ from typing import NamedTuple, TypeVar
 
 from minillama.chat import fold_turns
 from minillama.tokenizer import Tokenizer
-from training.chats import dialog_of, draw_chat
+from training.chats import dialog_of, draw_chat, memory_chat
 from training.draws import Draws
 from training.stories import draw_story
+from training.turns import Chat
 
 SHARES = {  # of the tokens
     "stories_en": 0.30,
@@ -84,6 +85,19 @@ def documents(part: str, seed: int, held_out: bool = False, long: bool = False) 
         document = draw(part, rng, long)
         if is_held_out(document) == held_out:
             yield document
+
+
+def lookups(seed: int) -> Iterator[Document]:
+    """Short chats without end, in both languages, in which something is told and asked back: the look into the past
+    that is learnt within minutes where a row is full of it, and not within the hour where it is one text in ten."""
+    rng = Random(f"lookups {seed}")
+    while True:
+        for language in ("en", "zh", "zh"):  # Chinese takes longer over it
+            draws = Draws(rng)
+            told = memory_chat(Chat(draws, language))
+            document = Document(f"chat_{language}", texts_of(f"chat_{language}", draws.text))
+            if told and not is_held_out(document):
+                yield document
 
 
 def mixture(

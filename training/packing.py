@@ -13,7 +13,7 @@ from enum import Enum, auto
 
 import numpy as np
 
-PAD = -1  # no token: the loss passes over it
+PAD = -1  # no token: the loss passes over it, as over every entry below 0; ~t is a token t that is only read
 
 
 class Kind(Enum):
@@ -71,14 +71,15 @@ def drill_rows(n_rows: int, seq_len: int, first: int, n_ids: int, seed: int) -> 
 
     Nothing but a look back at what followed the same token before can predict it. A network that has learnt this
     looks names and objects up in the text; from stories alone a small one learns it much later (in-context copying by
-    induction heads: Olsson et al., arXiv:2209.11895).
+    induction heads: Olsson et al., arXiv:2209.11895). What nothing can predict is only read, not asked for.
 
     >>> drill_rows(1, 8, first=10, n_ids=3, seed=1)
-    array([[11, 11, 12, 12, 11, 11, 12, 12, 11]], dtype=int16)
+    array([[-12, -12, -13, -13, -12,  11,  12,  12,  11]], dtype=int16)
     """
     rng = np.random.default_rng(seed)
     rows = np.empty((n_rows, seq_len + 1), dtype=np.int16)
     for row in rows:
         length = rng.integers(min(4, seq_len), max(5, seq_len // 2))
         row[:] = np.resize(rng.integers(first, first + n_ids, length), seq_len + 1)
+        row[: length + 1] = ~row[: length + 1]
     return rows

@@ -25,15 +25,16 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from minillama.checkpoint import TOKENIZER
-from minillama.model import ModelArgs, Transformer
+from minillama.model import Transformer
 from minillama.tokenizer import Tokenizer
 from training import known, quatrains
-from training.corpus import SHARES, documents, encode, mixture
+from training.corpus import SHARES, documents, encode, lookups, mixture
+from training.initial import new_model
 from training.packing import PAD, Kind, drill_rows, pack
 from training.state import check_state, load_state, save_state, write_atomically
 from training.tokenizer import N_BASE, train_tokenizer
 
-MODEL = {"dim": 192, "n_layers": 4, "n_heads": 6, "n_kv_heads": 2, "hidden_dim": 512, "max_seq_len": 512}
+MODEL = {"dim": 192, "n_layers": 4, "n_heads": 4, "n_kv_heads": 2, "hidden_dim": 512, "max_seq_len": 512}
 LEAST_KNOWN = 2000  # times that every known prompt is read in a whole run
 KINDS = {"chat_en": Kind.CHAT, "chat_zh": Kind.CHAT, "quatrains": Kind.OPENER, "known": Kind.OPENER}  # else TEXT
 N_OPEN = 512  # rows that wait for a document that fills them
@@ -42,9 +43,10 @@ N_OPEN = 512  # rows that wait for a document that fills them
 @dataclass(frozen=True)
 class Config:
     steps: int = 11000  # on the corpus, after the drills
-    drill_steps: int = 800  # first of all, on drill_rows
+    drill_steps: int = 300  # first of all, on drill_rows
     drill_seq_len: int = 48
     drill_batch_rows: int = 24
+    lookups: tuple[tuple[int, int], ...] = ((400, 6), (800, 3), (3200, 1))  # (batches, rows of each)
     seed: int = 1
     shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
     vocab_size: int = 5120  # half of them characters
@@ -96,7 +98,7 @@ def train(config: Config, out: Path, stop_at: int | None = None) -> Run:
     tokenizer, rows = Tokenizer(out / TOKENIZER), {kind: data[kind] for kind in ("drill", "short", "long")}
     least_known = check_known(config, tokenizer, rows)
     held_out = {part: torch.from_numpy(data[f"held_out_{part}"].astype(np.int64)).to(device) for part in config.shares}
-    model = new_model(config, tokenizer.n_words).to(device)
+    model = new_model(config.model, tokenizer.n_words).to(device)
     optimizer = new_optimizer(config, model)
     identity["corpus"] = fingerprint(rows)
     progress = load_state(out / "checkpoint.pt", identity, model, optimizer)
@@ -108,9 +110,8 @@ def train(config: Config, out: Path, stop_at: int | None = None) -> Run:
     compiled = torch.compile(model, dynamic=False) if config.compile else model
     while step < config.all_steps and step != stop_at:
         batch = read_batch(config, rows, step).to(device)
-        forward = model if batch.shape[1] == config.long_seq_len + 1 else compiled  # long rows are few
-        loss = update(config, forward, optimizer, batch, step)
-        step, tokens = step + 1, tokens + int((batch[:, 1:] != PAD).sum())
+        loss = update(config, compiled, optimizer, batch, step)
+        step, tokens = step + 1, tokens + int((batch[:, 1:] >= 0).sum())
         bar.update()
         if step % 10 == 0:
             speed = (tokens - first_tokens) / (time.monotonic() - first_time)
@@ -135,7 +136,7 @@ def steps_within(minutes: float, out: Path, seed: int) -> int:
         return json.loads(note.read_text())
     config = Config(seed=seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = new_model(config, config.vocab_size).to(device)
+    model = new_model(config.model, config.vocab_size).to(device)
     optimizer = new_optimizer(config, model)
     seconds = []
     for _ in range(20):  # the first ones are slower and count too: they make up for evaluation and checkpoints
@@ -162,8 +163,9 @@ def update(config: Config, model: nn.Module, optimizer: torch.optim.Optimizer, b
 
 
 def loss_of(model: nn.Module, batch: Tensor, reduction: str = "mean") -> Tensor:
-    """Cross-entropy of each next token, PAD left out; float32 on the CPU, bfloat16 where a GPU has it."""
-    tokens, targets = batch[:, :-1].clamp(min=0), batch[:, 1:]  # (bsz, seqlen), (bsz, seqlen)
+    """Cross-entropy of each next token that is asked for; float32 on the CPU, bfloat16 where a GPU has it."""
+    tokens = torch.where(batch < 0, ~batch, batch)[:, :-1]  # (bsz, seqlen)
+    targets = batch[:, 1:].clamp(min=PAD)  # (bsz, seqlen)
     on_gpu = batch.device.type == "cuda" and torch.cuda.is_bf16_supported()
     with torch.autocast(batch.device.type, torch.bfloat16, enabled=on_gpu):
         logits = model(tokens, 0)  # (bsz, seqlen, vocab_size)
@@ -180,26 +182,11 @@ def evaluate_loss(model: Transformer, rows: Tensor) -> float:
 
 
 def learning_rate(config: Config, step: int) -> float:
-    """Linear warm-up, then half a cosine down to a twentieth."""
+    """Linear warm-up, then half a cosine down to 0."""
     if step < config.warmup:
         return config.learning_rate * (step + 1) / config.warmup
     done = (step - config.warmup) / max(1, config.all_steps - config.warmup)
-    return config.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
-
-
-def new_model(config: Config, vocab_size: int) -> Transformer:
-    """Embeddings of size 1, so that the residual stream says from the first step on which token it carries; linears
-    that keep the size of what they read, those that add to the residual stream less so, the deeper the network."""
-    model = Transformer(ModelArgs(**config.model, vocab_size=vocab_size))
-    for name, parameter in model.named_parameters():
-        if name.startswith("tok_embeddings"):
-            nn.init.normal_(parameter)
-        elif name.startswith("output"):
-            nn.init.normal_(parameter, std=0.02)
-        elif parameter.dim() == 2:
-            depth = 2 * config.model["n_layers"] if name.endswith(("wo.weight", "w2.weight")) else 1
-            nn.init.normal_(parameter, std=(depth * parameter.shape[1]) ** -0.5)
-    return model
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def new_optimizer(config: Config, model: Transformer) -> torch.optim.AdamW:
@@ -276,17 +263,23 @@ def prepare_tokenizer(config: Config) -> bytes:
 def prepare_rows(config: Config, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
     """The rows to read, drills, short and long: as many as the steps take, so that none is read twice."""
     long_steps = config.steps // config.long_every
+    short_steps = config.steps - long_steps
+    among = [rows for batches, rows in config.lookups for _ in range(batches)][:short_steps]  # lookups of each batch
     wanted = {
-        "short": ((config.steps - long_steps) * config.batch_rows, config.seq_len),
+        "short": (short_steps * config.batch_rows - sum(among), config.seq_len),
         "long": (max(1, long_steps) * config.long_batch_rows, config.long_seq_len),
     }
-    rows = {"drill": prepare_drills(config)}
+    n_pieces, n_drills = config.vocab_size - N_BASE, config.drill_steps * config.drill_batch_rows
+    rows = {"drill": drill_rows(n_drills, config.drill_seq_len, N_BASE, n_pieces, config.seed)}
     total = sum(n_rows * (seq_len + 1) for n_rows, seq_len in wanted.values())
     with tqdm(total=total, unit="token", unit_scale=True, desc="drawing the corpus", dynamic_ncols=True) as bar:
         for kind, (n_rows, seq_len) in wanted.items():
             drawn = fitting(config, tokenizer, seq_len + 1, long=kind == "long", bar=bar)
             packed = pack(drawn, n_rows, seq_len, min(N_OPEN, 1 + n_rows // 8))
             rows[kind] = packed[np.random.default_rng(config.seed).permutation(n_rows)]
+    told = ((encode(document, tokenizer), Kind.TEXT) for document in lookups(config.seed))  # many chats in a row
+    first = np.cumsum([0, *(config.batch_rows - n for n in among)])[: len(among)]  # row at which each batch begins
+    rows["short"] = np.insert(rows["short"], np.repeat(first, among), pack(told, sum(among), config.seq_len), axis=0)
     return rows
 
 
@@ -331,15 +324,6 @@ def count(rows: np.ndarray, ids: list[int]) -> int:
         places = places[places + k < len(flat)]
         places = places[flat[places + k] == i]
     return len(places)
-
-
-def prepare_drills(config: Config) -> np.ndarray:
-    """Drills: three in four with few different pieces, which is learnt sooner, the last with all of them."""
-    n_pieces = config.vocab_size - N_BASE
-    n_rows = config.drill_steps * config.drill_batch_rows
-    few = drill_rows(n_rows * 3 // 4, config.drill_seq_len, N_BASE, min(64, n_pieces), config.seed)
-    more = drill_rows(n_rows - len(few), config.drill_seq_len, N_BASE, n_pieces, config.seed + 1)
-    return np.concatenate([few, more])
 
 
 def read_batch(config: Config, rows: dict[str, np.ndarray], step: int) -> Tensor:

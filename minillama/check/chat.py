@@ -30,7 +30,10 @@ class Spelling:
         return self.decode_bytes(t).decode(errors="replace").removeprefix(" ")
 
     def pieces(self, t: Sequence[int]) -> list[str]:
-        return [("<unk>", "<s>", "</s>")[i] if i < 3 else self.decode_bytes([i]).decode("latin-1") for i in map(int, t)]
+        names = [
+            ("<unk>", "<s>", "</s>")[i] if i < 3 else self.decode_bytes([i]).decode("latin-1") for i in map(int, t)
+        ]
+        return [name.replace(" ", "▁") for name in names]
 
     def show(self, t: Sequence[int]) -> str:
         """ids as they are read: <s> and </s> for bos and eos, ▁ for a space."""
@@ -58,6 +61,8 @@ MISTAKES = {  # what `_spell` does otherwise, and the hint
     "always": "The system text stands in the first user turn only, not in every one.",
     "bare": "The line breaks around the system text are missing. They belong to B_SYS and E_SYS: use those names.",
     "early": "Fold first, then strip the folded text as one. Here the texts were stripped before they met.",
+    "behind": "A space stands behind the last [/INST]. The open turn ends in the tag: the answer brings its own space.",
+    "tight": "A space is missing at the tags. Each content has one on both sides: f'{B_INST} {prompt} {E_INST} …'.",
     "seams": "Tags and contents were encoded one by one: each got a space of its own. Build the text, encode it once.",
 }
 
@@ -141,7 +146,8 @@ def _spell(tokenizer, dialog: Dialog, *faults: str) -> list[int]:
             middle = sum((tokenizer.encode(part, bos=False, eos=False) for part in parts), [])
         else:
             end = " " if len(row) == 4 and "space" not in faults else ""
-            middle = tokenizer.encode(" ".join(row) + end, bos=False, eos=False)
+            end = " " if "behind" in faults and len(row) == 3 else end
+            middle = tokenizer.encode(("" if "tight" in faults else " ").join(row) + end, bos=False, eos=False)
         ids += [tokenizer.bos_id] * bos + middle + [tokenizer.eos_id] * closed
     return ids
 
@@ -263,6 +269,10 @@ def _expect_guarded(f: Callable, dialogs: list[Dialog]) -> None:
         raise Wrong("A dialog with tags was run all the same. Sort it out before generate, not after.")
     if len(got) != len(dialogs):
         raise Wrong(f"{len(dialogs)} dialogs came in, {len(got)} results came out. A refused dialog has a result, too.")
+    if len({id(each) for each in got}) < len(got):
+        raise Wrong(
+            "All results are one and the same dict: `[d] * n` does not copy it. Make a new one for each dialog."
+        )
     for k, (each, prompt, bad) in enumerate(zip(got, prompts, refused, strict=True)):
         if not isinstance(each, dict) or not {"content", "ids", "logprobs"} <= each.keys():
             raise Wrong(
@@ -276,6 +286,8 @@ def _expect_guarded(f: Callable, dialogs: list[Dialog]) -> None:
             raise Wrong(f"Result {k}: content {each['content']!r:.60}, due {content!r}.{hint}")
         if bad and (each["ids"] or each["logprobs"]):
             raise Wrong(f"Result {k} is refused, but still holds ids or logprobs: they leak. Empty lists are due.")
+        if each["ids"] is None or bad and each["logprobs"] is None:
+            raise Wrong(f"Result {k} holds None. A result has two lists; those of a refused dialog are empty: [].")
         if list(each["ids"]) != ids:
             raise Wrong(f"Result {k}: the ids are not those that generate gave for this dialog.")
         if list(each["logprobs"] or []) != [-0.5 - len(ids)] * len(ids):

@@ -225,6 +225,7 @@ def settled(function: Callable[[str, list[str]], str]) -> Report:
             ("two of its characters", case("The cat saEN", "END")),
             ("a beginning in the middle is over", case("ENough is EN", "END")),
             ("the longest end counts: 'aa', not 'a'", case("bbaa", "aab")),
+            ("its last character only", case("The cat saD", "END")),
             ("several stop strings", case("What do you", "!", "youth", "do not")),
             ("a long stop string, a short text", case("Th", "The end.")),
             ("no stop string", case("The cat")),

@@ -90,7 +90,9 @@ def _judge(name: str, function: Callable, cases: Iterable[tuple[str, Callable[[C
         except Wrong as wrong:
             hint = _cut(str(wrong))
         except _TimeIsUp:
-            hint = f"It did not return within {TIME_LIMIT:g} seconds. Is there a loop that never ends?"
+            hint = (
+                f"It did not return within {TIME_LIMIT:g} seconds. Is there a loop that never ends, or a very slow one?"
+            )
         except KeyboardInterrupt:
             raise
         except BaseException as error:

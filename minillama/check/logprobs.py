@@ -65,17 +65,28 @@ def token_logprobs(function: Callable[[Tensor, Tensor, int], Tensor]) -> Report:
         ]  # fmt: skip
 
         def judged(f: Callable) -> None:
-            got = call(f, logits, targets, pad_id)
+            try:
+                got = call(f, logits, targets, pad_id)
+            except (IndexError, RuntimeError) as error:
+                if "out of bounds for dimension" not in str(error):
+                    raise
+                raise Wrong(
+                    "pad_id is no column, so nothing can be read there. Put a real column in its place first, whatever "
+                    "number pad_id is: targets.masked_fill(targets == pad_id, 0)."
+                ) from error
             if isinstance(got, Tensor) and got.numel() == 1 and due.numel() > 1:
                 raise Wrong('One number came out; one for each token is due. cross_entropy has reduction="none".')
             if isinstance(got, Tensor) and got.shape == (*due.shape, 1):
                 raise Wrong("One axis too many: gather keeps the axis that it reads. Take [..., 0], or squeeze(-1).")
             if isinstance(got, Tensor) and got.shape == due.shape and got.isinf().any():
                 raise Wrong("There is an inf in your result: exp rounded to 0 before log. Use log_softmax.")
+            if expect_tensor(got, due)[targets == pad_id].any():
+                raise Wrong(mistakes[1][0])
             expect_close(got, due, mistakes)
 
         return judged
 
+    short_logits, short = _case_of(3, 3, 2)
     far = torch.tensor([[[0.0, -300.0, 20.0], [500.0, 0.0, 490.0]]])
     return judge(
         function,
@@ -83,7 +94,7 @@ def token_logprobs(function: Callable[[Tensor, Tensor, int], Tensor]) -> Report:
             ("two rows of three tokens", case(*_case_of(0, 3, 3))),
             ("as many positions as tokens in the vocabulary", case(*_case_of(1, 5, 5))),
             ("a shorter row, padded", case(*_case_of(2, 4, 2))),
-            ("another pad_id", case(*_case_of(3, 3), pad_id=99)),
+            ("another pad_id: 99", case(short_logits, short.masked_fill(short == PAD, 99), pad_id=99)),
             ("tokens that are almost impossible", case(far, torch.tensor([[1, 1]]))),
         ],
     )
@@ -178,6 +189,11 @@ def echo_logprobs(function: Callable[[Tensor, Tensor, int], list]) -> Report:
             (zero, lambda: [[0.0, *row] for row in scores]),
             ("The padding is still there, each with the score 0.0: probability 1. Cut every row at its own length.",
              lambda: [[None, *row] for row in scores]),
+            ("The padding is still there, each with None. Cut every row at its own length.",
+             lambda: [[None, *(x if k < n - 1 else None for k, x in enumerate(row))]
+                      for row, n in zip(scores, lengths, strict=True)]),
+            ("A shorter row has one number too many. None is one of its n entries; n - 1 numbers follow.",
+             lambda: [[None, *row[:n]] for row, n in zip(scores, lengths, strict=True)]),
             ("The first token is missing. The list should fit the tokens: None for the first.",
              lambda: [row[1:] for row in due]),
             ("The first token is missing. The list should fit the tokens: None for the first.", lambda: scores),
@@ -251,6 +267,10 @@ def perplexity(function: Callable[[list], float]) -> Report:
              math.exp(-sum(known) / len(logprobs))),
             ("A log-probability of 0.0 was left out: the model was certain, and that counts. Test `is not None`.",
              math.exp(-sum(nonzero) / max(1, len(nonzero)))),
+            ("The first entry was left out without a look. It may be a number: leave out what is None, and only that.",
+             math.exp(-sum(x for x in logprobs[1:] if x is not None) / max(1, len(logprobs) - 1))),
+            ("You divided by one token too few. Count the entries that are not None.",
+             math.exp(-sum(known) / max(1, len(logprobs) - 1))),
             ("The minus is missing: perplexity is never below 1.", math.exp(mean)),
             ("This is minus the mean. Perplexity is exp of it.", -mean),
             ("You did not divide by the number of tokens: the mean is due, not the sum.",
@@ -299,6 +319,7 @@ def perplexity(function: Callable[[list], float]) -> Report:
         function,
         [
             ("four throws of a die", case(die)),
+            ("no echo: the first entry is a number", case([-2.0, -0.5, -1.0])),
             ("an echo: the first token has None", case([None, -1.0, -0.5, -3.0])),
             ("a token of which the model was certain", case([None, 0.0, -2.0, -1.0])),
             ("2000 tokens", case([None, *([-3.0, -1.5] * 1000)])),

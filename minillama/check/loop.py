@@ -135,6 +135,8 @@ def eos_reached(function: Callable[[Tensor, Tensor, Tensor, int], Tensor]) -> Re
             ("A row that ended in an earlier round must stay ended: eos_reached | …", ~prompt & (token == eos_id)),
             ("A row ends only if it ended before *or* writes eos now: | between the two, not &.",
              old & ~prompt & (token == eos_id)),
+            ("Brackets are missing: & and | bind tighter than ==. Write (next_token == eos_id).",
+             (old | ~prompt & token) == eos_id),
             ("from_prompt is True inside the prompt. A new token stands where it is False: ~from_prompt.",
              old | (prompt & (token == eos_id))),
             ("The sign of the end was taken to be 2. Compare with eos_id, whatever it is.",
@@ -148,7 +150,8 @@ def eos_reached(function: Callable[[Tensor, Tensor, Tensor, int], Tensor]) -> Re
             if isinstance(got, bool) or (isinstance(got, Tensor) and got.dim() == 0):
                 raise Wrong("One answer for each row is due: (bsz,). Whether all have ended is asked later.")
             if not isinstance(got, Tensor):
-                raise Wrong(f"A tensor is due, your function returned {type(got).__name__}. Is there a `return`?")
+                advice = "torch.tensor(…) makes one of a list." if isinstance(got, list) else "Is there a `return`?"
+                raise Wrong(f"A tensor is due, your function returned {type(got).__name__}. {advice}")
             if got.shape != due.shape:
                 raise Wrong(f"The shape should be {tuple(due.shape)}, yours is {tuple(got.shape)}.")
             if got.dtype != torch.bool:
@@ -165,7 +168,10 @@ def eos_reached(function: Callable[[Tensor, Tensor, Tensor, int], Tensor]) -> Re
     return judge(
         function,
         [
-            ("four rows at once", case([False, False, True, False], [False, True, False, False], [2, 2, 7, 6])),
+            (
+                "five rows at once",
+                case([False, False, True, False, True], [False, True, False, False, False], [2, 2, 7, 6, 2]),
+            ),
             ("a row writes eos", case([False, False], [False, False], [5, 2])),
             ("an eos inside a prompt", case([False, False, False], [True, False, True], [2, 6, 4])),
             ("a row that has ended goes on being filled", case([True, False, False], [False, False, True], [7, 2, 5])),
@@ -192,6 +198,8 @@ def cut(function: Callable[[list[int], int, int, int, bool], list[int]]) -> Repo
                  row[start:prompt_len] + until(row[prompt_len:], eos_id)),
                 ("max_gen_len counts the new tokens. The limit is column prompt_len + max_gen_len.",
                  row[start:prompt_len] + until(row[prompt_len:max_gen_len], eos_id)),
+                ("eos was taken out, but what stands behind it is still there. Cut at it.",
+                 row[start:prompt_len] + [i for i in row[prompt_len:][:max_gen_len] if i != eos_id]),
                 ("Nothing was cut at eos: it is followed by what nobody asked for.", whole),
                 ("The prompt belongs to the answer only with echo.",
                  row[:prompt_len] + until(row[prompt_len:][:max_gen_len], eos_id)),

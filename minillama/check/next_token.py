@@ -37,12 +37,24 @@ def candidate(function: Callable[[Tensor, float, float, Generator], Tensor]) -> 
         return case
 
     def best_only(logits: Tensor) -> Callable[[Callable], None]:
-        return lambda f: _expect_ids(call(f, logits, 0.5, 0.0, _seeded(0)), logits, logits[:, -1].argmax(-1))
+        due = logits[:, -1].argmax(-1)
+        alike = torch.zeros_like(due)  # the first of ids that are all equally likely
+
+        def case(f: Callable) -> None:
+            got = call(f, logits, 0.5, 0.0, _seeded(0))
+            if len(logits) == 1 and isinstance(got, Tensor) and torch.equal(got, alike):
+                raise Wrong(
+                    "In a batch of one all ids became equally likely: softmax ran down the rows. The vocabulary is the "
+                    "last axis: dim=-1."
+                )
+            _expect_ids(got, logits, due)
+
+        return case
 
     many = LOGITS[2:].expand(4000, -1, -1)
 
     def seeds(f: Callable) -> None:
-        first, again, other = (call(f, many, 1.0, 1.0, _seeded(seed)) for seed in (7, 7, 8))
+        first, again, other = (call(f, many[:64], 1.0, 1.0, _seeded(seed)) for seed in (7, 7, 8))
         if not torch.equal(first, again):
             raise Wrong("Two generators with the same seed gave different ids. Hand generator on to the sampler.")
         if torch.equal(first, other):
@@ -61,6 +73,8 @@ def candidate(function: Callable[[Tensor, float, float, Generator], Tensor]) -> 
             last = LOGITS[2, -1]
             if fits(last, temperature, top_p):
                 return
+            if bool((shares == 1).any()):
+                raise Wrong("One id was drawn every time. sample_top_p wants probabilities: softmax comes first.")
             hints = [
                 ("The temperature has no effect. Divide the logits by it before softmax.", (last, 1.0, top_p)),
                 ("You multiplied by the temperature. Divide by it.", (last, 1 / temperature, top_p)),
@@ -85,7 +99,7 @@ def candidate(function: Callable[[Tensor, float, float, Generator], Tensor]) -> 
             ("drawn from the best token alone, three rows", best_only(LOGITS)),
             ("drawn, a batch of one row", best_only(LOGITS[1:2])),
             ("the generator decides", seeds),
-            ("4000 draws at temperature 2, top_p = 0.8", frequencies(2.0, 0.8)),
+            ("4000 draws at temperature 2, top_p = 0.84", frequencies(2.0, 0.84)),
             ("4000 draws at temperature 0.5, top_p = 1", frequencies(0.5, 1.0)),
         ],
     )
@@ -100,6 +114,7 @@ def _expect_ids(got, logits: Tensor, due: Tensor, drawn: bool = False) -> None:
             if bsz == 1
             else "All rows were searched together. The vocabulary is the last axis: dim=-1.",
             (bsz, seq_len): "You took every position. Only the last one speaks of the new token: logits[:, -1].",
+            (seq_len,): "You picked all positions of one text. The last position of every text is due: logits[:, -1].",
             (logits.shape[2],): "You searched down the columns. The vocabulary is the last axis: dim=-1.",
             (seq_len, logits.shape[2]): "You searched across the rows. Pick logits[:, -1], then dim=-1.",
         }
@@ -110,6 +125,8 @@ def _expect_ids(got, logits: Tensor, due: Tensor, drawn: bool = False) -> None:
         return
     if torch.equal(got, logits[:, 0].argmax(-1)):
         raise Wrong("These are the ids of the first position. The last one speaks of the new token: logits[:, -1].")
+    if torch.equal(got, logits[..., -1].argmax(-1)):
+        raise Wrong("You took the last token of the vocabulary. The positions are the middle axis: logits[:, -1].")
     if torch.equal(got, logits[:, -1].argmin(-1)):
         raise Wrong("These are the least likely ids. Take the largest logit: argmax.")
     if not got.any() and due.any():
@@ -229,6 +246,9 @@ def draw_rows(function: Draw) -> Report:
             states = [generator.get_state() for generator in generators]
             _drawn(f, FLAT.expand(3, -1), 1.0, torch.tensor(flags), generators)
             used = [not torch.equal(state, each.get_state()) for state, each in zip(states, generators, strict=True)]
+            if used == flags:
+                raise Wrong("Turned round: the rows inside their prompt drew, and no other. Draw where from_prompt is "
+                            "False.")  # fmt: skip
             for k, inside in enumerate(flags):
                 if not inside and not used[k]:
                     raise Wrong(

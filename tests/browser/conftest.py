@@ -11,14 +11,14 @@ expect.set_options(timeout=20_000)  # milliseconds: the machine may be busy
 
 
 @pytest.fixture(scope="session")
-def browser():
+def context():
     if jupyterlab.find_chromium() is None:
         message = (
             "NO CHROMIUM: the widgets were not tested in a browser (apt install chromium, or set MINILLAMA_CHROMIUM)"
         )
         pytest.fail(message) if os.environ.get("MINILLAMA_REQUIRE_BROWSER") else pytest.skip(message)
-    with jupyterlab.chromium() as browser:
-        yield browser
+    with jupyterlab.chromium() as context:
+        yield context
 
 
 @pytest.fixture(scope="session")
@@ -28,16 +28,15 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def open_and_run(browser, address):
+def open_and_run(context, address):
     """A page with the notebook, all its cells run; the tests of one file share it."""
     pages = {}
 
     def run(notebook):
         if notebook not in pages:
-            pages[notebook] = browser.new_context(viewport={"width": 1400, "height": 1100}).new_page()
-            jupyterlab.open_and_run(pages[notebook], address, notebook)
+            pages[notebook] = jupyterlab.open_and_run(context, address, notebook)
         return pages[notebook]
 
     yield run
     for page in pages.values():
-        page.context.close()
+        jupyterlab.close(page)

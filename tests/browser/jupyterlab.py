@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
 
 REPOSITORY = Path(__file__).parents[2]
 SCREENSHOTS = Path(__file__).parent / "screenshots"
@@ -31,6 +32,9 @@ KERNEL_IS_IDLE = """() => {
 ALL_CELLS_RAN = """() => window.jupyterapp.shell.currentWidget.content.widgets
   .filter(cell => cell.model.type === 'code' && cell.model.sharedModel.getSource().trim())
   .every(cell => cell.model.executionCount !== null)"""
+STOP_KERNELS = """async () => {
+  for (const panel of window.jupyterapp.shell.widgets('main')) await panel.sessionContext?.shutdown();
+}"""
 SET_THEME = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
 ERRORS = ", ".join(
     f'.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.{kind}"]' for kind in ("error", "stderr")
@@ -43,10 +47,11 @@ def find_chromium() -> str | None:
 
 
 @contextlib.contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium() -> Iterator[BrowserContext]:
+    """A window; its pages share what was downloaded."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=QUIET)
-        yield browser
+        yield browser.new_context(viewport={"width": 1400, "height": 1100})
         browser.close()
 
 
@@ -100,8 +105,9 @@ def wait_for(address: str, server: subprocess.Popen, log: Path, seconds: float =
         time.sleep(0.1)
 
 
-def open_and_run(page: Page, address: str, notebook: str) -> None:
-    """Open notebooks/<notebook>, run all its cells, and raise AssertionError if one shows an error."""
+def open_and_run(context: BrowserContext, address: str, notebook: str) -> Page:
+    """A page with notebooks/<notebook>, all its cells run. AssertionError if one shows an error."""
+    page = context.new_page()
     page.goto(f"{address}/lab/tree/notebooks/{notebook}?reset")
     page.wait_for_function(KERNEL_IS_IDLE, timeout=120_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
@@ -109,6 +115,19 @@ def open_and_run(page: Page, address: str, notebook: str) -> None:
     page.wait_for_function(f"() => ({ALL_CELLS_RAN})() && ({KERNEL_IS_IDLE})()", timeout=180_000)
     errors = page.locator(ERRORS).all_inner_texts()
     assert not errors, errors
+    return page
+
+
+def close(page: Page) -> None:
+    """Close the page and stop the kernels behind it."""
+    page.evaluate(STOP_KERNELS)
+    page.close()
+
+
+def show(widget: Locator) -> None:
+    """Scroll to a widget and wait until its text is there: what was never in sight has no inner text."""
+    widget.scroll_into_view_if_needed()
+    expect(widget).to_contain_text(re.compile(r"\S"), use_inner_text=True)
 
 
 def press(page: Page, control: Locator, key: str, times: int = 1) -> None:
@@ -128,7 +147,9 @@ def clear(field: Locator) -> None:
 
 
 def screenshot(page: Page, name: str, locator: Locator | None = None) -> None:
-    """Save what is seen as tests/browser/screenshots/<name>-light.png and -dark.png."""
+    """If $MINILLAMA_SCREENSHOTS is set, save what is seen in tests/browser/screenshots, light and dark."""
+    if not os.environ.get("MINILLAMA_SCREENSHOTS"):
+        return
     SCREENSHOTS.mkdir(exist_ok=True)
     for theme, label in (("JupyterLab Dark", "dark"), ("JupyterLab Light", "light")):
         page.evaluate(SET_THEME, theme)

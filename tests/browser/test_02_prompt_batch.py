@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import clear, press, screenshot
+from tests.browser.jupyterlab import clear, press, screenshot, show
 
 pytestmark = pytest.mark.browser
 
@@ -28,7 +28,7 @@ def test_02_prompt_batch(open_and_run):
     page = open_and_run("02_prompt_batch.ipynb")
     screenshot(page, "02_prompt_batch")
     widget = page.locator(".w-canvas")
-    widget.scroll_into_view_if_needed()
+    show(widget.locator(".ml-count"))
     screenshot(page, "02_prompt_batch-widget", widget)
     bsz, total_len = numbers(widget)
     assert bsz == 3

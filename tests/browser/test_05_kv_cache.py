@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import ERRORS, press, screenshot
+from tests.browser.jupyterlab import ERRORS, press, screenshot, show
 
 pytestmark = pytest.mark.browser
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.browser
 def test_05_kv_cache(open_and_run):
     page = open_and_run("05_kv_cache.ipynb")
     widget = page.locator(".w-cache")
-    widget.scroll_into_view_if_needed()
+    show(widget.locator("table"))
     screenshot(page, "05_kv_cache-widget", widget)
     table, count = widget.locator("table"), widget.locator(".ml-count")
     expect(count).to_contain_text("Call 1 of")

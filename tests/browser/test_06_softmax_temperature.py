@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import press, screenshot
+from tests.browser.jupyterlab import press, screenshot, show
 
 pytestmark = pytest.mark.browser
 
@@ -17,7 +17,7 @@ def nats(widget):
 def test_06_temperature(open_and_run):
     page = open_and_run("06_softmax_temperature.ipynb")
     widget = page.locator(".w-temperature")
-    widget.scroll_into_view_if_needed()
+    show(widget.locator("table").last)
     screenshot(page, "06_softmax_temperature")
     screenshot(page, "06_softmax_temperature-widget", widget)
     expect(widget.locator("tbody tr.ml-candidate").first).to_be_visible()

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import press, screenshot
+from tests.browser.jupyterlab import press, screenshot, show
 
 pytestmark = pytest.mark.browser
 
@@ -17,7 +17,7 @@ def count(widget):
 def test_07_top_p(open_and_run):
     page = open_and_run("07_top_p.ipynb")
     widget = page.locator(".w-top-p")
-    widget.scroll_into_view_if_needed()
+    show(widget.locator("table"))
     screenshot(page, "07_top_p")
     screenshot(page, "07_top_p-widget", widget)
     expect(widget.locator("tbody tr.ml-kept").first).to_be_visible()

@@ -30,6 +30,14 @@ def right_faults(tokenizer, ids):
     return found
 
 
+def faults_by_pieces(tokenizer, ids):
+    """The space found by its name: a token ▁."""
+    names = tokenizer.pieces(ids)
+    closed = [k for k, i in enumerate(ids[:-1]) if i == tokenizer.eos_id]
+    space = ["space"] if any(names[k - 1] != "▁" for k in closed) else []
+    return [fault for fault in right_faults(tokenizer, ids) if fault != "space"] + space
+
+
 def right_chat(llama, dialogs):
     return guarded(llama, dialogs, lambda dialog: not has_special_tags(dialog))
 
@@ -55,6 +63,7 @@ def test_right_answers_pass():
         check.encode_dialog(encode_dialog),
         check.encode_dialog(right_encode),
         check.chat_faults(right_faults),
+        check.chat_faults(faults_by_pieces),
         check.guarded_chat(right_chat),
         check.special_tags(right_tags),
     ):
@@ -201,7 +210,21 @@ def invents(llama, dialogs):
     return [{**each, "ids": [7], "logprobs": [-1.0]} if each["content"] == UNSAFE_ERROR else each for each in results]
 
 
+def the_same_dict(llama, dialogs):
+    result = {}
+    for each in right_chat(llama, dialogs):
+        result.update(each)
+    return [result] * len(dialogs)
+
+
+def none_for_lists(llama, dialogs):
+    nothing = {"ids": None, "logprobs": None}
+    return [{**each, **nothing} if each["content"] == UNSAFE_ERROR else each for each in right_chat(llama, dialogs)]
+
+
 CHAT_MISTAKES = {
+    "one dict for all": (the_same_dict, "one and the same dict"),
+    "None for the lists": (none_for_lists, "empty: []"),
     "refused after the run": (run_all, "not after"),
     "only the last message is looked at": (
         lambda llama, dialogs: guarded(llama, dialogs, lambda dialog: not has_special_tags(dialog[-1:])),

@@ -212,6 +212,12 @@ SETTLED_MISTAKES = {
     "the last character": (last_character_only, "cannot be taken back"),
     "the first letter anywhere": (first_letter_anywhere, "Only the END"),
     "all but one": (lambda text, stop: text[: max(0, len(right_settled(text, stop)) - 1)], "Too much is held back"),
+    "anywhere in the stop string": (
+        lambda text, stop: next(
+            (text[: len(text) - n] for n in range(len(text), 0, -1) if any(text[-n:] in each for each in stop)), text
+        ),
+        "Too much is held back",
+    ),
     "what is held back": (lambda text, stop: text[len(right_settled(text, stop)) :] or "?", "a beginning of the text"),
     "no return": (lambda text, stop: None, "return"),
 }

@@ -91,12 +91,13 @@ EOS_REACHED = {
     "prompts count": (lambda e, p, t, i: e | (t == i), "inside a prompt does not end"),
     "forgets": (lambda e, p, t, i: ~p & (t == i), "must stay ended"),
     "and": (lambda e, p, t, i: e & (~p & (t == i)), "between the two"),
+    "no brackets": (lambda e, p, t, i: e | ~p & t == i, "Brackets are missing"),
     "mask upside down": (lambda e, p, t, i: e | (p & (t == i)), "True inside the prompt"),
     "two": (lambda e, p, t, i: e | (~p & (t == 2)), "taken to be 2"),
     "all past their prompts": (lambda e, p, t, i: e | ~p, "Compare its token"),
     "one for all": (lambda e, p, t, i: right_eos_reached(e, p, t, i).all(), "One answer for each row"),
     "numbers": (lambda e, p, t, i: right_eos_reached(e, p, t, i).long(), "int64"),
-    "a list": (lambda e, p, t, i: right_eos_reached(e, p, t, i).tolist(), "returned list"),
+    "a list": (lambda e, p, t, i: right_eos_reached(e, p, t, i).tolist(), "makes one of a list"),
     "in place": (in_place, "changed the tensor"),
 }
 
@@ -155,6 +156,10 @@ def last_eos(row, prompt_len, max_gen_len, eos_id, echo):
 
 CUT = {
     "Meta's": (metas_cut, "inside the prompt cut the row"),
+    "takes eos out": (
+        lambda r, n, g, i, e: (r[:n] if e else []) + [x for x in r[n : n + g] if x != i],
+        "what stands behind it",
+    ),
     "keeps eos": (keeps_eos, "not a part of the answer"),
     "no limit": (lambda r, n, g, i, e: (r[:n] if e else []) + until(r[n:], i), "at most max_gen_len"),
     "limit from 0": (lambda r, n, g, i, e: (r[:n] if e else []) + until(r[n:g], i), "column prompt_len + max_gen_len"),

@@ -81,6 +81,16 @@ TOKEN_MISTAKES = {
     "log of softmax": (lambda x, t, pad: pick(x.softmax(-1).log(), t, pad), "exp rounded to 0"),
     "no transpose": (lambda x, t, pad: -F.cross_entropy(x, t, reduction="none", ignore_index=pad), "It raised"),
     "no ignore_index": (lambda x, t, pad: -F.cross_entropy(x.transpose(1, 2), t, reduction="none"), "IndexError"),
+    "pad is 0 and up": (
+        lambda x, t, pad: x.log_softmax(-1).gather(-1, t.clamp(min=0)[..., None])[..., 0].where(t != pad, 0),
+        "real column",
+    ),
+    "pad is -1": (
+        lambda x, t, pad: (
+            x.log_softmax(-1).gather(-1, t.clamp(0, x.shape[-1] - 1)[..., None])[..., 0].where(t != -1, 0)
+        ),
+        "The padding has a score",
+    ),
     "in place": (lambda x, t, pad: by_gather(x.sub_(1), t, pad), "changed the tensor"),
 }
 PROMPT_MISTAKES = {
@@ -110,6 +120,19 @@ ECHO_MISTAKES = {
         ],
         "own position",
     ),
+    "None behind": (
+        lambda x, t, pad: [
+            [None, *(s if i != pad else None for s, i in zip(row, ids[1:], strict=True))]
+            for row, ids in zip(shifted(x, t, pad).tolist(), t.tolist(), strict=True)
+        ],
+        "each with None",
+    ),
+    "cut one late": (
+        lambda x, t, pad: [
+            [None, *row[:n]] for row, n in zip(shifted(x, t, pad).tolist(), (t != pad).sum(-1).tolist(), strict=True)
+        ],
+        "one number too many",
+    ),
     "tensor": (lambda *a: shifted(*a), "A list with a list for each row"),
     "flat": (lambda *a: [None, -1.0], "A list with a list for each row"),
     "words": (lambda *a: [["none" if x is None else x for x in row] for row in echoed(*a)], "due"),
@@ -117,6 +140,8 @@ ECHO_MISTAKES = {
 PERPLEXITY_MISTAKES = {
     "None as 0": (lambda x: math.exp(-sum(y or 0 for y in x) / len(x)), "counted as a token"),
     "0.0 dropped": (lambda x: mean_and_exp([y for y in x if y]), "Test `is not None`"),
+    "the first unseen": (lambda x: mean_and_exp(x[1:]), "left out without a look"),
+    "one too few": (lambda x: math.exp(-sum(y for y in x if y is not None) / (len(x) - 1)), "one token too few"),
     "no minus": (lambda x: 1 / mean_and_exp(x), "minus is missing"),
     "no exp": (lambda x: math.log(mean_and_exp(x)), "exp of it"),
     "sum": (lambda x: math.exp(-sum(y for y in x if y is not None)), "mean is due, not the sum"),

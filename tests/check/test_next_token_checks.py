@@ -122,6 +122,10 @@ CANDIDATE_MISTAKES = {
         "top_p has no effect",
     ),
     "a list": (lambda x, t, p, g: x[:, -1].argmax(-1).tolist(), "list"),
+    "softmax down": (at_zero(lambda x, t, p, g: drawn(torch.softmax(x[:, -1] / t, 0), p, g)), "softmax ran down"),
+    "no softmax": (at_zero(lambda x, t, p, g: drawn(x[:, -1] / t, p, g)), "softmax comes first"),
+    "one text": (lambda x, t, p, g: x[-1].argmax(-1), "all positions of one text"),
+    "last id": (lambda x, t, p, g: x[:, :, -1].argmax(-1), "the middle axis"),
 }
 
 
@@ -238,6 +242,7 @@ DRAW_MISTAKES = {
     "no top_p": (lambda p, q, f, g: draw(p, 1.0, f, g), "cuts off"),
     "not gathered": (places, "sorted order"),
     "floats": (lambda p, q, f, g: draw(p, q, f, g).float(), "int64"),
+    "turned round": (lambda p, q, f, g: draw(p, q, ~f, g), "Turned round"),
 }
 
 ALL = [

@@ -51,6 +51,13 @@ TOP_P_MISTAKES = {
         lambda probs, p: (lambda kept: kept / kept.sum())(filtered(probs, p, normal=False)),
         "keepdim",
     ),
+    "upside down": (lambda probs, p: normal(filtered(probs, p, keep=lambda a, b, p: a - b > p, normal=False)), "tail"),
+    "gather for scatter": (
+        lambda probs, p: nucleus(probs, p).renormalised.gather(-1, nucleus(probs, p).probs_idx),
+        "scatter writes",
+    ),
+    "mask over unsorted": (lambda probs, p: normal(probs.where(nucleus(probs, p).kept, 0)), "Mask the sorted values"),
+    "not sorted": (lambda probs, p: normal(probs.where(probs.cumsum(-1) - probs <= p, 0)), "Sort first"),
     "no return": (lambda probs, p: None, "return"),
     "a list": (lambda probs, p: right_top_p(probs, p).tolist(), "list"),
     "one row only": (lambda probs, p: right_top_p(probs, p)[0], "shape"),
@@ -109,6 +116,7 @@ def uniform(probs, p, generator):
         (places, "gather"),
         (own_generator, "generator="),
         (greedy, "argmax"),
+        (lambda probs, p, generator: torch.multinomial(probs, 1, generator=generator), "Filter first"),
         (whole_distribution, "too often or too seldom"),
         (uniform, "too often or too seldom"),
         (lambda probs, p, generator: package_sample_top_p(probs, p, generator).reshape(-1), "(2, 1)"),
@@ -132,6 +140,11 @@ def normal(kept):
         (lambda probs, m: normal(probs.where(probs > m * probs.amax(-1, True), 0)), "exactly at the limit"),
         (lambda probs, m: normal(probs.where(probs >= m * probs.max(), 0)), "one maximum"),
         (lambda probs, m: probs.where(probs >= m * probs.amax(-1, True), 0), "add up to 1"),
+        (lambda probs, m: normal(probs.where(probs < m * probs.amax(-1, True), 0)), "kept the improbable"),
+        (
+            lambda probs, m: (lambda kept: kept / kept.sum())(probs.where(probs >= m * probs.amax(-1, True), 0)),
+            "by one sum",
+        ),
     ],
 )
 def test_min_p_understands(wrong, hint):

@@ -1,6 +1,10 @@
-"""Every notebook runs: under nbmake with its stubs, and graded, all cells twice, with the solutions filled in."""
+"""Every notebook runs: under nbmake with its stubs, then graded, all cells twice, with the solutions filled in."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 
 import nbformat
 from nbclient import NotebookClient
@@ -16,11 +20,6 @@ def swallowed_errors(notebook):
     state = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
     outputs = [output for model in state.values() for output in model["state"].get("outputs", ())]
     return [f"{output['ename']}: {output['evalue']}" for output in outputs if output["output_type"] == "error"]
-
-
-def test_nbmake_and_widget_state(executed):
-    assert all(cell.execution_count for cell in executed.cells if cell.cell_type == "code" and cell.source.strip())
-    assert swallowed_errors(executed) == []
 
 
 def test_the_scan_finds_what_nbmake_does_not():
@@ -47,14 +46,33 @@ def shown(cell):
     return re.sub(r"0x[0-9a-f]+|[0-9.]+ GiB free", "", "".join(texts))
 
 
-def test_graded_and_run_twice(notebook, monkeypatch):
-    monkeypatch.setenv("MINILLAMA_STRICT", "1")
-    solved = with_solutions(notebook)
-    first = [cell for cell in solved.cells if cell.cell_type == "code"]
-    second = [nbformat.v4.new_code_cell(cell.source) for cell in first]
-    solved.cells = first + second
-    NotebookClient(solved, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOKS)}}).execute()
-    for once, again in zip(first, second, strict=True):
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def nbmake(notebook, folder):
+    """The notebook as `pytest --nbmake --overwrite` leaves it."""
+    (folder / "notebooks").mkdir()
+    shutil.copytree(NOTEBOOKS.parent / "assets", folder / "assets")
+    path = folder / "notebooks" / "notebook.ipynb"
+    nbformat.write(notebook, path)
+    environment = {**os.environ, "IPYTHONDIR": str(folder / "ipython"), "MPLCONFIGDIR": str(folder / "matplotlib")}
+    command = [sys.executable, "-m", "pytest", "-q", "--nbmake", "--overwrite", str(path.relative_to(folder))]
+    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return nbformat.read(path, as_version=4)
+
+
+def test_nbmake(notebook, tmp_path):
+    """As it is, then graded, with the solutions filled in, then the same cells once more: all in one kernel."""
+    as_it_is, solved = code_cells(notebook), code_cells(with_solutions(notebook))
+    sources = ["import os\nos.environ['MINILLAMA_STRICT'] = '1'", *2 * [cell.source for cell in solved]]
+    graded = [nbformat.v4.new_code_cell(source) for source in sources]
+    whole = nbformat.v4.new_notebook(cells=as_it_is + graded, metadata=notebook.metadata)
+    executed = nbmake(whole, tmp_path)
+    assert [cell.execution_count for cell in executed.cells] == list(range(1, len(executed.cells) + 1))
+    assert swallowed_errors(executed) == []
+    for once, again in zip(executed.cells[-2 * len(solved) :], executed.cells[-len(solved) :], strict=False):
         assert shown(once) == shown(again), once.source
 
 

@@ -3,19 +3,35 @@
 What it misses stands in assets/course-model/MODEL_CARD.md; the limits here keep it from getting worse unnoticed.
 """
 
+import pytest
 import torch
 
 from minillama import COURSE_MODEL, Llama
 from training import measures
+from training.evaluate import ASKED
 from training.measures import Bench
 
-LARGEST_ERROR = 0.20  # of a known probability; 0.03 is wanted, 0.193 measured. Exact, for nothing is sampled
-MEAN_VARIATION = 0.13  # total variation distance, mean over the known prompts; 0.03 is wanted, 0.124 measured
+LARGEST_ERROR = 0.23  # of a known probability; 0.03 is wanted, 0.218 measured. Exact, for nothing is sampled
+MEAN_VARIATION = 0.09  # total variation distance, mean over the known prompts; 0.03 is wanted, 0.078 measured
+N = 48  # questions of a kind
+LEAST_RIGHT = {"memory": 20, "system": 6}  # of N; 46 are wanted, 22 and 8 measured
 
 
-def test_known_probabilities_are_met():
-    bench = Bench(Llama.build(COURSE_MODEL, max_batch_size=1, device="cpu", dtype=torch.float32))
-    row = measures.known_probabilities(bench)
+@pytest.fixture(scope="module")
+def llama():
+    return Llama.build(COURSE_MODEL, max_batch_size=N, device="cpu", dtype=torch.float32)
+
+
+def test_known_probabilities_are_met(llama):
+    row = measures.known_probabilities(Bench(llama))
     largest, variation = (figure.value for figure in row.figures)
     worst = [sample for sample in row.samples if not sample.right]
     assert largest <= LARGEST_ERROR and variation <= MEAN_VARIATION, (largest, variation, worst)
+
+
+@pytest.mark.parametrize("key", LEAST_RIGHT)
+def test_questions_are_answered(llama, key):
+    name, draw = ASKED[key]
+    row = measures.questions(Bench(llama, batch=N), key, name, draw(N, 1))
+    wrong = [sample for sample in row.samples if not sample.right]
+    assert N - len(wrong) >= LEAST_RIGHT[key], wrong
