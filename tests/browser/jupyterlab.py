@@ -32,6 +32,8 @@ KERNEL_IS_IDLE = """() => {
 ALL_CELLS_RAN = """() => window.jupyterapp.shell.currentWidget.content.widgets
   .filter(cell => cell.model.type === 'code' && cell.model.sharedModel.getSource().trim())
   .every(cell => cell.model.executionCount !== null)"""
+KERNEL_ANSWERS = """() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestCommInfo({})
+  .then(() => null)"""
 STOP_KERNELS = """async () => {
   for (const panel of window.jupyterapp.shell.widgets('main')) await panel.sessionContext?.shutdown();
 }"""
@@ -130,13 +132,25 @@ def show(widget: Locator) -> None:
     expect(widget).to_contain_text(re.compile(r"\S"), use_inner_text=True)
 
 
+def settle(page: Page) -> None:
+    """Wait until the kernel has done what was asked of it and the page has drawn the answer.
+
+    The kernel takes messages in their turn, so its answer to one more comes last. Twice, for a widget holds a second
+    message back until the first is done.
+    """
+    for _ in range(2):
+        page.wait_for_timeout(100)
+        page.evaluate(KERNEL_ANSWERS)
+    page.wait_for_timeout(100)
+
+
 def press(page: Page, control: Locator, key: str, times: int = 1) -> None:
     """Press a key on a slider's handle and wait until the view has been redrawn."""
     handle = control.locator(".noUi-handle")
     handle.scroll_into_view_if_needed()
     for _ in range(times):
         handle.press(key)
-    page.wait_for_timeout(400)
+    settle(page)
 
 
 def clear(field: Locator) -> None:

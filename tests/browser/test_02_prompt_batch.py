@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import clear, press, screenshot, show
+from tests.browser.jupyterlab import clear, press, screenshot, settle, show
 
 pytestmark = pytest.mark.browser
 
@@ -15,7 +15,7 @@ def write(page, widget, text):
     field = widget.locator(".s-prompts textarea")
     clear(field)
     field.press_sequentially(text)
-    page.wait_for_timeout(400)
+    settle(page)
 
 
 def numbers(widget):

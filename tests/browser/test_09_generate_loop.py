@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import ERRORS, clear, press, screenshot
+from tests.browser.jupyterlab import ERRORS, clear, press, screenshot, settle, show
 
 pytestmark = pytest.mark.browser
 
@@ -24,8 +24,9 @@ def signs(widget, row):
 
 def push(page, widget, name):
     """Press a button by keyboard."""
+    settle(page)  # what was typed before
     widget.locator(f"button.s-{name}").press("Enter")
-    page.wait_for_timeout(400)
+    settle(page)
 
 
 def write(page, widget, text):
@@ -41,7 +42,7 @@ def write(page, widget, text):
 def test_09_stepping_jumps_and_play(open_and_run):
     page = open_and_run("09_generate_loop.ipynb")
     widget = page.locator(".w-stepper")
-    widget.scroll_into_view_if_needed()
+    show(widget.locator(".ml-count").first)
     start, n = step_of(widget)
     assert start == 0 and n > 1 and widget.locator(".ml-where").count() == 0
 
