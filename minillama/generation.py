@@ -328,7 +328,7 @@ class Llama:
         else:
             prompt_tokens = [self.tokenizer.encode(prompt_or_dialog, bos=True, eos=False)]
         collector, steps = self._start(prompt_tokens, max_gen_len, False, stop, watch=True, **sampler)
-        return _stream(steps, collector, TextStream(drop_space=is_chat))
+        return collector.texts(steps, TextStream(drop_space=is_chat))
 
     def _start(self, prompt_tokens, max_gen_len, logprobs, stop, watch, **sampler):
         max_gen_len = self.model.params.max_seq_len - 1 if max_gen_len is None else max_gen_len
@@ -345,16 +345,3 @@ class Llama:
                 break
         collector.finish()
         return collector
-
-
-def _stream(steps: Iterator[GenerationStep], collector: Collector, text: TextStream) -> Iterator[str]:
-    row, shown = collector.rows[0], 0
-    for step in steps:
-        ended = collector.add(step)
-        new, shown = row.data[shown : row.settled()], row.settled()
-        if piece := text.push(new):
-            yield piece
-        if ended:
-            break
-    if rest := text.push(row.data[shown:], final=True):
-        yield rest

@@ -7,7 +7,7 @@ length. `generate`, the completions and `stream` all take their results from one
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, TypedDict
 
 import torch
@@ -124,6 +124,19 @@ class Collector:
             for token in columns[max(0, len(row.prompt) - self.read) :]:
                 row.push(token)
         self.read = self.written
+
+    def texts(self, steps, stream: TextStream) -> Iterator[str]:
+        """The text of the first row, piece by piece as its GenerationSteps come, as far as it is settled."""
+        row, shown = self.rows[0], 0
+        for step in steps:
+            ended = self.add(step)
+            new, shown = row.data[shown : row.settled()], row.settled()
+            if piece := stream.push(new):
+                yield piece
+            if ended:
+                break
+        if rest := stream.push(row.data[shown:], final=True):
+            yield rest
 
     def token_ids(self, echo: bool) -> list[list[int]]:
         return [(row.prompt if echo else []) + row.ids for row in self.rows]

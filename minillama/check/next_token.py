@@ -9,7 +9,8 @@ from torch import Generator, Tensor
 
 from minillama.check.judge import NotAttempted, Wrong, call, expect_tensor, judge
 from minillama.check.report import Report
-from minillama.sampling import apply_temperature, nucleus
+from minillama.check.sampling import reference, seeded
+from minillama.sampling import apply_temperature
 
 FIRST = [[0.0, 3.0, 0.0, 1.0], [1.0, 0.0, 0.0, 2.0], [2.0, 0.0, 1.0, 0.0]]  # the best ids: 1, 3, 0
 LAST = [[2.0, 1.0, 0.0, -1.0], [0.0, 3.0, 1.0, 2.0], [1.0, 0.0, 0.5, 2.0]]  # the best ids: 0, 1, 3
@@ -21,7 +22,7 @@ def candidate(function: Callable[[Tensor, float, float, Generator], Tensor]) -> 
 
     def greedy(logits: Tensor) -> Callable[[Callable], None]:
         def case(f: Callable) -> None:
-            generator = _seeded(0)
+            generator = seeded(0)
             before = generator.get_state()
             try:
                 got = call(f, logits, 0.0, 0.9, generator)
@@ -41,7 +42,7 @@ def candidate(function: Callable[[Tensor, float, float, Generator], Tensor]) -> 
         alike = torch.zeros_like(due)  # the first of ids that are all equally likely
 
         def case(f: Callable) -> None:
-            got = call(f, logits, 0.5, 0.0, _seeded(0))
+            got = call(f, logits, 0.5, 0.0, seeded(0))
             if len(logits) == 1 and isinstance(got, Tensor) and torch.equal(got, alike):
                 raise Wrong(
                     "In a batch of one all ids became equally likely: softmax ran down the rows. The vocabulary is the "
@@ -54,7 +55,7 @@ def candidate(function: Callable[[Tensor, float, float, Generator], Tensor]) -> 
     many = LOGITS[2:].expand(4000, -1, -1)
 
     def seeds(f: Callable) -> None:
-        first, again, other = (call(f, many[:64], 1.0, 1.0, _seeded(seed)) for seed in (7, 7, 8))
+        first, again, other = (call(f, many[:64], 1.0, 1.0, seeded(seed)) for seed in (7, 7, 8))
         if not torch.equal(first, again):
             raise Wrong("Two generators with the same seed gave different ids. Hand generator on to the sampler.")
         if torch.equal(first, other):
@@ -62,12 +63,12 @@ def candidate(function: Callable[[Tensor, float, float, Generator], Tensor]) -> 
 
     def frequencies(temperature: float, top_p: float) -> Callable[[Callable], None]:
         def case(f: Callable) -> None:
-            got = call(f, many, temperature, top_p, _seeded(1))
+            got = call(f, many, temperature, top_p, seeded(1))
             expect_tensor(got, torch.zeros(len(many), dtype=torch.long))
             shares = got.bincount(minlength=4)[:4] / len(many)
 
             def fits(last: Tensor, temperature: float, top_p: float) -> bool:
-                due = _kept(apply_temperature(last, temperature), top_p)
+                due = reference(apply_temperature(last, temperature), top_p)
                 return bool(((shares - due).abs() <= 5 * (due * (1 - due) / len(many)).sqrt() + 1e-6).all())
 
             last = LOGITS[2, -1]
@@ -85,7 +86,7 @@ def candidate(function: Callable[[Tensor, float, float, Generator], Tensor]) -> 
             for hint, setting in hints:
                 if fits(*setting):
                     raise Wrong(hint)
-            due = _kept(apply_temperature(last, temperature), top_p)
+            due = reference(apply_temperature(last, temperature), top_p)
             table = "\n".join(f"id {i}: due {due[i]:.3f}, yours {shares[i]:.3f}" for i in range(4))
             raise Wrong(f"Over {len(many)} draws the ids come too often or too seldom:\n{table}")
 
@@ -290,7 +291,7 @@ def draw_rows(function: Draw) -> Report:
         n = 600
         from_prompt = torch.zeros(n, dtype=torch.bool)
         got = _drawn(f, NUCLEUS.expand(n, -1), 0.7, from_prompt, range(n))
-        shares, due = got.bincount(minlength=4)[:4] / n, _kept(NUCLEUS, 0.7)
+        shares, due = got.bincount(minlength=4)[:4] / n, reference(NUCLEUS, 0.7)
         if bool((shares[due == 0] > 0).any()):
             places = float(shares[:2].sum()) > 0.999
             raise Wrong(
@@ -341,14 +342,5 @@ def _text(f: Callable, lengths: list[int], seeds: list[int], n_new: int = 8) -> 
     return [text[:n_new] for text in texts]
 
 
-def _kept(probs: Tensor, top_p: float) -> Tensor:
-    top = nucleus(probs, top_p)
-    return torch.zeros_like(probs).scatter(-1, top.probs_idx, top.renormalised)
-
-
-def _seeded(seed: int) -> Generator:
-    return Generator().manual_seed(seed)
-
-
 def _all_seeded(seeds: Sequence[int]) -> list[Generator]:
-    return [_seeded(seed) for seed in seeds]
+    return [seeded(seed) for seed in seeds]

@@ -58,7 +58,7 @@ def top_p(function: Callable[[Tensor, float], Tensor]) -> Report:
             ("The kept probabilities do not add up to 1. Divide them by their sum.", lambda: _kept(probs, p)),
             ("These are the right numbers in sorted order. Put each back at its token's id: torch.scatter with the "
              "indices of the sort.", lambda: nucleus(probs, p).renormalised),
-            ("You worked down the columns. The vocabulary is the last axis: dim=-1.", lambda: _reference(probs.T, p).T),
+            ("You worked down the columns. The vocabulary is the last axis: dim=-1.", lambda: reference(probs.T, p).T),
             ("All rows were divided by one sum. Each row has its own: sum(dim=-1, keepdim=True).",
              lambda: _kept(probs, p) / _kept(probs, p).sum()),
             ("You kept the tail and dropped the rest. Where the mask is True a token is dropped.",
@@ -70,7 +70,7 @@ def top_p(function: Callable[[Tensor, float], Tensor]) -> Report:
             ("The masses were added up in the order of the ids. Sort first, most probable first.",
              lambda: _normal(probs.where(probs.cumsum(-1) - probs <= p, 0.0))),
         ]  # fmt: skip
-        return lambda f: expect_close(call(f, probs, p), _reference(probs, p), mistakes)
+        return lambda f: expect_close(call(f, probs, p), reference(probs, p), mistakes)
 
     return judge(
         function,
@@ -90,10 +90,10 @@ def sample_top_p(function: Callable[..., Tensor]) -> Report:
     many = MIXED[:1].expand(4000, -1)
 
     def shape(f: Callable) -> None:
-        expect_tensor(call(f, MIXED, 0.7, _seeded(0)), torch.zeros(2, 1, dtype=torch.long))
+        expect_tensor(call(f, MIXED, 0.7, seeded(0)), torch.zeros(2, 1, dtype=torch.long))
 
     def greedy(f: Callable) -> None:
-        got = call(f, MIXED, 0.0, _seeded(0))
+        got = call(f, MIXED, 0.0, seeded(0))
         places = torch.zeros(2, 1, dtype=torch.long)
         hint = "These are places in the sorted order, not token ids. Look the ids up: torch.gather(probs_idx, -1, …)."
         due = MIXED.argmax(-1, keepdim=True)
@@ -102,7 +102,7 @@ def sample_top_p(function: Callable[..., Tensor]) -> Report:
         expect_close(got, due, [(hint, lambda: places)])
 
     def seeds(f: Callable) -> None:
-        first, again, other = (call(f, many[:64], 1.0, _seeded(seed)) for seed in (7, 7, 8))
+        first, again, other = (call(f, many[:64], 1.0, seeded(seed)) for seed in (7, 7, 8))
         if not torch.equal(first, again):
             raise Wrong(
                 "Two generators with the same seed gave different tokens. Pass generator= to torch.multinomial."
@@ -112,8 +112,8 @@ def sample_top_p(function: Callable[..., Tensor]) -> Report:
 
     def frequencies(p: float) -> Callable[[Callable], None]:
         def case(f: Callable) -> None:
-            due = _reference(many[:1], p)[0]
-            got = call(f, many, p, _seeded(1)).flatten().bincount(minlength=4)[:4] / len(many)
+            due = reference(many[:1], p)[0]
+            got = call(f, many, p, seeded(1)).flatten().bincount(minlength=4)[:4] / len(many)
             spread = 5 * (due * (1 - due) / len(many)).sqrt() + 1e-6  # five standard deviations
             if bool(((got - due).abs() > spread).any()):
                 in_order = nucleus(many[:1], p).renormalised[0]
@@ -169,7 +169,7 @@ def min_p(function: Callable[[Tensor, float], Tensor]) -> Report:
     )
 
 
-def _seeded(seed: int) -> torch.Generator:
+def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
@@ -177,7 +177,8 @@ def _normal(probs: Tensor) -> Tensor:
     return probs / probs.sum(-1, keepdim=True)
 
 
-def _reference(probs: Tensor, p: float) -> Tensor:
+def reference(probs: Tensor, p: float) -> Tensor:
+    """The renormalised nucleus in the order of the ids, (…, vocab_size)."""
     return _normal(_kept(probs, p))
 
 

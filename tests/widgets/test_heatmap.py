@@ -16,14 +16,12 @@ from minillama.widgets.heatmap import (
     LOWEST,
     MAX_ROWS,
     MAX_TOKENS,
-    ScoredText,
-    ScoredToken,
     heatmap_html,
     percent,
-    score,
     shade,
 )
 from minillama.widgets.labels import EN
+from minillama.widgets.scores import ScoredText, ScoredToken, score
 
 PROMPTS = ["Once upon a time", "The weather"]
 

@@ -1,0 +1,57 @@
+"""What a model thought of every token of a text: plain data for the heat map."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from minillama.generation import Llama
+
+
+@dataclass(frozen=True)
+class ScoredToken:
+    """A token of a text, and what the model thought of it; None where nothing predicts it."""
+
+    piece: str
+    from_prompt: bool
+    logprob: float | None
+    rank: int | None  # 1: no token was more probable
+    best: str | None  # the most probable token there …
+    best_prob: float | None  # … and its probability
+
+    def is_below(self, threshold: float) -> bool:
+        return self.logprob is not None and math.exp(self.logprob) < threshold
+
+
+@dataclass(frozen=True)
+class ScoredText:
+    """A prompt with what was written after it, scored by the raw logits."""
+
+    prompt: str
+    temperature: float
+    tokens: list[ScoredToken]
+    vocab_size: int
+
+
+def score(
+    llama: Llama, prompt: str, max_gen_len: int = 0, temperature: float = 0.0, top_p: float = 0.9, seed: int = 1
+) -> ScoredText:
+    """Continue a prompt and score every token. Raises ValueError as `Llama.generate` does."""
+    ids = llama.tokenizer.encode(prompt, bos=True, eos=False)
+    sampler = {"temperature": temperature, "top_p": top_p, "seed": seed}
+    (row,), (logprobs,) = llama.generate([ids], max_gen_len, logprobs=True, echo=True, **sampler)
+    tokens = torch.tensor([row], device=llama.device)  # (1, seq_len)
+    with torch.no_grad():
+        logits = llama.model(tokens, 0)[0, :-1].float()  # (seq_len - 1, vocab_size)
+    own = logits.gather(-1, tokens[0, 1:, None])  # (seq_len - 1, 1)
+    ranks = (1 + (logits > own).sum(-1)).tolist()
+    best_probs, best = logits.softmax(-1).max(-1)  # (seq_len - 1,) each
+    names, best_names = llama.tokenizer.pieces(row), llama.tokenizer.pieces(best.tolist())
+    columns = ([None, *ranks], [None, *best_names], [None, *best_probs.tolist()])
+    scored = [
+        ScoredToken(name, i < len(ids), logprob, *more)
+        for i, (name, logprob, *more) in enumerate(zip(names, logprobs, *columns, strict=True))
+    ]
+    return ScoredText(prompt, temperature, scored, llama.tokenizer.n_words)
