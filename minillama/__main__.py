@@ -45,6 +45,10 @@ def parser() -> argparse.ArgumentParser:
     sampler.add_argument(
         "--dtype", choices=["float32", "bfloat16", "float16"], help="default: bfloat16 on cuda, float32"
     )
+    sampler.add_argument("--int8", action="store_true", help="keep the weights in 8 bits: a quarter of the memory")
+    sampler.add_argument(
+        "--compile", action="store_true", help="compile the step: a minute at first, then faster (best on a GPU)"
+    )
 
     complete = commands.add_parser(
         "complete", parents=[sampler], help="continue a text", description="Continue a text."
@@ -87,7 +91,15 @@ def main(argv: list[str] | None = None) -> int:
 def build(args: argparse.Namespace) -> Llama:
     seed = parallel.from_rank_0(torch.seed) % 2**63 if args.seed is None else args.seed
     dtype = getattr(torch, args.dtype) if args.dtype else None
-    return Llama.build(args.model, max_batch_size=1, seed=seed, device=args.device, dtype=dtype)
+    return Llama.build(
+        args.model,
+        max_batch_size=1,
+        seed=seed,
+        device=args.device,
+        dtype=dtype,
+        compile=args.compile,
+        int8=args.int8,
+    )
 
 
 def settings(args: argparse.Namespace) -> dict:

@@ -16,6 +16,7 @@ from torch import Tensor
 from minillama import checkpoint, tokenizer_bpe
 from minillama.arguments import whole
 from minillama.checkpoint_hf import CONFIG, INDEX, WEIGHTS, names
+from minillama.int8 import is_int8
 from minillama.model import Transformer
 from minillama.parallel import is_shared
 from minillama.stored import rotate_halves
@@ -40,6 +41,8 @@ def _check(folder: Path, model: Transformer, format: str, shards: int, dtype: to
     whole("shards", shards, 1)
     if is_shared(model.output.weight):
         raise ValueError("several ranks share this model, none has all of it; save it from one process")
+    if is_int8(model):
+        raise ValueError("this model keeps its weights in 8 bits, which no format here has; build it without int8")
     args = model.params
     sizes = {"n_heads": args.n_heads, "n_kv_heads": args.n_kv_heads, "dim": args.dim,
              "feed-forward width": args.ffn_width(), "vocab_size": args.vocab_size}  # fmt: skip

@@ -7,6 +7,8 @@ Names are those of Meta's `llama/generation.py`.
 from __future__ import annotations
 
 import copy
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -17,6 +19,7 @@ from torch import Tensor
 from minillama import arguments, checkpoint, export, parallel
 from minillama.chat import UNSAFE_ERROR, Dialog, encode_dialog, has_special_tags
 from minillama.checkpoint import COURSE_MODEL
+from minillama.int8 import to_int8
 from minillama.logprobs import token_logprobs
 from minillama.model import Transformer
 from minillama.results import ChatPrediction, Collector, CompletionPrediction, TextStream
@@ -62,6 +65,7 @@ class Llama:
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         compile: bool = False,
+        int8: bool = False,
     ) -> Llama:
         """Load a checkpoint and give it a cache for max_batch_size rows of max_seq_len tokens.
 
@@ -69,8 +73,9 @@ class Llama:
         "owner/name" of a model on the hub. tokenizer_path: None for the checkpoint's own. max_seq_len: None for the
         checkpoint's context, at most 2048. device: None for cuda if there is one, else cpu; "mps" is untested. dtype:
         None for bfloat16 on a GPU that has it (float16 on one that has not), float32 elsewhere. seed: of the rows that
-        are given none. compile: compile the one-token step (CUDA graphs on a GPU); the first tokens then take a minute.
-        Not with several ranks.
+        are given none. compile: compile the one-token step (a CUDA graph on a GPU; on a CPU it needs a C++ compiler);
+        the first tokens then take a minute. int8: keep the weights of the linear layers in 8 bits (int8.py). Neither
+        with several ranks.
 
         Started by torchrun, all ranks share one model: each builds, and then makes the same calls with the same
         arguments, and gets the same results; rank 0 draws (parallel.py). model_parallel_size: None for all of them,
@@ -82,13 +87,19 @@ class Llama:
         with parallel.together(n_ranks):  # what fails on one rank fails on all
             arguments.build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, dtype)
             device = parallel.place(device, n_ranks)
-            if compile and n_ranks > 1:
-                raise ValueError(f"compile must be False where {n_ranks} ranks share a model: it was not tried there")
+            for name, wanted in (("compile", compile), ("int8", int8)):
+                if wanted and n_ranks > 1:
+                    raise ValueError(
+                        f"{name} must be False where {n_ranks} ranks share a model: it was not tried there"
+                    )
+            if compile and device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
+                raise ValueError("compile=True needs a C++ compiler on a CPU; install g++, or leave compile out")
             if dtype is None and device.type == "cuda":
                 dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
             source = checkpoint.recognise(ckpt_dir)
             tokenizer = source.tokenizer(tokenizer_path)
             model = checkpoint.load(source, tokenizer.n_words, device, dtype or torch.float32, n_ranks)
+            model = to_int8(model) if int8 else model
             model.setup_cache(max_batch_size, max_seq_len or min(model.params.max_seq_len, 2048))
         return cls(model, tokenizer, seed, compile)
 
@@ -201,7 +212,9 @@ class Llama:
             with torch.no_grad() if self._shared else torch.inference_mode():  # a tenth faster; DTensors: half as fast
                 logits = self.model(tokens, prev_pos, last_only)
         else:
-            logits = self._decode(tokens, torch.tensor(prev_pos, device=tokens.device), last_only)
+            with torch.inference_mode():
+                start_pos = torch.full((), prev_pos, device=tokens.device)  # filled there: torch.tensor would wait
+                logits = self._decode(tokens.clone(), start_pos, last_only=True)  # a clone has the same strides always
         return logits.clone()  # tensors of inference mode refuse gradients; a CUDA graph overwrites its own
 
     @torch.no_grad()

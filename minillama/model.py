@@ -268,10 +268,10 @@ class Transformer(nn.Module):
         """
         self.params.max_batch_size, self.params.max_seq_len = max_batch_size, max_seq_len
         self._tabulate_rotations()
+        like = self.norm.weight
         for layer in self.layers:
-            wk = layer.attention.wk.weight
             sizes = max_batch_size, max_seq_len, layer.attention.n_kv_heads, layer.attention.head_dim
-            layer.attention.cache = KVCache(*sizes, device=wk.device, dtype=wk.dtype)
+            layer.attention.cache = KVCache(*sizes, device=like.device, dtype=like.dtype)
 
     def forward(self, tokens: Tensor, start_pos: int | Tensor, last_only: bool = False) -> Tensor:
         """Logits for the token after each of `tokens`.

@@ -131,3 +131,29 @@ def test_the_compiled_step_gives_the_same_text(checkpoint, on_gpu):
         assert tokens == due
         for row, due_row in zip(logprobs, due_logprobs, strict=True):
             assert row == pytest.approx(due_row, abs=1e-3)
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_no_step_waits_for_the_gpu(checkpoint, compile):
+    """Between two polls of eos the CPU only queues work."""
+    llama = Llama.build(checkpoint.folder, compile=compile)
+    for sampler in ({"temperature": 0}, HOT):
+        llama.generate(PROMPTS, 20, seed=1, **sampler)  # compile, capture
+        steps = llama.generate_steps(PROMPTS, POLL_EVERY + 8, seed=1, **sampler)
+        for _ in range(4):  # the longer prompts are read; then the first poll is far
+            next(steps)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for _ in range(8):
+                next(steps)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+def test_weights_in_8_bits(checkpoint, on_gpu):
+    int8 = Llama.build(checkpoint.folder, dtype=torch.float32, int8=True)
+    on_cpu = Llama.build(checkpoint.folder, device="cpu", int8=True)
+    _, scores = int8.generate(PROMPTS, 0, logprobs=True, echo=True)
+    _, due = on_cpu.generate(PROMPTS, 0, logprobs=True, echo=True)
+    for row, due_row in zip(scores, due, strict=True):
+        assert row[1:] == pytest.approx(due_row[1:], abs=1e-3)
