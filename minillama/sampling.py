@@ -12,6 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+FEW = 256  # tokens; a nucleus has hardly ever more
+ROUNDING = 1e-4  # more than float32 loses over a sum of probabilities
+
 
 def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
     """softmax(logits / temperature): (..., vocab_size) logits to probabilities of the same shape.
@@ -85,18 +88,39 @@ def sample_top_p(probs: Tensor, p: float, generator: Generator | Sequence[Genera
     >>> sample_top_p(torch.tensor([[0.1, 0.6, 0.3]]), p=0.0)
     tensor([[1]])
     """
-    top = nucleus(probs, p)
-    next_token = draw(top.renormalised, generator)  # (bsz, 1), places in the sorted order
-    return torch.gather(top.probs_idx, -1, next_token)  # (bsz, 1), token ids
+    ids = _few_with_nucleus(probs, p)  # (bsz, n)
+    top = nucleus(probs.gather(-1, ids), p)  # each field (bsz, n)
+    if generator is None or isinstance(generator, Generator) or probs.device.type != "cpu":
+        place = draw(top.renormalised, generator)  # (bsz, 1), places in the sorted order
+    else:  # as many random numbers as the row's own nucleus has tokens: whatever n is, the row draws the same
+        rows = zip(top.probs_sort.split(1), top.kept.sum(-1).tolist(), strict=True)
+        place = draw([row[:, :size] for row, size in rows], generator)
+    return ids.gather(-1, top.probs_idx.gather(-1, place))  # (bsz, 1), token ids
 
 
-def draw(probs: Tensor, generator: Generator | Sequence[Generator] | None = None, num_samples: int = 1) -> Tensor:
-    """Places drawn from each row of probs (bsz, n), with replacement: (bsz, num_samples) int64."""
+def _few_with_nucleus(probs: Tensor, p: float) -> Tensor:
+    """Ids (bsz, n), ascending, among which is every row's nucleus: on a CPU, where sorting is slow, often only FEW."""
+    if probs.device.type == "cpu" and FEW < probs.shape[-1]:
+        few, ids = torch.topk(probs, FEW)  # (bsz, FEW)
+        mass = few.where(few > few[:, -1:], 0.0).sum(-1)  # (bsz,) of the tokens that are ahead of all left out
+        if bool((mass > p + ROUNDING).all()):
+            return ids.sort(dim=-1).values
+    return torch.arange(probs.shape[-1], device=probs.device).expand_as(probs)
+
+
+def draw(
+    probs: Tensor | Sequence[Tensor], generator: Generator | Sequence[Generator] | None = None, num_samples: int = 1
+) -> Tensor:
+    """Places drawn from each row of probs (bsz, n), with replacement: (bsz, num_samples) int64.
+
+    With a generator for each row, probs may be bsz rows (1, n) of different lengths.
+    """
     if generator is None or isinstance(generator, Generator):
         return torch.multinomial(probs, num_samples, replacement=num_samples > 1, generator=generator)
     if len(generator) != len(probs):
         raise ValueError(f"generator: one for each of the {len(probs)} rows of probs is due, got {len(generator)}")
-    drawn = [draw(row, g, num_samples) for row, g in zip(probs.split(1), generator, strict=True)]
+    rows = probs.split(1) if isinstance(probs, Tensor) else probs
+    drawn = [draw(row, g, num_samples) for row, g in zip(rows, generator, strict=True)]
     return torch.cat(drawn) if len(drawn) > 1 else drawn[0]
 
 

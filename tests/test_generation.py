@@ -66,7 +66,7 @@ def continue_alone(plain, prompt, max_gen_len, temperature, top_p, seed, top_k=N
                 probs[probs < min_p * probs.max()] = 0
                 probs /= probs.sum()
             ladder, order = probs.sort(descending=True, stable=True)
-            ladder[(ladder.cumsum(0) - ladder > top_p) & (top_p < 1)] = 0
+            ladder = ladder[(ladder.cumsum(0) - ladder <= top_p) | (top_p == 1)]
             token = order[torch.multinomial(ladder / ladder.sum(), 1, generator=generator)].item()
         if token == EOS:
             break

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minillama import sampling
 from minillama.sampling import apply_temperature, draw, filter_min_p, filter_top_k, nucleus, sample_top_p
 
 NOTES = [0.5, 0.3, 0.1, 0.07, 0.03]  # the / a / an / this / that
@@ -226,6 +227,27 @@ def test_a_row_with_its_own_generator_ignores_its_neighbours(seed, bsz, p):
     alone = [sample_top_p(probs[k : k + 1], p, [generator(seed + k)]) for k in range(bsz)]
     assert together.shape == (bsz, 1)
     assert together.tolist() == [row.tolist()[0] for row in alone]
+
+
+@given(st.integers(0, 1000), st.sampled_from([0.0, 0.3, 0.9, 0.999, 1.0]), st.sampled_from([0.2, 3.0]), st.booleans())
+def test_looking_at_the_most_probable_alone_changes_nothing(seed, p, spread, tied):
+    """Rows whose nuclei are small, large, or end among equally probable tokens."""
+    logits = spread * torch.randn(3, 4 * sampling.FEW, generator=generator(seed))
+    probs = torch.softmax(logits.round() if tied else logits, dim=-1)
+    sizes = nucleus(probs, p).kept.sum(-1)
+    drawn = sample_top_p(probs, p, [generator(seed + k) for k in range(3)])
+    for k, size in enumerate(sizes.tolist()):
+        top = nucleus(probs[k], p)
+        place = torch.multinomial(top.probs_sort[:size], 1, generator=generator(seed + k))
+        assert drawn[k] == top.probs_idx[place]
+    ids = sampling._few_with_nucleus(probs, p)
+    assert ids.shape[1] == 4 * sampling.FEW or bool((sizes <= sampling.FEW).all())
+
+
+def test_small_nuclei_are_found_without_sorting_the_vocabulary():
+    probs = torch.softmax(6 * torch.randn(2, 5000, generator=generator(1)), dim=-1)
+    assert sampling._few_with_nucleus(probs, 0.9).shape == (2, sampling.FEW)
+    assert sampling._few_with_nucleus(probs, 1.0).shape == (2, 5000)
 
 
 def test_the_generator_decides():
