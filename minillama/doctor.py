@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 
@@ -65,7 +67,24 @@ def _model(ckpt_dir: str | Path) -> tuple[str, bool, str]:
         source.weights()
     except ValueError as error:
         return "model", False, str(error)
-    return "model", True, f"{Path(ckpt_dir)} ({args.n_layers} layers, dim {args.dim})"
+    text = f"{Path(ckpt_dir)} ({args.n_layers} layers, dim {args.dim})"
+    for file, due in _known_hashes(Path(ckpt_dir)).items():
+        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != due:
+            return (
+                "model",
+                False,
+                f"{file} is not the file that its MODEL_CARD.md names: changed or broken; fetch it anew",
+            )
+        text += f"; {file.name} is unchanged"
+    return "model", True, text
+
+
+def _known_hashes(ckpt_dir: Path) -> dict[Path, str]:
+    """The sha256 of each file that the folder's MODEL_CARD.md names, such as the course model's weights."""
+    card = ckpt_dir / "MODEL_CARD.md"
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    found = re.findall(r"sha256 of `([\w.-]+)` \| `([0-9a-f]{64})`", text)
+    return {ckpt_dir / name: due for name, due in found}
 
 
 def _font() -> tuple[str, bool, str]:

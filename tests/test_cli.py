@@ -1,6 +1,7 @@
 """The command line, in this process where that is enough, in a process of its own where it is not."""
 
 import io
+import shutil
 import subprocess
 import sys
 
@@ -121,6 +122,18 @@ def test_doctor(capsys):
         assert f"✓ {word}" in out or f"✗ {word}" in out
     code, out, _ = run(capsys, "doctor", "--model", "/nowhere")
     assert code == 1 and "✗ model" in out and "/nowhere" in out
+
+
+def test_doctor_finds_changed_weights(capsys, tmp_path):
+    """One bit in the middle of a weight: the shapes fit, the text would be nonsense."""
+    folder = shutil.copytree(COURSE_MODEL, tmp_path / "model")
+    code, out, _ = run(capsys, "doctor", "--model", str(folder))
+    assert code == 0 and "consolidated.00.pth is unchanged" in out
+    weights = bytearray((folder / "consolidated.00.pth").read_bytes())
+    weights[len(weights) // 2] ^= 1
+    (folder / "consolidated.00.pth").write_bytes(weights)
+    code, out, _ = run(capsys, "doctor", "--model", str(folder))
+    assert code == 1 and "✗ model" in out and "consolidated.00.pth is not the file that its MODEL_CARD.md names" in out
 
 
 @pytest.mark.parametrize(
