@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from minillama import Llama
-from minillama.logprobs import perplexity
 from minillama.int8 import FEW_ROWS, Int8Linear, is_int8, quantize, to_int8
+from minillama.logprobs import perplexity
 from minillama.model import ModelArgs, Transformer
 
 TEXTS = ("Once upon a time", "从前有一只小猫", "[INST] What is your name? [/INST]")

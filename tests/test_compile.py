@@ -1,0 +1,33 @@
+"""`compile=True` on a CPU: one compiled step, whatever the position, and the same text. (On a GPU: test_cuda.py.)"""
+
+import shutil
+
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from minillama import Llama
+
+HOT = {"temperature": 1.5, "top_p": 0.95, "seed": 3}
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+
+
+@needs_compiler
+def test_the_compiled_step_gives_the_same_text(random_llama):
+    llama = random_llama(1, n_layers=1, max_seq_len=32)
+    compiled = Llama(llama.model, llama.tokenizer, compile=True)
+    torch._dynamo.reset()
+    counters.clear()
+    for prompts, length in (([[1, 5], [1, 6, 7, 8]], 12), ([[9, 9, 9], [1]], 7)):  # other positions, another canvas
+        for sampler in ({"temperature": 0}, HOT):
+            due, due_scores = llama.generate(prompts, length, logprobs=True, **sampler)
+            tokens, scores = compiled.generate(prompts, length, logprobs=True, **sampler)
+            assert tokens == due
+            assert scores == [pytest.approx(row, abs=1e-4) for row in due_scores]
+    assert counters["stats"]["unique_graphs"] == 1  # nothing is compiled twice
+
+
+def test_without_a_compiler_it_is_refused(checkpoint, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(ValueError, match="compile=True needs a C\\+\\+ compiler"):
+        Llama.build(checkpoint.folder, device="cpu", compile=True)
