@@ -1,8 +1,8 @@
 """Notebook 11 in JupyterLab: predictions by keyboard, judges, the table of an echo, and links."""
 
-import pytest
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.jupyterlab import screenshot
