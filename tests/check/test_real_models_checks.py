@@ -171,7 +171,7 @@ def test_chatml_mistakes(name):
     assert report.status == "failed" and hint in report.hint, report
 
 
-def test_the_reference_is_the_packages(tokenizer):
+def test_the_reference_is_the_packages():
     class Spelled:
         """A tokenizer of one id a byte; the two tokens of ChatML have the ids 256 and 257."""
 
