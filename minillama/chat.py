@@ -96,9 +96,13 @@ def has_special_tags(dialog: Dialog, tokenizer: Tokenizer | None = None) -> bool
 
     The format is the tokenizer's, by default Llama 2's. Exact spelling only, as in Meta's code: "[ INST ]" passes.
     """
+    return any(tag in message["content"] for tag in format_tags(tokenizer) for message in dialog)
+
+
+def format_tags(tokenizer: Tokenizer | None = None) -> tuple[str, ...]:
+    """The tags of the tokenizer's chat format, by default Llama 2's."""
     other = getattr(tokenizer, "chat_format", None)
-    tags = SPECIAL_TAGS if other is None else other.tags
-    return any(tag in message["content"] for tag in tags for message in dialog)
+    return SPECIAL_TAGS if other is None else other.tags
 
 
 def label_tokens(tokenizer: Tokenizer, turns: list[tuple[str, str]]) -> list[Segment]:

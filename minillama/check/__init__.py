@@ -11,6 +11,7 @@ from minillama.check.logprobs import echo_logprobs, perplexity, prompt_logprobs,
 from minillama.check.loop import all_ended, columns, cut, eos_reached
 from minillama.check.network import attention, rms_norm, rotary
 from minillama.check.next_token import candidate, draw_rows, write_column
+from minillama.check.real_models import chatml, nats_per_byte, to_halves
 from minillama.check.report import Case, Report
 from minillama.check.sampling import greedy, min_p, sample_top_p, top_p
 from minillama.check.shapes import check_shape
@@ -29,6 +30,7 @@ __all__ = [
     "candidate",
     "canvas",
     "chat_faults",
+    "chatml",
     "check_shape",
     "columns",
     "continuation",
@@ -47,6 +49,7 @@ __all__ = [
     "input_text_mask",
     "load_model",
     "min_p",
+    "nats_per_byte",
     "perplexity",
     "prompt_logprobs",
     "read_params",
@@ -59,6 +62,7 @@ __all__ = [
     "softmax",
     "special_tags",
     "stream_text",
+    "to_halves",
     "token_bytes",
     "token_logprobs",
     "top_p",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import ipywidgets as W
 
 from minillama import arguments
-from minillama.chat import encode_dialog, has_special_tags
+from minillama.chat import encode_dialog, format_tags, has_special_tags
 from minillama.generation import Llama
 from minillama.markup import STYLE, escape, wrap
 from minillama.widgets.labels import labels
@@ -200,9 +200,9 @@ class ChatPanel(W.VBox):
         if max(len(question), len(self.system.value)) > LONGEST:
             return self._refuse("panel_huge", most=LONGEST)
         arguments.dialog(dialog)
-        if has_special_tags([asked]):
-            return self._refuse("panel_tags")
-        if has_special_tags(told):
+        if has_special_tags([asked], self.llama.tokenizer):
+            return self._refuse("panel_tags", tags=" ".join(format_tags(self.llama.tokenizer)))
+        if has_special_tags(told, self.llama.tokenizer):
             return self._refuse("panel_tags_before")
         length, most = len(encode_dialog(self.llama.tokenizer, dialog)), self.llama.model.params.max_seq_len
         if length >= most:

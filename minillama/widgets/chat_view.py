@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import ipywidgets as W
 
 from minillama import arguments
-from minillama.chat import SPECIAL_TAGS, Dialog, segment_dialog
+from minillama.chat import Dialog, format_tags, segment_dialog
 from minillama.generation import Llama
 from minillama.markup import STYLE, escape, wrap
 from minillama.tokenizer import Tokenizer
@@ -170,7 +170,8 @@ class ChatView(W.VBox):
         notes = []
         if max(len(self.system.value), len(self.messages.value)) > LONGEST:
             notes.append(self.text["chat_cut"].format(n=LONGEST))
-        if tags := [tag for tag in SPECIAL_TAGS if any(tag in message["content"] for message in dialog)]:
+        known = format_tags(self.llama.tokenizer)
+        if tags := [tag for tag in known if any(tag in message["content"] for message in dialog)]:
             notes.append(self.text["chat_tags"].format(tags=" ".join(tags)))
         return chat_html(chunks, self.llama.model.params.max_seq_len, self.text, notes, style=False)
 

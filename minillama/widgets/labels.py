@@ -150,7 +150,7 @@ EN = {
     "panel_busy": "Busy: the answer is still being written. Wait for its end, or press Stop.",
     "panel_other": "Busy: this Llama is answering in another panel. Wait for its end, or stop it there.",
     "panel_nothing": "The message is empty. Write something first.",
-    "panel_tags": "Refused: your message holds one of the format's own tags ([INST], <<SYS>> …). Nothing was run.",
+    "panel_tags": "Refused: your message holds one of the format's own tags ({tags}). Nothing was run.",
     "panel_tags_before": "Refused: the system text, or an earlier message, holds one of the format's own tags. "
     "Change the system text, or press Clear.",
     "panel_long": "The message is too long: the dialog has {n} tokens, the context holds {most}, and one place must be "

@@ -41,18 +41,31 @@ class Tokens:
 
 
 def tokens_of(tokenizer: Tokenizer, text: str, bos: bool = False, eos: bool = False) -> Tokens:
-    """Encode text, at most MAX_CHARACTERS of it. Raises as `Tokenizer.encode` does."""
+    """Encode text, at most MAX_CHARACTERS of it, with any of our tokenizers. Raises as `Tokenizer.encode` does."""
     kept = text[:MAX_CHARACTERS] if isinstance(text, str) else text
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     rows, group, open_character = [], -1, False
     for i in tokenizer.encode(kept, bos=bos, eos=eos):
         group += not open_character
-        data = tokenizer.token_bytes(i)
-        kind = "byte" if tokenizer.sp_model.is_byte(i) else "text" if data else "control"
+        data, piece = tokenizer.token_bytes(i), tokenizer.pieces([i])[0]
+        kind = "byte" if is_part(piece, data) else "text" if data else "control"
         completed = decoder.decode(data)
-        open_character = kind == "byte" and not completed
-        rows.append(TokenRow(i, tokenizer.pieces([i])[0], data, kind, tokenizer.decode([i]), completed, group))
+        open_character = bool(decoder.getstate()[0])  # bytes that wait for more
+        rows.append(TokenRow(i, piece, data, kind, tokenizer.decode([i]), completed, group))
     return Tokens(kept, rows, len(text) - len(kept))
+
+
+def is_part(piece: str, data: bytes) -> bool:
+    """Whether a token is bytes and not text: one byte by its name, or (byte-level BPE) no whole characters.
+
+    >>> is_part("<0x41>", b"A"), is_part("A", b"A"), is_part("çĮ", b"\xe7\x8c")
+    (True, False, True)
+    """
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return True
+    return piece == f"<0x{data.hex().upper()}>"
 
 
 def tokens_html(tokens: Tokens, text: dict[str, str], style: bool = True) -> str:

@@ -1,4 +1,7 @@
-"""Every notebook runs under nbmake: with its stubs, then graded, with the solutions filled in."""
+"""Every notebook runs under nbmake: with its stubs, then graded, with the solutions filled in.
+
+Those that can show a real model run without it, as in a fresh clone, and, where it is, with it.
+"""
 
 import os
 import re
@@ -7,11 +10,16 @@ import subprocess
 import sys
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from tests.notebooks.conftest import NOTEBOOKS
+from minillama import smollm2
+from tests.notebooks.conftest import NAMES, NOTEBOOKS
 
+REAL = "needs-real-model"
+WITH_REAL = [name for name in NAMES if f'"{REAL}"' in (NOTEBOOKS / name).read_text(encoding="utf-8")]
+HIDE = "from minillama import smollm2\nsmollm2.find = lambda: None"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 
 
@@ -64,19 +72,45 @@ def nbmake(notebook, folder):
     return nbformat.read(path, as_version=4)
 
 
-def test_nbmake(notebook, tmp_path):
-    """As it is, then graded, with the solutions filled in: both in one kernel, so that every cell also runs again."""
+def run_twice(notebook, folder, before=()):
+    """The cells as they are, then graded, with the solutions filled in: both in one kernel, so that every cell also
+    runs again. Returns the cells of the first run."""
     as_it_is, solved = code_cells(notebook), code_cells(with_solutions(notebook))
-    grade = nbformat.v4.new_code_cell("import os\nos.environ['MINILLAMA_STRICT'] = '1'")
-    graded = [grade, *(nbformat.v4.new_code_cell(cell.source) for cell in solved)]
-    whole = nbformat.v4.new_notebook(cells=as_it_is + graded, metadata=notebook.metadata)
-    executed = nbmake(whole, tmp_path)
+    grade = "import os\nos.environ['MINILLAMA_STRICT'] = '1'"
+    graded = [nbformat.v4.new_code_cell(source) for source in (grade, *(cell.source for cell in solved))]
+    hidden = [nbformat.v4.new_code_cell(source) for source in before]
+    whole = nbformat.v4.new_notebook(cells=hidden + as_it_is + graded, metadata=notebook.metadata)
+    executed = nbmake(whole, folder)
     assert [cell.execution_count for cell in executed.cells] == list(range(1, len(executed.cells) + 1))
     assert swallowed_errors(executed) == []
-    first, second = executed.cells[: len(as_it_is)], executed.cells[len(as_it_is) + 1 :]
+    cells = executed.cells[len(hidden) :]
+    first, second = cells[: len(as_it_is)], cells[len(as_it_is) + 1 :]
     for once, again in zip(first, second, strict=True):
         if "check." not in once.source:  # a judge's report of a stub is another than of a solution
             assert shown(once) == shown(again), once.source
+    return first
+
+
+def about_a_real_model(cells):
+    return [cell for cell in cells if REAL in cell.metadata.get("tags", ())]
+
+
+def test_nbmake(notebook, tmp_path):
+    """Without a real model, even where one lies in the cache: its cells say how to get it, and run all the same."""
+    first = run_twice(notebook, tmp_path, [HIDE] if about_a_real_model(notebook.cells) else [])
+    for cell in about_a_real_model(first):
+        assert smollm2.HOW in shown(cell), cell.source
+
+
+@pytest.mark.parametrize("with_real", WITH_REAL)
+def test_nbmake_with_the_real_model(with_real, tmp_path):
+    if smollm2.find() is None:
+        message = f"SmolLM2 is not there; get it with: {smollm2.HOW}"
+        pytest.fail(message) if os.environ.get("MINILLAMA_REQUIRE_REAL") else pytest.skip(message)
+    first = run_twice(nbformat.read(NOTEBOOKS / with_real, as_version=4), tmp_path)
+    assert about_a_real_model(first)
+    for cell in first:
+        assert smollm2.HOW not in shown(cell), cell.source
 
 
 def test_a_stub_fails_a_graded_run(monkeypatch):
