@@ -254,3 +254,28 @@ def plot_calibration(points: Mapping[str, Sequence[tuple[float, float]]]) -> Fig
         ax.legend(frameon=False, fontsize=8, loc="upper left")
         plt.close(figure)
     return figure
+
+
+def plot_rank_memory(models: Mapping[str, Mapping[int, tuple[float, float]]], gpus: Sequence[float]) -> Figure:
+    """A panel for each model: bytes of weights and of cache that each rank holds, a bar for each number of ranks.
+
+    models {name: {n_ranks: (weights, cache)}}; gpus: the bytes of some GPUs, dashed lines.
+    """
+    gib = 2**30
+    figure, axes = plt.subplots(
+        1, len(models), figsize=(7.5, 3.2), layout="constrained", facecolor="white", sharey=True, squeeze=False
+    )
+    for ax, (name, ranks) in zip(axes[0], models.items(), strict=True):
+        places = range(len(ranks))
+        weights, cache = ([pair[i] / gib for pair in ranks.values()] for i in (0, 1))
+        ax.bar(places, weights, color=BLUE, edgecolor="black", lw=0.6, label="weights")
+        ax.bar(places, cache, bottom=weights, color=ORANGE, hatch="///", edgecolor="black", lw=0.6, label="cache")
+        for k, gpu in enumerate(gpus):
+            ax.axhline(gpu / gib, color=VERMILLION, ls=("--", ":", "-.")[k % 3], label=f"{gpu / gib:g} GiB")
+        ax.set_xticks(places, [str(n) for n in ranks])
+        ax.set(title=name, xlabel="ranks")
+        ax.title.set_fontsize(10)
+    axes[0, 0].set_ylabel("GiB on each rank")
+    axes[0, 0].legend(frameon=False, fontsize=8)
+    plt.close(figure)  # shown once, as the cell's value
+    return figure

@@ -11,6 +11,7 @@ from minillama.check.logprobs import echo_logprobs, perplexity, prompt_logprobs,
 from minillama.check.loop import all_ended, columns, cut, eos_reached
 from minillama.check.network import attention, rms_norm, rotary
 from minillama.check.next_token import candidate, draw_rows, write_column
+from minillama.check.parallel import fitting_ranks, merge_shards, mlp_part
 from minillama.check.real_models import chatml, nats_per_byte, to_halves
 from minillama.check.report import Case, Report
 from minillama.check.sampling import greedy, min_p, sample_top_p, top_p
@@ -43,13 +44,16 @@ __all__ = [
     "encode_dialog",
     "entropy",
     "eos_reached",
+    "fitting_ranks",
     "generate",
     "greedy",
     "guarded_chat",
     "input_text_mask",
     "load_model",
+    "merge_shards",
     "min_p",
     "nats_per_byte",
+    "mlp_part",
     "perplexity",
     "prompt_logprobs",
     "read_params",

@@ -1,0 +1,35 @@
+"""Notebook 13 in JupyterLab: two ranks were started, their texts are there; predictions, judges, picture and links."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.jupyterlab import screenshot
+
+pytestmark = pytest.mark.browser
+
+
+def test_13_model_parallel(open_and_run):
+    page = open_and_run("13_model_parallel.ipynb")
+    picture = page.locator('img[alt^="The feed-forward network on two ranks"]').first
+    picture.scroll_into_view_if_needed()
+    page.wait_for_function("() => document.querySelector('img[alt^=\"The feed-forward\"]').naturalWidth > 0")
+    screenshot(page, "13_model_parallel")
+
+    texts = page.locator(".jp-OutputArea-output", has_text="rank 1:").filter(has_text="alone:")
+    texts.scroll_into_view_if_needed()
+    lines = [line.partition(":")[2].strip() for line in texts.inner_text().splitlines()]
+    assert len(set(lines[:3])) == 1 and lines[0], lines  # alone, rank 0, rank 1
+    expect(texts).to_contain_text("engine [True, True, True, True]")
+    expect(texts).to_contain_text("hand [True, True, True, True]")
+
+    question = page.locator(".w-predict").first
+    question.scroll_into_view_if_needed()
+    for k in range(3):
+        question.locator("input[type=radio]").nth(k).press("Space")
+        expect(question.locator("input[type=radio]").nth(k)).to_be_checked()
+    expect(page.locator(".w-predict")).to_have_count(6)
+    expect(page.locator(".ml-reveal")).to_have_count(6)
+    expect(page.locator(".ml-reveal").first).to_contain_text("Computed: (1, 6).")
+    expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs
+    expect(page.locator(".ml-report .ml-passed")).to_have_count(3)  # the folded solutions
+    expect(page.locator("a", has_text="minillama/parallel.py").first).to_be_attached()
