@@ -14,6 +14,7 @@ from minillama.check.next_token import candidate, draw_rows, write_column
 from minillama.check.report import Case, Report
 from minillama.check.sampling import greedy, min_p, sample_top_p, top_p
 from minillama.check.shapes import check_shape
+from minillama.check.speed import int8_rows, tokens_per_second
 from minillama.check.temperature import entropy, same_probs, softmax
 from minillama.check.tokens import stream_text, token_bytes
 
@@ -45,6 +46,7 @@ __all__ = [
     "greedy",
     "guarded_chat",
     "input_text_mask",
+    "int8_rows",
     "load_model",
     "min_p",
     "perplexity",
@@ -61,6 +63,7 @@ __all__ = [
     "stream_text",
     "token_bytes",
     "token_logprobs",
+    "tokens_per_second",
     "top_p",
     "use",
     "write_column",
