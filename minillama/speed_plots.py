@@ -53,7 +53,7 @@ def plot_curves(
         if name in log:
             getattr(ax, f"set_{name}scale")("log", base=2 if name == "x" else 10)
             if name == "x":
-                axis.set_major_formatter(lambda value, _: f"{value:g}")
+                axis.set_major_formatter(lambda value, _: f"{value:,g}")
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if "y" not in log:
         ax.set_ylim(0, None)
