@@ -16,6 +16,7 @@ from minillama.check.real_models import chatml, nats_per_byte, to_halves
 from minillama.check.report import Case, Report
 from minillama.check.sampling import greedy, min_p, sample_top_p, top_p
 from minillama.check.shapes import check_shape
+from minillama.check.speed import int8_rows, tokens_per_second
 from minillama.check.temperature import entropy, same_probs, softmax
 from minillama.check.tokens import stream_text, token_bytes
 
@@ -49,11 +50,12 @@ __all__ = [
     "greedy",
     "guarded_chat",
     "input_text_mask",
+    "int8_rows",
     "load_model",
     "merge_shards",
     "min_p",
-    "nats_per_byte",
     "mlp_part",
+    "nats_per_byte",
     "perplexity",
     "prompt_logprobs",
     "read_params",
@@ -69,6 +71,7 @@ __all__ = [
     "to_halves",
     "token_bytes",
     "token_logprobs",
+    "tokens_per_second",
     "top_p",
     "use",
     "write_column",

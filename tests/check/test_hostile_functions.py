@@ -81,7 +81,14 @@ def test_what_is_raised(name):
 @pytest.mark.parametrize("name", CHECKS)
 def test_changed_input(name):
     hint = judged(name, spoils)
-    unspoilt = "token_bytes", "special_tags", "read_params", "load_model", "cache_mask"  # of str, Path, int
+    unspoilt = (
+        "token_bytes",
+        "special_tags",
+        "read_params",
+        "load_model",
+        "cache_mask",
+        "tokens_per_second",
+    )  # str, int …
     assert "changed the" in hint or "you were given" in hint or name in unspoilt
 
 

@@ -55,6 +55,12 @@ def shown(cell):
     return text.replace("solution_", "my_")
 
 
+def outline(cell):
+    """Of a cell that shows timings: which kinds of output it has and how many lines, not what the clock said."""
+    kinds = {kind for output in cell.outputs for kind in output.get("data", {output.output_type: ""})}
+    return kinds, len(shown(cell).splitlines())
+
+
 def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
 
@@ -86,7 +92,9 @@ def run_twice(notebook, folder, before=()):
     cells = executed.cells[len(hidden) :]
     first, second = cells[: len(as_it_is)], cells[len(as_it_is) + 1 :]
     for once, again in zip(first, second, strict=True):
-        if "check." not in once.source:  # a judge's report of a stub is another than of a solution
+        if "timed" in once.metadata.get("tags", ()):
+            assert outline(once) == outline(again), once.source
+        elif "check." not in once.source:  # a judge's report of a stub is another than of a solution
             assert shown(once) == shown(again), once.source
     return first
 
@@ -111,6 +119,15 @@ def test_nbmake_with_the_real_model(with_real, tmp_path):
     assert about_a_real_model(first)
     for cell in first:
         assert smollm2.HOW not in shown(cell), cell.source
+
+
+def test_of_a_timed_cell_only_the_numbers_may_differ():
+    def cell(text, **data):
+        outputs = [nbformat.v4.new_output("stream", text=text)]
+        return nbformat.v4.new_code_cell(outputs=outputs + [nbformat.v4.new_output("display_data", data)] * bool(data))
+
+    assert outline(cell("3 ms\n4 ms\n")) == outline(cell("5 ms\n10 ms\n"))
+    assert outline(cell("3 ms\n4 ms\n")) != outline(cell("3 ms\n")) != outline(cell("", **{"image/png": ""}))
 
 
 def test_a_stub_fails_a_graded_run(monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.notebooks.conftest import NAMES, NOTEBOOKS
 
-TAGS = {"predict", "exercise", "solution", "assembled", "hide-input", "needs-cuda", "needs-real-model"}
+TAGS = {"predict", "exercise", "solution", "assembled", "hide-input", "needs-cuda", "needs-real-model", "timed"}
 LONGEST = {"assembled": 30, "solution": 20}
 
 
