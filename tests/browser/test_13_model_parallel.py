@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import screenshot
+from tests.browser.jupyterlab import screenshot, show
 
 pytestmark = pytest.mark.browser
 
@@ -16,7 +16,7 @@ def test_13_model_parallel(open_and_run):
     screenshot(page, "13_model_parallel")
 
     texts = page.locator(".jp-OutputArea-output", has_text="rank 1:").filter(has_text="alone:")
-    texts.scroll_into_view_if_needed()
+    show(texts)
     lines = [line.partition(":")[2].strip() for line in texts.inner_text().splitlines()]
     assert len(set(lines[:3])) == 1 and lines[0], lines  # alone, rank 0, rank 1
     expect(texts).to_contain_text("engine [True, True, True, True]")
