@@ -71,7 +71,7 @@ def nbmake(notebook, folder):
     shutil.copytree(NOTEBOOKS.parent / "assets", folder / "assets")
     path = folder / "notebooks" / "notebook.ipynb"
     nbformat.write(notebook, path)
-    environment = {**os.environ, "IPYTHONDIR": str(folder / "ipython"), "MPLCONFIGDIR": str(folder / "matplotlib")}
+    environment = {**os.environ, "IPYTHONDIR": str(folder / "ipython")}
     command = [sys.executable, "-m", "pytest", "-q", "--nbmake", "--overwrite", str(path.relative_to(folder))]
     run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
