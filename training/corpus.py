@@ -19,12 +19,12 @@ from training.stories import draw_story
 from training.turns import Chat
 
 SHARES = {  # of the tokens
-    "stories_en": 0.30,
-    "stories_zh": 0.19,
+    "stories_en": 0.29,
+    "stories_zh": 0.18,
     "chat_en": 0.20,
     "chat_zh": 0.15,
     "quatrains": 0.07,
-    "known": 0.09,
+    "known": 0.11,
 }
 DRAWN = ("stories_en", "stories_zh", "chat_en", "chat_zh")
 HELD_OUT = 50  # one drawn document in so many

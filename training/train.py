@@ -46,7 +46,7 @@ class Config:
     drill_steps: int = 300  # first of all, on drill_rows
     drill_seq_len: int = 48
     drill_batch_rows: int = 24
-    lookups: tuple[tuple[int, int], ...] = ((400, 6), (800, 3), (3200, 1))  # (batches, rows of each)
+    lookups: tuple[tuple[int, int], ...] = ((400, 6), (800, 3), (8425, 1))  # (batches, rows of each)
     seed: int = 1
     shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
     vocab_size: int = 5120  # half of them characters
@@ -59,7 +59,8 @@ class Config:
     long_every: int = 8  # one step in so many reads long rows
     learning_rate: float = 2e-3
     warmup: int = 50  # steps
-    weight_decay: float = 0.1
+    beta2: float = 0.999
+    weight_decay: float = 0.1  # of the matrices between embeddings and output
     held_out_documents: int = 100  # of each part
     checkpoint_every: int = 500
     compile: bool = shutil.which("g++") is not None  # a third faster, after half a minute
@@ -189,11 +190,14 @@ def learning_rate(config: Config, step: int) -> float:
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def new_optimizer(config: Config, model: Transformer) -> torch.optim.AdamW:
-    matrices = [p for p in model.parameters() if p.dim() == 2]
-    vectors = [p for p in model.parameters() if p.dim() != 2]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95), fused=True)
+def new_optimizer(config: Config, model: nn.Module) -> torch.optim.AdamW:
+    """AdamW. With so few tokens a step, beta2 must look back far: the second moment of a rare piece's row in the output
+    would otherwise be forgotten between two of its occurrences, and the many small pushes down, blown up to full steps,
+    would outweigh them (beta2 and the size of batches: arXiv:2507.07101)."""
+    matrices = [p for p in model.layers.parameters() if p.dim() == 2]
+    others = [p for p in model.parameters() if not any(p is matrix for matrix in matrices)]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, config.beta2), fused=True)
 
 
 # ---- data
