@@ -15,7 +15,8 @@ from training.turns import ASSISTANT, SYSTEM, USER, Chat, Item, Rule, names, yes
 
 ROLES = {SYSTEM: "system", USER: "user", ASSISTANT: "assistant"}
 Turn = tuple[Item, Slots, str]
-SHAPES = Options({"plain": 28, "story": 22, "memory": 25, "system": 25})
+SHAPES = Options({"plain": 26, "story": 28, "memory": 22, "system": 24})
+LOOKUPS = Options({"memory": 66, "echo": 14, "named": 10, "ending": 10})
 AFTER_STORY = Options({"question": 60, "thanks": 22, "story": 18})
 TOLD = Options({"at once": 32, "between": 33, "other": 15, "both": 10})
 TOLD_OR_NOT = Options([*TOLD.probabilities(), ("unknown", 0.1)])
@@ -216,6 +217,25 @@ def long_chat(chat: Chat) -> None:
     for _ in range(chat.draws.choose(Options.uniform(range(3, 8)), silent=True)):
         chat.turn()
     memory.asked(chat, slots)
+
+
+def lookup_chat(chat: Chat) -> bool:
+    """A short chat whose answer stands further up: something told, a word to repeat, what the system text says.
+
+    Returns whether it does: what is asked back was not always told.
+    """
+    shape = chat.draws.choose(LOOKUPS, silent=True)
+    if shape == "memory":
+        return bool(memory_chat(chat))
+    if shape == "echo":
+        chat.turn("echo")
+    elif shape == "ending":
+        draw_system(chat, "ending", "beginning")
+        chat.turn()
+    else:
+        draw_system(chat, "named", "user_named")
+        named_turns(chat) if chat.rule.rule == "named" else user_named_turns(chat)
+    return True
 
 
 # ---- system texts

@@ -30,6 +30,7 @@ from minillama.tokenizer import Tokenizer
 from training import known, quatrains
 from training.corpus import SHARES, documents, encode, lookups, mixture
 from training.initial import new_model
+from training.optimizers import Muon, Together
 from training.packing import PAD, Kind, drill_rows, pack
 from training.state import check_state, load_state, save_state, write_atomically
 from training.tokenizer import N_BASE, train_tokenizer
@@ -42,11 +43,11 @@ N_OPEN = 512  # rows that wait for a document that fills them
 
 @dataclass(frozen=True)
 class Config:
-    steps: int = 11000  # on the corpus, after the drills
+    steps: int = 9600  # on the corpus, after the drills
     drill_steps: int = 300  # first of all, on drill_rows
     drill_seq_len: int = 48
     drill_batch_rows: int = 24
-    lookups: tuple[tuple[int, int], ...] = ((400, 6), (800, 3), (8425, 1))  # (batches, rows of each)
+    lookups: tuple[tuple[int, int], ...] = ((400, 6), (800, 3), (7200, 1))  # (batches, rows of each)
     seed: int = 1
     shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
     vocab_size: int = 5120  # half of them characters
@@ -151,8 +152,8 @@ def steps_within(minutes: float, out: Path, seed: int) -> int:
     return steps
 
 
-def update(config: Config, model: nn.Module, optimizer: torch.optim.Optimizer, batch: Tensor, step: int) -> Tensor:
-    """One step of AdamW on a batch (bsz, seqlen + 1); returns the loss before it."""
+def update(config: Config, model: nn.Module, optimizer: Together, batch: Tensor, step: int) -> Tensor:
+    """One step on a batch (bsz, seqlen + 1); returns the loss before it."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(config, step)
     loss = loss_of(model, batch)
@@ -190,14 +191,17 @@ def learning_rate(config: Config, step: int) -> float:
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def new_optimizer(config: Config, model: nn.Module) -> torch.optim.AdamW:
-    """AdamW. With so few tokens a step, beta2 must look back far: the second moment of a rare piece's row in the output
-    would otherwise be forgotten between two of its occurrences, and the many small pushes down, blown up to full steps,
-    would outweigh them (beta2 and the size of batches: arXiv:2507.07101)."""
+def new_optimizer(config: Config, model: Transformer) -> Together:
+    """Muon for the matrices of the layers; AdamW, without decay, for embeddings, output and norms.
+
+    With so few tokens a step, beta2 must look back far: the second moment of a rare piece's row in the output would
+    otherwise be forgotten between two of its occurrences, and the many small pushes down, blown up to full steps, would
+    outweigh them (beta2 and the size of batches: arXiv:2507.07101).
+    """
     matrices = [p for p in model.layers.parameters() if p.dim() == 2]
     others = [p for p in model.parameters() if not any(p is matrix for matrix in matrices)]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, config.beta2), fused=True)
+    adamw = torch.optim.AdamW(others, lr=config.learning_rate, betas=(0.9, config.beta2), weight_decay=0.0, fused=True)
+    return Together(Muon(matrices, config.learning_rate, config.weight_decay), adamw)
 
 
 # ---- data

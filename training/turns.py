@@ -18,7 +18,7 @@ from training.tables import DATA, check_language, is_secret, read, remember, tab
 T = TypeVar("T")
 SYSTEM, USER, ASSISTANT = "\x01", "\x02", "\x03"  # stand before a message in the drawn text
 KINDS = {"fact": 40, "talk": 27, "sum": 15, "count": 6, "echo": 6, "added": 6}
-REQUESTS = Options({"wish": 45, "noun": 18, "named": 14, "thing": 9, "topic": 9, "plain": 5})
+REQUESTS = Options({"wish": 56, "noun": 14, "named": 12, "thing": 8, "topic": 7, "plain": 3})
 WISH = Options({"wish": 1})
 LISTED = 0.4  # of the names are in the list; the others are put together from two parts
 NAME_LISTS = ("names", "names_foreign", "held_out")  # of people.toml
