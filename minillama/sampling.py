@@ -90,11 +90,14 @@ def sample_top_p(probs: Tensor, p: float, generator: Generator | Sequence[Genera
     """
     ids = _few_with_nucleus(probs, p)  # (bsz, n)
     top = nucleus(probs.gather(-1, ids), p)  # each field (bsz, n)
-    if generator is None or isinstance(generator, Generator) or probs.device.type != "cpu":
-        place = draw(top.renormalised, generator)  # (bsz, 1), places in the sorted order
-    else:  # as many random numbers as the row's own nucleus has tokens: whatever n is, the row draws the same
-        rows = zip(top.probs_sort.split(1), top.kept.sum(-1).tolist(), strict=True)
-        place = draw([row[:, :size] for row, size in rows], generator)
+    weights = top.probs_sort * top.kept  # (bsz, n)
+    if probs.device.type == "cpu":  # the tokens that were cut draw no random numbers: so n does not matter
+        sizes = top.kept.sum(-1).clamp(min=1).tolist()
+        if generator is None or isinstance(generator, Generator):
+            weights = weights[:, : max(sizes)]
+        else:
+            weights = [row[:, :size] for row, size in zip(weights.split(1), sizes, strict=True)]
+    place = draw(weights, generator)  # (bsz, 1), places in the sorted order
     return ids.gather(-1, top.probs_idx.gather(-1, place))  # (bsz, 1), token ids
 
 

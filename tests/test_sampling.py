@@ -239,7 +239,7 @@ def test_looking_at_the_most_probable_alone_changes_nothing(seed, p, spread, tie
     for k, size in enumerate(sizes.tolist()):
         top = nucleus(probs[k], p)
         place = torch.multinomial(top.probs_sort[:size], 1, generator=generator(seed + k))
-        assert drawn[k] == top.probs_idx[place]
+        assert drawn[k] == top.probs_idx[place] == sample_top_p(probs[k : k + 1], p, generator(seed + k))
     ids = sampling._few_with_nucleus(probs, p)
     assert ids.shape[1] == 4 * sampling.FEW or bool((sizes <= sampling.FEW).all())
 

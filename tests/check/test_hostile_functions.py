@@ -88,7 +88,8 @@ def test_changed_input(name):
         "load_model",
         "cache_mask",
         "tokens_per_second",
-    )  # str, int …
+        "merge_shards",
+    )  # of str, int, dict …
     assert "changed the" in hint or "you were given" in hint or name in unspoilt
 
 
