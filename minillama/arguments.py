@@ -7,6 +7,8 @@ before anything has run; what it returns is ready to use.
 from __future__ import annotations
 
 import math
+import os
+import shutil
 from collections.abc import Sequence
 from numbers import Integral, Real
 from os import PathLike
@@ -170,6 +172,15 @@ def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, d
         raise TypeError(f"dtype must be a torch.dtype such as torch.float32, got {type(dtype).__name__} {dtype!r}")
     if dtype is not None and not dtype.is_floating_point:
         raise ValueError(f"dtype must be a floating-point torch.dtype such as torch.float32, got {dtype}")
+
+
+def opt_in(compile: bool, int8: bool, device: torch.device, n_ranks: int) -> None:
+    """What `Llama.build` takes on request, where it can be had."""
+    for name, wanted in (("compile", compile), ("int8", int8)):
+        if wanted and n_ranks > 1:
+            raise ValueError(f"{name} must be False where {n_ranks} ranks share a model: it was not tried there")
+    if compile and device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
+        raise ValueError("compile=True needs a C++ compiler on a CPU; install g++, or leave compile out")
 
 
 def stops(value) -> list[str]:

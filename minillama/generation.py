@@ -7,8 +7,6 @@ Names are those of Meta's `llama/generation.py`.
 from __future__ import annotations
 
 import copy
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -87,13 +85,7 @@ class Llama:
         with parallel.together(n_ranks):  # what fails on one rank fails on all
             arguments.build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, dtype)
             device = parallel.place(device, n_ranks)
-            for name, wanted in (("compile", compile), ("int8", int8)):
-                if wanted and n_ranks > 1:
-                    raise ValueError(
-                        f"{name} must be False where {n_ranks} ranks share a model: it was not tried there"
-                    )
-            if compile and device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
-                raise ValueError("compile=True needs a C++ compiler on a CPU; install g++, or leave compile out")
+            arguments.opt_in(compile, int8, device, n_ranks)
             if dtype is None and device.type == "cuda":
                 dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
             source = checkpoint.recognise(ckpt_dir)
@@ -214,7 +206,8 @@ class Llama:
         else:
             with torch.inference_mode():
                 start_pos = torch.full((), prev_pos, device=tokens.device)  # filled there: torch.tensor would wait
-                logits = self._decode(tokens.clone(), start_pos, last_only=True)  # a clone has the same strides always
+                tokens = tokens.clone(memory_format=torch.contiguous_format)  # the same strides on any canvas
+                logits = self._decode(tokens, start_pos, last_only=True)
         return logits.clone()  # tensors of inference mode refuse gradients; a CUDA graph overwrites its own
 
     @torch.no_grad()

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from minillama.model import Transformer
 from minillama.parallel import is_shared
 
+FEW_ROWS = 16  # up to so many the CPU's int8 product is taken; above, the weight is widened once for all of them
+
 
 class Int8Linear(nn.Module):
     """A linear layer whose weight (out_features, in_features) is kept as int8, with one scale a row."""
@@ -33,9 +35,6 @@ class Int8Linear(nn.Module):
         else:  # the weight is widened first; compiled for a GPU, that happens in registers
             y = F.linear(rows, self.weight.to(x.dtype)) * self.scale
         return y.unflatten(0, x.shape[:-1])
-
-
-FEW_ROWS = 16  # above, widening the weight once is cheaper than the kernel for few rows
 
 
 def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:

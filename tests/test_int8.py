@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from minillama import Llama
+from minillama.__main__ import build, parser
 from minillama.int8 import FEW_ROWS, Int8Linear, is_int8, quantize, to_int8
 from minillama.logprobs import perplexity
 from minillama.model import ModelArgs, Transformer
@@ -83,8 +84,6 @@ def test_it_cannot_be_saved(course, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_shell_has_it(capsys):
-    from minillama.__main__ import main
-
-    assert main(["complete", "Once upon a time", "--int8", "--max-gen-len", "3", "--temperature", "0"]) == 0
-    assert capsys.readouterr().out.startswith("Once upon a time")
+def test_the_shell_has_it():
+    for flags in ([], ["--int8"]):
+        assert is_int8(build(parser().parse_args(["complete", "Once", *flags])).model) == bool(flags)

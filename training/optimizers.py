@@ -2,7 +2,7 @@
 
 AdamW scales each number of a matrix by itself, and its steps are nearly of one direction: what many texts have in
 common is learnt again and again, the rest hardly moves. Muon makes the step orthogonal, so that all directions are of
-one size; here it takes three quarters of AdamW's steps for the same loss, and a fifth more time for each.
+one size: fewer steps for the same loss, and more time for each.
 
 Muon: https://kellerjordan.github.io/posts/muon; its step as large as AdamW's: arXiv:2502.16982, section 2.2.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import linecache
+import math
 import os
 import re
 import signal
@@ -167,6 +168,16 @@ def expect_equal(got, due, mistakes: Iterable[tuple[str, object]] = ()) -> None:
         if got == wrong:
             raise Wrong(hint)
     raise Wrong(f"due   {due}\nyours {got}")
+
+
+def expect_number(got: float, due: float, mistakes: Iterable[tuple[str, float]], rel_tol: float, text: str) -> None:
+    """Raise Wrong unless got is about due: with the hint of the mistake that explains it, else with `text`."""
+    if math.isclose(got, due, rel_tol=rel_tol):
+        return
+    for hint, wrong in mistakes:
+        if math.isclose(got, wrong, rel_tol=rel_tol):
+            raise Wrong(hint)
+    raise Wrong(text)
 
 
 def use(mine: Callable, solution: Callable) -> Callable:

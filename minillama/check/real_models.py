@@ -11,7 +11,7 @@ from torch import Tensor
 
 from minillama.chat import Dialog
 from minillama.check.chat import messages
-from minillama.check.judge import Wrong, call, expect_tensor, judge
+from minillama.check.judge import Wrong, call, expect_number, expect_tensor, judge
 from minillama.check.report import Report
 from minillama.stored import rotate_halves
 
@@ -136,12 +136,7 @@ def _expect_nats(f: Callable, data: list[bytes], logprobs: list) -> None:
         ("The last token has no bytes, but a score: it counts among the nats.",
          -sum(x for each, x in known if each) / n_bytes),
     ]  # fmt: skip
-    if math.isclose(got, due, rel_tol=1e-4):
-        return
-    for hint, wrong in mistakes:
-        if math.isclose(got, wrong, rel_tol=1e-4):
-            raise Wrong(hint)
-    raise Wrong(f"{data} with {logprobs}: due {due:.4g}, yours {got:.4g}")
+    expect_number(got, due, mistakes, 1e-4, f"{data} with {logprobs}: due {due:.4g}, yours {got:.4g}")
 
 
 # ---- ChatML

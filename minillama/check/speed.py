@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from minillama.check.judge import Wrong, call, expect_tensor, judge
+from minillama.check.judge import Wrong, call, expect_number, expect_tensor, judge
 from minillama.check.report import Report
 from minillama.int8 import quantize
 
@@ -49,12 +49,7 @@ def tokens_per_second(function: Callable[[int, int, int, float], float]) -> Repo
 
         def run(f: Callable) -> None:
             got = _number(call(f, weights, cache, bsz, bandwidth))
-            if math.isclose(got, due, rel_tol=1e-6):
-                return
-            for hint, wrong in mistakes:
-                if math.isclose(got, wrong, rel_tol=1e-6):
-                    raise Wrong(hint)
-            raise Wrong(f"due   {due:.6g} tokens a second\nyours {got:.6g}")
+            expect_number(got, due, mistakes, 1e-6, f"due   {due:.6g} tokens a second\nyours {got:.6g}")
 
         return run
 

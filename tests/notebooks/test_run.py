@@ -51,8 +51,7 @@ def with_solutions(notebook):
 def shown(cell):
     """What a cell printed and returned, as text, whoever's functions it ran; without addresses and free memory."""
     texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
-    once_only = r"Matplotlib is building the font cache.*\n"  # said by a slow machine, the first time
-    text = re.sub(rf"0x[0-9a-f]+|[0-9.]+ GiB free|{once_only}", "", "".join(texts))
+    text = re.sub(r"0x[0-9a-f]+|[0-9.]+ GiB free", "", "".join(texts))
     return text.replace("solution_", "my_")
 
 
