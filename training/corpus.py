@@ -23,8 +23,8 @@ SHARES = {  # of the tokens
     "stories_zh": 0.10,
     "chat_en": 0.30,
     "chat_zh": 0.23,
-    "quatrains": 0.10,
-    "known": 0.12,
+    "quatrains": 0.09,
+    "known": 0.13,
 }
 DRAWN = ("stories_en", "stories_zh", "chat_en", "chat_zh")
 HELD_OUT = 50  # one drawn document in so many
