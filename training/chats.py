@@ -16,7 +16,7 @@ from training.turns import ASSISTANT, SYSTEM, USER, Chat, Item, Rule, names, yes
 ROLES = {SYSTEM: "system", USER: "user", ASSISTANT: "assistant"}
 Turn = tuple[Item, Slots, str]
 SHAPES = Options({"plain": 26, "story": 28, "memory": 22, "system": 24})
-LOOKUPS = Options({"memory": 66, "echo": 14, "named": 10, "ending": 10})
+LOOKUPS = Options({"memory": 50, "beginning": 22, "echo": 10, "named": 10, "ending": 8})
 AFTER_STORY = Options({"question": 60, "thanks": 22, "story": 18})
 TOLD = Options({"at once": 32, "between": 33, "other": 15, "both": 10})
 TOLD_OR_NOT = Options([*TOLD.probabilities(), ("unknown", 0.1)])
@@ -220,13 +220,16 @@ def long_chat(chat: Chat) -> None:
 
 
 def lookup_chat(chat: Chat) -> bool:
-    """A short chat whose answer stands further up: something told, a word to repeat, what the system text says.
+    """A short chat whose answer stands further up: something told, a word to repeat, what the system text says, what
+    a story shall be about.
 
     Returns whether it does: what is asked back was not always told.
     """
     shape = chat.draws.choose(LOOKUPS, silent=True)
     if shape == "memory":
         return bool(memory_chat(chat))
+    if shape == "beginning":
+        return bool(chat.story("beginning").wish)
     if shape == "echo":
         chat.turn("echo")
     elif shape == "ending":

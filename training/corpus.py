@@ -19,11 +19,11 @@ from training.stories import draw_story
 from training.turns import Chat
 
 SHARES = {  # of the tokens
-    "stories_en": 0.21,
-    "stories_zh": 0.14,
-    "chat_en": 0.26,
-    "chat_zh": 0.19,
-    "quatrains": 0.07,
+    "stories_en": 0.15,
+    "stories_zh": 0.10,
+    "chat_en": 0.30,
+    "chat_zh": 0.23,
+    "quatrains": 0.09,
     "known": 0.13,
 }
 DRAWN = ("stories_en", "stories_zh", "chat_en", "chat_zh")

@@ -11,6 +11,7 @@ from random import Random
 from training.chats import CROSS, dialog_of, draw_system, memory_chat
 from training.draws import Draws
 from training.grammar import Slots, fill
+from training.stories import without_article
 from training.tables import LANGUAGES
 from training.turns import USER, Chat, Item, names
 
@@ -61,7 +62,7 @@ def held_out_requests(n: int, seed: int) -> list[Question]:
 
     def draw(chat: Chat) -> Judge:
         story = chat.story()
-        has_noun, has_thing = holds(story.noun, chat.language), holds(re.sub("^an? ", "", story.wish), chat.language)
+        has_noun, has_thing = holds(story.noun, chat.language), holds(without_article(story.wish), chat.language)
         return lambda text: has_noun(text) and has_thing(text)
 
     return drawn(draw, "requests", n, seed, "requests")

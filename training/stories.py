@@ -27,9 +27,16 @@ class Story(NamedTuple):
 
 
 def draw_story(
-    draws: Draws, language: str, noun: str | None = None, wish: str | None = None, hero: str | None = None
+    draws: Draws,
+    language: str,
+    noun: str | None = None,
+    wish: str | None = None,
+    hero: str | None = None,
+    whole: bool = True,
 ) -> Story:
     """Write a story about a hero of this kind and name, with what is wished for: one of `wishes(language)`.
+
+    The whole of it, or its steps up to the first that names the object wished for.
 
     Raises ValueError if no plot suits.
     """
@@ -39,6 +46,7 @@ def draw_story(
     if noun is None:
         noun = draws.choose(words.nouns_with(wish))
     slots = Slots(words.heroes(noun, hero), words.homes(noun), words.parents, noun=noun, measure=words.measure(noun))
+    start = len(draws.text)
     fill(draws, draws.choose(words.openings, literal), slots)
     slots.add(words.friends(noun).without("friend", slots.held["hero"]), words.friend_nouns(noun))
     wished = words.wishes(noun).given("wish", wish) if wish else None
@@ -49,10 +57,20 @@ def draw_story(
         if slot:
             slots.hold(slot, value)
     for wordings in words.steps(plot.name):
+        if not whole and without_article(wish) in draws.text[start:]:
+            return Story(plot.name, noun, slots.held["hero"], wish)
         draws.write(words.gap)
         fill(draws, draws.choose(wordings, literal), slots)
     fill(draws, draws.choose(words.closings, literal), slots)
     return Story(plot.name, noun, slots.held["hero"], wish)
+
+
+def without_article(wish: str) -> str:
+    """
+    >>> without_article("an old boot")
+    'old boot'
+    """
+    return re.sub("^an? ", "", wish)
 
 
 def wishes(language: str, noun: str | None = None, sort: str = "object") -> Options[str]:

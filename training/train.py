@@ -43,11 +43,11 @@ N_OPEN = 512  # rows that wait for a document that fills them
 
 @dataclass(frozen=True)
 class Config:
-    steps: int = 9600  # on the corpus, after the drills
+    steps: int = 11500  # on the corpus, after the drills
     drill_steps: int = 300  # first of all, on drill_rows
     drill_seq_len: int = 48
     drill_batch_rows: int = 24
-    lookups: tuple[tuple[int, int], ...] = ((400, 6), (800, 3), (7200, 1))  # (batches, rows of each)
+    lookups: tuple[tuple[int, int], ...] = ((400, 6), (800, 3), (8900, 1))  # (batches, rows of each)
     seed: int = 1
     shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
     vocab_size: int = 5120  # half of them characters
@@ -58,7 +58,7 @@ class Config:
     long_seq_len: int = 512  # chats of many turns, so that every position of the context is trained
     long_batch_rows: int = 3
     long_every: int = 8  # one step in so many reads long rows
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     warmup: int = 50  # steps
     beta2: float = 0.999
     weight_decay: float = 0.1  # of the matrices between embeddings and output

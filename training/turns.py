@@ -18,7 +18,7 @@ from training.tables import DATA, check_language, is_secret, read, remember, tab
 T = TypeVar("T")
 SYSTEM, USER, ASSISTANT = "\x01", "\x02", "\x03"  # stand before a message in the drawn text
 KINDS = {"fact": 40, "talk": 27, "sum": 15, "count": 6, "echo": 6, "added": 6}
-REQUESTS = Options({"wish": 56, "noun": 14, "named": 12, "thing": 8, "topic": 7, "plain": 3})
+REQUESTS = Options({"wish": 56, "beginning": 12, "noun": 10, "named": 10, "thing": 6, "topic": 4, "plain": 2})
 WISH = Options({"wish": 1})
 LISTED = 0.4  # of the names are in the list; the others are put together from two parts
 NAME_LISTS = ("names", "names_foreign", "held_out")  # of people.toml
@@ -115,19 +115,19 @@ class Chat:
         fill(self.draws, ask, slots)
         return item, slots, self.answers([item.short] if one_word else item.answer, slots)
 
-    def story(self) -> Story:
-        """A request for a story and the story."""
+    def story(self, about: str | None = None) -> Story:
+        """A request for a story, of one of the sorts in REQUESTS, and the story."""
         asks = self.asks["story"]
-        about = self.draws.choose(REQUESTS if "requests" not in self.secret else WISH)
+        about = about or self.draws.choose(REQUESTS if "requests" not in self.secret else WISH)
         slots = Slots(requests(self.language, "requests" in self.secret), names(self.language, "names" in self.secret))
         slots.add(*topics(self.language))
         self.says(USER, asks[about], slots)
         held = slots.held
         wish = held.get("wish") or held.get("object") or held.get("topic")
-        return self.tells(held.get("noun"), wish, held.get("name"))
+        return self.tells(held.get("noun"), wish, held.get("name"), whole=about != "beginning")
 
-    def tells(self, noun: str | None, wish: str | None = None, name: str | None = None) -> Story:
-        return self.write_answer(lambda: draw_story(self.draws, self.language, noun, wish, name))
+    def tells(self, noun: str | None, wish: str | None = None, name: str | None = None, whole: bool = True) -> Story:
+        return self.write_answer(lambda: draw_story(self.draws, self.language, noun, wish, name, whole))
 
 
 @remember
