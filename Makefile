@@ -22,7 +22,8 @@ lab: setup              ## open JupyterLab at the first notebook
 	$(PY) -m jupyterlab --ServerApp.ip=127.0.0.1 --MappingKernelManager.transport_encryption=auto \
 	  --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
 
-test: lint unit notebooks browser  ## everything: lint, unit tests, notebooks, browser tests
+test: lint              ## everything: lint, then unit tests, notebooks and browser tests side by side
+	$(PYTEST) tests -rs --durations=5
 
 lint: setup             ## ruff for code and notebooks; no outputs in git
 	$(PY) -m ruff check .
@@ -37,8 +38,8 @@ format: setup           ## mend what lint complains about
 unit: setup             ## tests without a notebook or a browser
 	$(PYTEST) tests --ignore=tests/notebooks --ignore=tests/browser
 
-notebooks: setup        ## every notebook under nbmake, widget errors looked for, then graded; the form of the cells
-	$(PYTEST) tests/notebooks --durations=5
+notebooks: setup        ## every notebook run, widget errors looked for, then graded; the form of the cells
+	$(PYTEST) tests/notebooks
 
 browser: setup          ## drive the notebooks in JupyterLab and Chromium
 	$(PYTEST) tests/browser -rs
@@ -53,7 +54,7 @@ screenshots:            ## what the browser tests see, light and dark, in tests/
 	MINILLAMA_SCREENSHOTS=1 $(MAKE) browser
 
 train: setup            ## make the course model from scratch; resumes where it stopped
-	$(PY) -m training $(ARGS)
+	OMP_WAIT_POLICY=active $(PY) -m training $(ARGS)
 
 evaluate: setup         ## the course model against what is required of it, as a table
 	$(PY) -m training.evaluate $(ARGS)

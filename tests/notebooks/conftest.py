@@ -7,6 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tests.kernels import forked_kernels
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
 
@@ -19,6 +21,12 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture
 def notebook(name):
     return nbformat.read(NOTEBOOKS / name, as_version=4)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kernels():
+    with forked_kernels():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

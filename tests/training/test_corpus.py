@@ -18,13 +18,14 @@ from training.corpus import (
     documents,
     draw,
     is_held_out,
+    lookups,
     mixture,
     program,
 )
 from training.draws import Draws, derivations
-from training.stories import draw_story, wishes, words_of
+from training.stories import draw_story, wishes, without_article, words_of
 from training.tables import LANGUAGES
-from training.turns import items, names, questions, requests
+from training.turns import Chat, items, names, questions, requests
 
 TRAINED = 5_000  # documents of each part that no held-out question may stand in
 SETS = ["held_out_memory_dialogs", "held_out_system_dialogs", "held_out_requests", "held_out_facts_and_sums"]
@@ -111,12 +112,45 @@ def test_a_story_is_about_what_was_asked_for(language):
     for row, _ in rng.sample(rows, 100):
         draws = Draws(rng)
         draw_story(draws, language, row["noun"], row["wish"], hero="Zazu" if language == "en" else "木木")
-        thing = re.sub("^an? ", "", row["wish"])
+        thing = without_article(row["wish"])
         assert row["noun"] in draws.text and draws.text.count(thing) > 1 and re.search("Zazu|木木", draws.text)
     for topic in wishes(language, sort="topic").items:
         assert draw_story(Draws(rng), language, wish=topic).wish == topic
     with pytest.raises(ValueError, match="wishes"):
         draw_story(Draws(rng), language, wish="taxes")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_beginning_ends_with_the_step_that_names_the_wish(language):
+    shorter = 0
+    for k, (row, _) in enumerate(Random(5).sample(requests(language).rows, 60)):
+        beginning, whole = Draws(Random(k)), Draws(Random(k))
+        draw_story(beginning, language, row["noun"], row["wish"], whole=False)
+        draw_story(whole, language, row["noun"], row["wish"])
+        assert whole.text.startswith(beginning.text) and without_article(row["wish"]) in beginning.text
+        shorter += len(beginning.text) < 0.8 * len(whole.text)
+    assert shorter > 40
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_who_asks_for_a_beginning_gets_no_whole_story(language):
+    rng, lengths = Random(6), {True: [], False: []}
+    for k in range(80):
+        draws = Draws(rng)
+        story = Chat(draws, language).story("beginning" if k % 2 else "wish")
+        asked, answer = dialog_of(draws.text)
+        assert without_article(story.wish) in answer["content"]
+        assert re.search("begin|Start|开头|开个头", asked["content"], re.IGNORECASE) or not k % 2
+        lengths[bool(k % 2)].append(len(answer["content"]))
+    assert sum(lengths[True]) < 0.7 * sum(lengths[False])
+
+
+def test_lookups_are_short_chats_in_both_languages_and_are_not_held_out():
+    drawn = list(islice(lookups(4), 200))
+    assert all(document.part in ("chat_en", "chat_zh") and not is_held_out(document) for document in drawn)
+    texts = [text for document in drawn for text in document.texts]
+    assert sum("开头" in text or "begin" in text for text in texts) > 10 and any("<<SYS>>" in text for text in texts)
+    assert sum(document.part == "chat_zh" for document in drawn) > 100
 
 
 @pytest.mark.parametrize("language, unit, shortest, longest, different", [

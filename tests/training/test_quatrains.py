@@ -93,7 +93,7 @@ def test_a_request_is_answered_by_a_poem_that_has_what_was_asked(poems):
         length = 5 if "五言" in request else 7 if "七言" in request else None
         assert quatrains.has_form(poem, length)
         if asked := re.search(r"“(.)”|于(.)的|咏(.)的|写一首(.)的诗", request):
-            assert next(filter(None, asked.groups())) in poem.split("\n")[0]
+            assert next(filter(None, asked.groups())) in poem[:2]
             answered += 1
     assert 300 < answered < 550
 
