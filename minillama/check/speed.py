@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -40,11 +41,21 @@ def tokens_per_second(function: Callable[[int, int, int, float], float]) -> Repo
              "the step writes bsz tokens.", bandwidth / (weights + cache)),
             ("The rows share the weights, but not the cache: bsz belongs to cache_bytes, not to weight_bytes.",
              bsz * bandwidth / (bsz * weights + cache)),
+            ("Weights are read once a step, not once a row; and a step writes bsz tokens: multiply by bsz.",
+             bandwidth / (bsz * (weights + cache))),
+            ("A step writes bsz tokens: multiply by bsz, do not divide.", bandwidth / read / bsz),
+            ("bsz was multiplied twice. Above the line it stands once: the tokens of a step.", due * bsz),
+            ("Brackets are missing: the whole sum stands below the line, / (weight_bytes + bsz * cache_bytes).",
+             bsz * bandwidth / weights + bsz * cache),
+            ("cache_bytes holds keys and values already: no factor of 2.",
+             bsz * bandwidth / (weights + 2 * bsz * cache)),
+            ("There is a factor of 2 too many: each byte is read once.", due / 2),
             ("There are bits in it. Bandwidth and sizes are both in bytes: no 8.", due / 8),
             ("There are bits in it. Bandwidth and sizes are both in bytes: no 8.", due * 8),
             ("There is a factor of 1e9 too many. bandwidth is in bytes a second, not in gigabytes.", due * 1e9),
             ("There is a factor of 1e9 too few. bandwidth is in bytes a second, not in gigabytes.", due / 1e9),
             ("The digits behind the point are lost. Divide with /, and do not round.", math.floor(due)),
+            *(("You rounded the number. Return it as it is.", round(due, digits)) for digits in (1, 2, 3)),
         ]  # fmt: skip
 
         def run(f: Callable) -> None:
@@ -58,7 +69,7 @@ def tokens_per_second(function: Callable[[int, int, int, float], float]) -> Repo
         [
             ("the toy matrix, one row, no cache", case(48, 0, 1, 24)),
             ("one row with a cache", case(1000, 250, 1, 3e6)),
-            ("eight rows, each with its cache", case(13_000_000_000, 70_000_000, 8, 3.1e11)),
+            ("six rows, each with its cache", case(13_000_000_000, 70_000_000, 6, 3.1e11)),
             ("a long text in many rows: more cache than weights", case(9_000_000, 700_000, 32, 2.3e10)),
             ("four rows, nothing in the cache", case(7_000_000, 0, 4, 5e9)),
         ],
@@ -116,7 +127,7 @@ class _WatchInt8(TorchFunctionMode):
 def _number(got) -> float:
     if got is None:
         raise Wrong("A number is due, your function returned None. Is there a `return`?")
-    if isinstance(got, bool) or not isinstance(got, int | float):
+    if isinstance(got, bool) or not isinstance(got, Real):
         raise Wrong(f"A number is due, your function returned {type(got).__name__}.")
     try:
         finite = math.isfinite(got)

@@ -1,5 +1,7 @@
 """The judges of the exercises on speed: the right answer passes, the answers that learners give are understood."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 
@@ -43,6 +45,7 @@ def row_by_row(weight):
 RIGHT = [
     (check.tokens_per_second, right_speed),
     (check.tokens_per_second, lambda w, c, b, speed: b / ((w + b * c) / speed)),
+    (check.tokens_per_second, lambda *args: Fraction(right_speed(*args))),
     (check.int8_rows, right_int8),
     (check.int8_rows, quantize),
     (check.int8_rows, one_at_zeros),
@@ -68,6 +71,13 @@ SPEED_MISTAKES = {
     "weights for each row": (lambda w, c, b, s: b * s / (b * (w + c)), "one row alone"),
     "bsz forgotten": (lambda w, c, b, s: s / (w + c), "one row alone"),
     "bsz at the weights": (lambda w, c, b, s: b * s / (b * w + c), "not to weight_bytes"),
+    "rows times everything": (lambda w, c, b, s: s / (b * (w + c)), "not once a row; and a step writes bsz"),
+    "divided by bsz": (lambda w, c, b, s: s / (w + b * c) / b, "do not divide"),
+    "bsz twice": (lambda w, c, b, s: b * right_speed(w, c, b, s), "bsz was multiplied twice"),
+    "no brackets": (lambda w, c, b, s: b * s / w + b * c, "Brackets are missing"),
+    "cache twice": (lambda w, c, b, s: b * s / (w + 2 * b * c), "keys and values already"),
+    "two": (lambda w, c, b, s: right_speed(w, c, b, s) / 2, "factor of 2 too many"),
+    "rounded": (lambda w, c, b, s: round(right_speed(w, c, b, s), 2), "You rounded"),
     "bits": (lambda w, c, b, s: right_speed(w, c, b, s) / 8, "bits"),
     "gigabytes": (lambda w, c, b, s: right_speed(w, c, b, s * 1e9), "too many"),
     "gigabytes again": (lambda w, c, b, s: right_speed(w, c, b, s / 1e9), "too few"),
