@@ -29,7 +29,7 @@ def to_halves(function: Callable[[Tensor, int], Tensor]) -> Report:
     return judge(
         function,
         [
-            ("one head of 8 rows, one column", case(1, 8, 1)),
+            ("one head of 8 rows, 3 columns", case(1, 8, 3)),
             ("one head of 6 rows, 6 columns", case(1, 6, 6)),
             ("three heads of 8 rows", case(3, 8, 5)),
             ("two heads of 12 rows, in bfloat16", case(2, 12, 4, torch.bfloat16)),
@@ -51,14 +51,13 @@ def _expect_rows(f: Callable, weight: Tensor, head_dim: int) -> None:
         return
     back = weight.unflatten(0, (-1, 2, head_dim // 2)).transpose(1, 2).flatten(0, 2)
     swapped = due.unflatten(0, (-1, 2, head_dim // 2)).flip(1).flatten(0, 2)
-    square = weight.shape[1] == head_dim
     mistakes = [
         ("Nothing was moved: these are the rows as they came.", weight),
         ("That is the way back, from halves to adjacent pairs. Here the first numbers of all pairs, the rows 0, 2, 4 …"
          " of a head, come to its front.", back),
         ("The second numbers of the pairs stand in front. The first ones, rows 0, 2, 4 …, come first.", swapped),
         ("The columns were moved, and the rows are due: axis 0.",
-         rotate_halves(weight.T, head_dim).T if square else weight),
+         torch.cat([weight[:, 0::2], weight[:, 1::2]], dim=1)),
     ]  # fmt: skip
     for hint, wrong in mistakes:
         if torch.equal(got, wrong):

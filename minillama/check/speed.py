@@ -152,6 +152,8 @@ def _pair(result, due: Tensor, due_scale: Tensor) -> tuple[Tensor, Tensor]:
         raise Wrong(f"The rounded numbers are still {got.dtype}: 4 bytes each. .to(torch.int8) makes it one.")
     expect_tensor(got, due)
     if isinstance(scale, Tensor):
+        if scale.isnan().any():
+            raise Wrong("A scale is nan. For a row of zeros any ordinary number will do, best 0.")
         rows, columns = due.shape
         if scale.shape == (rows, 1):
             raise Wrong(f"The shape of scale should be {(rows,)}, yours is {(rows, 1)}. Leave keepdim out, and write "
@@ -211,6 +213,10 @@ def _explain_scale(scale: Tensor, due: Tensor, weight: Tensor) -> None:
 _GUARD = "What keeps you from dividing by 0 is too large: it swallows rows of small numbers. Take a far smaller one."
 
 
+def _rounded(got: Tensor, weight: Tensor, divisor: Tensor) -> bool:
+    return torch.equal(got, (weight / divisor[:, None]).round().to(torch.int8))
+
+
 def _explain_int8(got: Tensor, due: Tensor, scale: Tensor, weight: Tensor) -> None:
     quotient = weight / scale.clamp(min=torch.finfo(torch.float32).tiny)[:, None]  # (rows, columns)
     mistakes = [
@@ -230,7 +236,9 @@ def _explain_int8(got: Tensor, due: Tensor, scale: Tensor, weight: Tensor) -> No
     for hint, wrong in mistakes:
         if torch.equal(got, wrong.to(torch.int8)):
             raise Wrong(hint)
-    if float(scale.max()) < 1e-6:
+    guards = (10.0**-k for k in range(2, 13))
+    guarded = any(_rounded(got, weight, scale + eps) or _rounded(got, weight, scale.clamp(min=eps)) for eps in guards)
+    if guarded or float(scale.max()) < 1e-6:
         raise Wrong(_GUARD)
     row = int((got != due).any(dim=1).nonzero()[0])
     raise Wrong(f"row {row}: due   {due[row].tolist()}\nrow {row}: yours {got[row].tolist()}")

@@ -139,8 +139,12 @@ INT8_MISTAKES = {
     "other scales": (scaled(lambda w: w.abs().amax(1) / 100), "not right"),
     "across the columns": (square_only(across), "lie across"),
     "no guard": (scaled(largest, zeros=0.0), "differs from machine to machine"),
-    "nan for a scale": (lambda w: (right_int8(w)[0], largest(w) / (largest(w) > 0)), "nan"),
+    "nan for a scale": (lambda w: (right_int8(w)[0], largest(w) / (largest(w) > 0)), "A scale is nan"),
     "inf for a scale": (lambda w: (right_int8(w)[0], torch.where(largest(w) > 0, largest(w), torch.inf)), "not finite"),
+    "guard added to the divisor": (
+        lambda w: ((w / (largest(w) + 1e-6)[:, None]).round().to(torch.int8), largest(w)),
+        "swallows",
+    ),
     "guard too large": (scaled(largest, zeros=1e-5), "swallows"),
     "guard added": (scaled(lambda w: largest(w) + 1e-8), "swallows"),
     "cut off": (scaled(largest, torch.trunc), "does not round"),
@@ -176,10 +180,10 @@ def test_int8_rows_understands(name):
 
 @pytest.mark.parametrize(
     ("judge", "mistakes", "shared"),
-    [(check.tokens_per_second, SPEED_MISTAKES, 1), (check.int8_rows, INT8_MISTAKES, 2)],
+    [(check.tokens_per_second, SPEED_MISTAKES, 1), (check.int8_rows, INT8_MISTAKES, 3)],
 )
 def test_mistakes_have_hints_of_their_own(judge, mistakes, shared):
-    """All but the two that are the same number (bsz forgotten), and a mistake in two shapes (one scale; a guard)."""
+    """All but two that are the same number (bsz forgotten), and a mistake in several shapes (one scale; a guard)."""
     hints = [judge(wrong).hint for wrong, _ in mistakes.values()]
     assert len(set(hints)) >= len(hints) - shared
 
