@@ -217,7 +217,8 @@ def _expect_merged(key: str, got, due: Tensor, parts: list[Tensor]) -> None:
     n, dim = len(parts), SPLIT_DIM[last_word(key)]
     if not isinstance(got, Tensor):
         kind = type(got).__name__
-        raise Wrong(f"{key} is a {kind}, a tensor is due." + (" Join the parts: torch.cat." if kind == "list" else ""))
+        advice = " Norms are whole in every file: take one." if dim is None else " Join the parts: torch.cat."
+        raise Wrong(f"{key} is a {kind}, a tensor is due." + advice * (kind == "list"))
     if got.dtype != due.dtype:
         raise Wrong(f"{key} is {got.dtype}; the files have {due.dtype}.")
     if torch.equal(got, due):

@@ -177,6 +177,7 @@ MERGE_MISTAKES = {
         "wo.weight was joined along axis 0. It is cut along axis 1",
     ),
     "norms joined": (merge_with(norm=torch.cat), "was joined. Norms are whole"),
+    "norms in a list": (merge_with(norm=lambda parts: parts), "is a list, a tensor is due. Norms are whole"),
     "norms added": (merge_with(norm=sum), "was added. Norms are whole"),
     "norms, None as axis": (merge_with(norm=lambda parts: torch.cat(parts, None)), "SPLIT_DIM is None for the norms"),
     "backwards": (merge_with(order=-1), "wrong order"),
