@@ -86,6 +86,10 @@ def _mlp_part(x: Tensor, w1: Tensor, w2: Tensor, w3: Tensor, rank: int, n_ranks:
     return (F.silu(x @ rows1.T) * (x @ rows3.T)) @ columns.T
 
 
+def _units(x: Tensor, w1: Tensor, w2: Tensor, w3: Tensor, units: slice) -> Tensor:
+    return (F.silu(x @ w1[units].T) * (x @ w3[units].T)) @ w2[:, units].T
+
+
 def _part_mistakes(x, w1, w2, w3, rank, n_ranks) -> list[tuple[str, Callable[[], Tensor]]]:
     rows1, rows3, columns = w1.chunk(n_ranks, 0)[rank], w3.chunk(n_ranks, 0)[rank], w2.chunk(n_ranks, 1)[rank]
 
@@ -102,6 +106,11 @@ def _part_mistakes(x, w1, w2, w3, rank, n_ranks) -> list[tuple[str, Callable[[],
         ("silu came after the product. It belongs to w1's numbers alone: silu(w1 x) * w3 x.",
          lambda: F.silu((x @ rows1.T) * (x @ rows3.T)) @ columns.T),
         ("w3 is missing: silu(w1 x) * w3 x.", lambda: F.silu(x @ rows1.T) @ columns.T),
+        ("w2 is missing: these are the hidden units. w2 reads them.", lambda: F.silu(x @ rows1.T) * (x @ rows3.T)),
+        ("sigmoid alone is not silu: silu(a) is a * sigmoid(a).",
+         lambda: (torch.sigmoid(x @ rows1.T) * (x @ rows3.T)) @ columns.T),
+        ("That is relu. silu is due: F.silu.", lambda: (F.relu(x @ rows1.T) * (x @ rows3.T)) @ columns.T),
+        ("That is gelu. silu is due: F.silu.", lambda: (F.gelu(x @ rows1.T) * (x @ rows3.T)) @ columns.T),
         ("w1 and w3 were added. They are multiplied: silu(w1 x) * w3 x.",
          lambda: (F.silu(x @ rows1.T) + x @ rows3.T) @ columns.T),
     ]  # fmt: skip
@@ -110,8 +119,21 @@ def _part_mistakes(x, w1, w2, w3, rank, n_ranks) -> list[tuple[str, Callable[[],
             ("nn.Linear computes x @ weight.T: the weights are (outputs, inputs).",
              lambda: (F.silu(x @ w1) * (x @ w3)) @ w2)
         )  # fmt: skip
+    mistakes.append(
+        ("split(n) makes parts of n rows; chunk(n) makes n parts.",
+         lambda: _units(x, w1, w2, w3, slice(n_ranks * rank, n_ranks * (rank + 1))))
+    )  # fmt: skip
+    if n_ranks != 2 and rank < 2:
+        mistakes.append(
+            (f"These are parts for 2 ranks; here are {n_ranks}: chunk(n_ranks, …).",
+             lambda: _mlp_part(x, w1, w2, w3, rank, 2))
+        )  # fmt: skip
     if n_ranks > 1:
         mistakes += [
+            ("These parts add up too, but rank 0 is due the first rows, rank 1 the next: chunk. Yours are one "
+             f"row in {n_ranks}.", lambda: _units(x, w1, w2, w3, slice(rank, None, n_ranks))),
+            ("The summands are added up, not averaged: do not divide by n_ranks.",
+             lambda: _mlp_part(x, w1, w2, w3, rank, n_ranks) / n_ranks),
             (f"Every rank returns the whole network's result: added up, {n_ranks} times too much. Take this rank's "
              "chunk of every matrix.", whole),
             ("That adds up, but each rank holds all matrices and does all the work. Take this rank's chunk of every "
@@ -178,9 +200,9 @@ def _merge(function: Callable, shards: list[dict[str, Tensor]]):
             raise Wrong("Meta's files carry rope.freqs, which is no weight. Leave this key out.") from None
         if name == ROPE:
             raise Wrong("Not every file has rope.freqs. Leave it out only if it is there.") from None
-        if name.endswith(".weight"):
+        if name == "weight" or name.endswith(".weight"):
             raise Wrong(
-                f"SPLIT_DIM has no {name!r}. It knows the last word of a key: SPLIT_DIM[last_word(key)]."
+                f"SPLIT_DIM has no {name!r}. It knows the word before '.weight': SPLIT_DIM[last_word(key)]."
             ) from None
         raise
     except TypeError as error:
@@ -195,7 +217,8 @@ def _expect_merged(key: str, got, due: Tensor, parts: list[Tensor]) -> None:
     n, dim = len(parts), SPLIT_DIM[last_word(key)]
     if not isinstance(got, Tensor):
         kind = type(got).__name__
-        raise Wrong(f"{key} is a {kind}, a tensor is due." + (" Join the parts: torch.cat." if kind == "list" else ""))
+        advice = " Norms are whole in every file: take one." if dim is None else " Join the parts: torch.cat."
+        raise Wrong(f"{key} is a {kind}, a tensor is due." + advice * (kind == "list"))
     if got.dtype != due.dtype:
         raise Wrong(f"{key} is {got.dtype}; the files have {due.dtype}.")
     if torch.equal(got, due):
@@ -214,7 +237,7 @@ def _expect_merged(key: str, got, due: Tensor, parts: list[Tensor]) -> None:
          lambda: torch.stack(parts)),
         (f"{key} is the part of the last file alone: each file's dict has overwritten the one before.",
          lambda: parts[-1]),
-        (f"{key} is the part of the first file alone.", lambda: parts[0]),
+        (f"{key} is the part of the first file alone." + (_ZERO if dim == 0 else ""), lambda: parts[0]),
         (f"{key} has the parts added up. They lie side by side: torch.cat.", lambda: sum(parts)),
         (f"{key} holds the parts of two files; there are {n}.", lambda: torch.cat(parts[:2], dim)),
     ):  # fmt: skip
@@ -223,6 +246,9 @@ def _expect_merged(key: str, got, due: Tensor, parts: list[Tensor]) -> None:
     if got.shape != due.shape:
         raise Wrong(f"{key} should be {whole}, made of {n} parts {part}; yours is {tuple(got.shape)}.")
     raise Wrong(f"{key} has the right shape and wrong numbers.")
+
+
+_ZERO = " 0 is an axis like any other, yet `if dim` takes it for no: test `dim is None`."
 
 
 def _weights() -> dict[str, Tensor]:
@@ -263,17 +289,23 @@ def fitting_ranks(function: Callable[[ModelArgs], list[int]]) -> Report:
             except TypeError as error:
                 if args.hidden_dim is None and "NoneType" in str(error):
                     raise Wrong("hidden_dim is None here. args.ffn_width() always knows the width.") from None
+                if "method" in str(error):
+                    raise Wrong("ffn_width is a method: call it, args.ffn_width().") from None
                 raise
             if not isinstance(got, list):
                 advice = " Is there a `return`?" if got is None else " list(…) makes one of it."
                 advice = " All numbers that fit are due, not one." if isinstance(got, int) else advice
                 raise Wrong(f"A list is due, your function returned {type(got).__name__}.{advice}")
+            for n in got:
+                if not isinstance(n, int) or isinstance(n, bool):
+                    raise Wrong(f"Whole numbers are due, your list holds a {type(n).__name__}: {n!r}.")
             if got == due:
                 return
             for hint, wrong in mistakes:
                 if wrong != due and got == wrong:
                     raise Wrong(hint)
-            raise Wrong(f"n_heads {heads}, n_kv_heads {kv}, hidden units {hidden}\ndue   {due}\nyours {got}")
+            why = _one_of(got, due, {"n_heads": heads, "n_kv_heads": kv, "hidden units": hidden})
+            raise Wrong(f"{why}n_heads {heads}, n_kv_heads {kv}, hidden units {hidden}\ndue   {due}\nyours {got}")
 
         return run
 
@@ -284,8 +316,19 @@ def fitting_ranks(function: Callable[[ModelArgs], list[int]]) -> Report:
             ("12 heads share 6 key-value heads", case(dim=48, n_heads=12, n_kv_heads=6, hidden_dim=40)),
             ("40 heads, no hidden_dim in params.json", case(dim=5120, n_layers=40, n_heads=40)),
             ("one key-value head", case(dim=16, n_heads=4, n_kv_heads=1, hidden_dim=24)),
+            ("32 heads, 11008 hidden units", case(dim=4096, n_heads=32, hidden_dim=11008)),
         ],
     )
+
+
+def _one_of(got: list[int], due: list[int], sizes: dict[str, int]) -> str:
+    """A sentence on the first number that is too much or missing; none where it is the order or a repetition."""
+    for n in got:
+        for name, size in sizes.items():
+            if n < 1 or size % n:
+                return f"{n} must not be there: {name} {size} cannot be shared evenly by so many.\n"
+    missing = [n for n in due if n not in got]
+    return f"{missing[0]} is missing: it divides all three sizes.\n" if missing else ""
 
 
 def _divisors(*sizes: int) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ def to_halves(function: Callable[[Tensor, int], Tensor]) -> Report:
     return judge(
         function,
         [
-            ("one head of 8 rows, one column", case(1, 8, 1)),
+            ("one head of 8 rows, 3 columns", case(1, 8, 3)),
             ("one head of 6 rows, 6 columns", case(1, 6, 6)),
             ("three heads of 8 rows", case(3, 8, 5)),
             ("two heads of 12 rows, in bfloat16", case(2, 12, 4, torch.bfloat16)),
@@ -50,14 +51,13 @@ def _expect_rows(f: Callable, weight: Tensor, head_dim: int) -> None:
         return
     back = weight.unflatten(0, (-1, 2, head_dim // 2)).transpose(1, 2).flatten(0, 2)
     swapped = due.unflatten(0, (-1, 2, head_dim // 2)).flip(1).flatten(0, 2)
-    square = weight.shape[1] == head_dim
     mistakes = [
         ("Nothing was moved: these are the rows as they came.", weight),
         ("That is the way back, from halves to adjacent pairs. Here the first numbers of all pairs, the rows 0, 2, 4 …"
          " of a head, come to its front.", back),
         ("The second numbers of the pairs stand in front. The first ones, rows 0, 2, 4 …, come first.", swapped),
         ("The columns were moved, and the rows are due: axis 0.",
-         rotate_halves(weight.T, head_dim).T if square else weight),
+         torch.cat([weight[:, 0::2], weight[:, 1::2]], dim=1)),
     ]  # fmt: skip
     for hint, wrong in mistakes:
         if torch.equal(got, wrong):
@@ -94,7 +94,7 @@ def nats_per_byte(function: Callable[[list[bytes], list], float]) -> Report:
             ("three tokens of plain letters", case((b"Once", -2.0), (b" upon", -0.5), (b" a", -0.25))),
             ("an echo: <s> has no bytes and no score", case((b"", None), (b" The", -3.0), (b" cat", -1.5))),
             ("no <s>: the first token has bytes, but no score", case((b"Once", None), (b" upon", -0.5), (b" a", -1.0))),
-            ("Chinese, in parts of a character", case((b"", None), ("一只".encode(), -1.5), *cat)),
+            ("Chinese, in parts of a character", case((b"", None), ("一只小".encode(), -1.5), *cat)),
             ("a certain token, and eos behind it", case((b"", None), (b"Hi", 0.0), (b" Thomas", -4.0), (b"", -0.75))),
         ],
     )
@@ -110,32 +110,45 @@ def _expect_nats(f: Callable, data: list[bytes], logprobs: list) -> None:
             raise Wrong("None is no number: nothing predicted this token. Leave it out, with its bytes.") from None
         raise
     got = got.item() if isinstance(got, Tensor) and got.numel() == 1 else got
-    if isinstance(got, bool) or not isinstance(got, int | float):
+    if isinstance(got, bool) or not isinstance(got, Real):
         kind, advice = ("None", " Is there a `return`?") if got is None else (type(got).__name__, "")
         raise Wrong(f"A number is due, your function returned {kind}.{advice}")
+    got = float(got)
     known = [(each, logprob) for each, logprob in zip(data, logprobs, strict=True) if logprob is not None]
     nats, n_bytes = -sum(logprob for _, logprob in known), sum(len(each) for each, _ in known)
     n_chars = len(b"".join(each for each, _ in known).decode())
-    due = nats / n_bytes
+    n_signs = sum(len(each.decode(errors="replace")) for each, _ in known)
+    due, ratios = nats / n_bytes, [-x / len(each) for each, x in known if each]
     mistakes = [
         ("The bytes of a token without a score were counted. Nothing predicted them: leave them out.",
          nats / sum(map(len, data))),
         ("You divided by characters. A Chinese character has three bytes: count those.", nats / n_chars),
+        ("You decoded each token: of a part of a character that makes a sign of its own. Count bytes: len(data).",
+         nats / n_signs),
         ("You divided by tokens. Another tokenizer has others: divide by the bytes.", nats / len(known)),
         ("You divided by all tokens, even those without a score. Divide by the bytes of the scored ones.",
          nats / len(data)),
         ("The minus is missing: a log-probability is never above 0, and nats per byte are never below.", -due),
         ("These are bits: the natural log needs no conversion to nats.", due / math.log(2)),
         ("This is exp of it. Nats are due.", math.exp(due)),
+        ("This is the perplexity: exp, and for a token. Nats for a byte are due.", math.exp(nats / len(known))),
+        ("There are bits in it. Divide by bytes: no 8.", due / 8),
         ("These are the nats of the whole text. Divide by the bytes.", nats),
         ("These are bytes per nat. Turn it round.", n_bytes / nats),
         ("You took the mean of the tokens' own values. Add all nats, add all bytes, then divide once.",
-         sum(-x / len(each) for each, x in known if each) / sum(bool(each) for each, _ in known)),
+         sum(ratios) / len(ratios)),
+        ("You added up the tokens' own values. Add all nats, add all bytes, then divide once.", sum(ratios)),
         ("A token with a log-probability of 0.0 was left out: the model was certain, and its bytes count. Test "
          "`is not None`.", nats / max(1, sum(len(each) for each, x in known if x))),
         ("The last token has no bytes, but a score: it counts among the nats.",
          -sum(x for each, x in known if each) / n_bytes),
     ]  # fmt: skip
+    if logprobs[0] is not None:
+        rest = known[1:]
+        mistakes.append(
+            ("The first token was left out, though it has a score. Leave out only those whose score is None.",
+             -sum(x for _, x in rest) / sum(len(each) for each, _ in rest))
+        )  # fmt: skip
     expect_number(got, due, mistakes, 1e-4, f"{data} with {logprobs}: due {due:.4g}, yours {got:.4g}")
 
 
@@ -150,9 +163,13 @@ MISTAKES = {  # what `_chatml` does otherwise, and the hint
     "start": "Every message begins with <|im_start|>.",
     "end": "Every message ends with <|im_end|>.",
     "strip": "Contents are taken as they are: no strip.",
+    "falsy": "`system` is an empty text here, and not None: it is written too. Test `is not None`.",
     "default": "The dialog brings no system message: `system`, if it is not None, is written as the first message.",
     "twice": "The dialog has a system message of its own: `system` is not written then.",
     "None": "`system` is None: there is no default, and no system message is written.",
+    "blank": "`system` is None: no system message is written, not even an empty one.",
+    "replace": "The dialog has a system message of its own: it stays, and `system` does not take its place.",
+    "answers": "The assistant's earlier answers belong to the text too.",
     "before": "The default system message comes first, before all others.",
 }
 
@@ -174,6 +191,7 @@ def chatml(function: Callable[[Dialog, str | None], str]) -> Report:
             ("its own, and no default", case(messages("Hi", system="Be brief."), None)),
             ("spaces around the contents", case(messages(" Hi\n", " Hello! ", "\tBye "), None)),
             ("Chinese, and a default of two lines", case(messages("你好"), "Be kind.\nBe brief.")),
+            ("a default that is empty", case(messages("Hi"), "")),
         ],
     )
 
@@ -207,11 +225,17 @@ def _difference(due: str, got: str) -> list[str]:
 def _chatml(dialog: Dialog, system: str | None, *faults: str) -> str:
     """A dialog in ChatML, with some of MISTAKES."""
     turns: Sequence = list(dialog)
+    system = "" if system is None and "blank" in faults else system
+    system = None if system == "" and "falsy" in faults else system
+    if "replace" in faults and turns[0]["role"] == "system" and system is not None:
+        turns = turns[1:]
     if turns[0]["role"] != "system" or "twice" in faults:
         wanted = system is not None or "None" in faults
         if wanted and "default" not in faults:
             default = {"role": "system", "content": str(system)}
             turns = [*turns, default] if "before" in faults else [default, *turns]
+    if "answers" in faults:
+        turns = [turn for turn in turns if turn["role"] != "assistant"]
     start, end = ("" if "start" in faults else "<|im_start|>"), ("" if "end" in faults else "<|im_end|>")
     lines = []
     for turn in turns:

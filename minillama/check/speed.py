@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -40,11 +41,21 @@ def tokens_per_second(function: Callable[[int, int, int, float], float]) -> Repo
              "the step writes bsz tokens.", bandwidth / (weights + cache)),
             ("The rows share the weights, but not the cache: bsz belongs to cache_bytes, not to weight_bytes.",
              bsz * bandwidth / (bsz * weights + cache)),
+            ("Weights are read once a step, not once a row; and a step writes bsz tokens: multiply by bsz.",
+             bandwidth / (bsz * (weights + cache))),
+            ("A step writes bsz tokens: multiply by bsz, do not divide.", bandwidth / read / bsz),
+            ("bsz was multiplied twice. Above the line it stands once: the tokens of a step.", due * bsz),
+            ("Brackets are missing: the whole sum stands below the line, / (weight_bytes + bsz * cache_bytes).",
+             bsz * bandwidth / weights + bsz * cache),
+            ("cache_bytes holds keys and values already: no factor of 2.",
+             bsz * bandwidth / (weights + 2 * bsz * cache)),
+            ("There is a factor of 2 too many: each byte is read once.", due / 2),
             ("There are bits in it. Bandwidth and sizes are both in bytes: no 8.", due / 8),
             ("There are bits in it. Bandwidth and sizes are both in bytes: no 8.", due * 8),
             ("There is a factor of 1e9 too many. bandwidth is in bytes a second, not in gigabytes.", due * 1e9),
             ("There is a factor of 1e9 too few. bandwidth is in bytes a second, not in gigabytes.", due / 1e9),
             ("The digits behind the point are lost. Divide with /, and do not round.", math.floor(due)),
+            *(("You rounded the number. Return it as it is.", round(due, digits)) for digits in (1, 2, 3)),
         ]  # fmt: skip
 
         def run(f: Callable) -> None:
@@ -58,7 +69,7 @@ def tokens_per_second(function: Callable[[int, int, int, float], float]) -> Repo
         [
             ("the toy matrix, one row, no cache", case(48, 0, 1, 24)),
             ("one row with a cache", case(1000, 250, 1, 3e6)),
-            ("eight rows, each with its cache", case(13_000_000_000, 70_000_000, 8, 3.1e11)),
+            ("six rows, each with its cache", case(13_000_000_000, 70_000_000, 6, 3.1e11)),
             ("a long text in many rows: more cache than weights", case(9_000_000, 700_000, 32, 2.3e10)),
             ("four rows, nothing in the cache", case(7_000_000, 0, 4, 5e9)),
         ],
@@ -116,7 +127,7 @@ class _WatchInt8(TorchFunctionMode):
 def _number(got) -> float:
     if got is None:
         raise Wrong("A number is due, your function returned None. Is there a `return`?")
-    if isinstance(got, bool) or not isinstance(got, int | float):
+    if isinstance(got, bool) or not isinstance(got, Real):
         raise Wrong(f"A number is due, your function returned {type(got).__name__}.")
     try:
         finite = math.isfinite(got)
@@ -141,6 +152,8 @@ def _pair(result, due: Tensor, due_scale: Tensor) -> tuple[Tensor, Tensor]:
         raise Wrong(f"The rounded numbers are still {got.dtype}: 4 bytes each. .to(torch.int8) makes it one.")
     expect_tensor(got, due)
     if isinstance(scale, Tensor):
+        if scale.isnan().any():
+            raise Wrong("A scale is nan. For a row of zeros any ordinary number will do, best 0.")
         rows, columns = due.shape
         if scale.shape == (rows, 1):
             raise Wrong(f"The shape of scale should be {(rows,)}, yours is {(rows, 1)}. Leave keepdim out, and write "
@@ -200,6 +213,10 @@ def _explain_scale(scale: Tensor, due: Tensor, weight: Tensor) -> None:
 _GUARD = "What keeps you from dividing by 0 is too large: it swallows rows of small numbers. Take a far smaller one."
 
 
+def _rounded(got: Tensor, weight: Tensor, divisor: Tensor) -> bool:
+    return torch.equal(got, (weight / divisor[:, None]).round().to(torch.int8))
+
+
 def _explain_int8(got: Tensor, due: Tensor, scale: Tensor, weight: Tensor) -> None:
     quotient = weight / scale.clamp(min=torch.finfo(torch.float32).tiny)[:, None]  # (rows, columns)
     mistakes = [
@@ -219,7 +236,9 @@ def _explain_int8(got: Tensor, due: Tensor, scale: Tensor, weight: Tensor) -> No
     for hint, wrong in mistakes:
         if torch.equal(got, wrong.to(torch.int8)):
             raise Wrong(hint)
-    if float(scale.max()) < 1e-6:
+    guards = (10.0**-k for k in range(2, 13))
+    guarded = any(_rounded(got, weight, scale + eps) or _rounded(got, weight, scale.clamp(min=eps)) for eps in guards)
+    if guarded or float(scale.max()) < 1e-6:
         raise Wrong(_GUARD)
     row = int((got != due).any(dim=1).nonzero()[0])
     raise Wrong(f"row {row}: due   {due[row].tolist()}\nrow {row}: yours {got[row].tolist()}")

@@ -61,6 +61,30 @@ PART_MISTAKES = {
     "no silu": (part_with(unit=lambda a, b: a * b), "silu is missing"),
     "silu of w3": (part_with(unit=lambda a, b: a * F.silu(b)), "not to w3's"),
     "silu of the product": (part_with(unit=lambda a, b: F.silu(a * b)), "after the product"),
+    "sigmoid": (part_with(unit=lambda a, b: torch.sigmoid(a) * b), "sigmoid alone"),
+    "relu": (part_with(unit=lambda a, b: F.relu(a) * b), "That is relu"),
+    "gelu": (part_with(unit=lambda a, b: F.gelu(a) * b), "That is gelu"),
+    "no w2": (
+        lambda x, w1, w2, w3, rank, n: F.silu(x @ w1.chunk(n)[rank].T) * (x @ w3.chunk(n)[rank].T),
+        "w2 is missing",
+    ),
+    "averaged": (part_with(finish=lambda y, n: y / n), "not averaged"),
+    "split for chunk": (
+        lambda x, w1, w2, w3, rank, n: (
+            (F.silu(x @ w1.split(n)[rank].T) * (x @ w3.split(n)[rank].T)) @ w2.split(n, 1)[rank].T
+        ),
+        "parts of n rows",
+    ),
+    "chunk(2)": (
+        lambda x, w1, w2, w3, rank, n: (
+            (F.silu(x @ w1.chunk(2)[rank].T) * (x @ w3.chunk(2)[rank].T)) @ w2.chunk(2, 1)[rank].T
+        ),
+        "parts for 2 ranks; here are 1",
+    ),
+    "every nth row": (
+        lambda x, w1, w2, w3, rank, n: (F.silu(x @ w1[rank::n].T) * (x @ w3[rank::n].T)) @ w2[:, rank::n].T,
+        "one row in 2",
+    ),
     "no w3": (part_with(unit=lambda a, b: F.silu(a)), "w3 is missing"),
     "added": (part_with(unit=lambda a, b: F.silu(a) + b), "were added"),
     "the whole": (whole, "2 times too much"),
@@ -153,6 +177,7 @@ MERGE_MISTAKES = {
         "wo.weight was joined along axis 0. It is cut along axis 1",
     ),
     "norms joined": (merge_with(norm=torch.cat), "was joined. Norms are whole"),
+    "norms in a list": (merge_with(norm=lambda parts: parts), "is a list, a tensor is due. Norms are whole"),
     "norms added": (merge_with(norm=sum), "was added. Norms are whole"),
     "norms, None as axis": (merge_with(norm=lambda parts: torch.cat(parts, None)), "SPLIT_DIM is None for the norms"),
     "backwards": (merge_with(order=-1), "wrong order"),
@@ -166,6 +191,8 @@ MERGE_MISTAKES = {
     "rope.freqs looked up": (no_rope_rule, "Meta's files carry rope.freqs"),
     "rope.freqs demanded": (demands_rope, "only if it is there"),
     "the whole key": (merge_with(lambda key: SPLIT_DIM[key]), "last_word(key)"),
+    "the very last word": (merge_with(lambda key: SPLIT_DIM[key.split(".")[-1]]), "no 'weight'"),
+    "0 taken for no": (merge_with(lambda key: SPLIT_DIM[last_word(key)] or None), "test `dim is None`"),
     "no norms": (only_matrices, "norm.weight is missing"),
     "float32": (lambda shards: {key: w.float() for key, w in right_merge(shards).items()}, "torch.float32"),
     "last words": (lambda shards: {last_word(key): w for key, w in right_merge(shards).items()}, "is no key"),
@@ -204,7 +231,15 @@ RANK_MISTAKES = {
     "hidden_dim": (lambda a: divisors(a.n_heads, a.n_kv_heads, a.hidden_dim), "args.ffn_width() always"),
     "the largest": (lambda a: right_ranks(a)[-1], "not one"),
     "a tuple": (lambda a: tuple(right_ranks(a)), "list(…)"),
-    "something else": (lambda a: [*right_ranks(a), 1000], "due   [1, 2"),
+    "something else": (lambda a: [*right_ranks(a), 1000], "1000 must not be there: n_heads 6"),
+    "any of the three": (
+        lambda a: [n for n in range(1, a.n_heads + 1) if not a.n_heads % n or not a.ffn_width() % n],
+        "4 must not be there: n_heads 6",
+    ),
+    "up to 8": (lambda a: [n for n in right_ranks(a) if n <= 8], "16 is missing"),
+    "one twice": (lambda a: [1, *right_ranks(a)], "due   [1, 2"),
+    "floats": (lambda a: [float(n) for n in right_ranks(a)], "holds a float: 1.0"),
+    "not called": (lambda a: divisors(a.n_heads, a.n_kv_heads, a.ffn_width), "call it"),
     "no return": (lambda a: None, "`return`"),
 }  # fmt: skip
 

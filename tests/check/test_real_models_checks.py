@@ -1,6 +1,7 @@
 """The judges of the exercises on real models: right answers pass, the answers that learners give are understood."""
 
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -42,6 +43,7 @@ def test_right_answers_pass():
         check.to_halves(lambda w, d: w.unflatten(0, (-1, d // 2, 2)).transpose(1, 2).flatten(0, 2)),
         check.nats_per_byte(right_nats),
         check.nats_per_byte(lambda data, logprobs: torch.tensor(right_nats(data, logprobs))),
+        check.nats_per_byte(lambda data, logprobs: Fraction(right_nats(data, logprobs))),
         check.chatml(right_chatml),
         check.chatml(_chatml),
     ):
@@ -71,11 +73,12 @@ ROW_MISTAKES = {
     "the way back": (lambda w, d: w.unflatten(0, (-1, 2, d // 2)).transpose(1, 2).flatten(0, 2), "the way back"),
     "second first": (lambda w, d: right_rows(w, d).unflatten(0, (-1, 2, d // 2)).flip(1).flatten(0, 2), "in front"),
     "columns": (lambda w, d: right_rows(w.T, d).T if w.shape[1] == d else right_rows(w, d), "columns were moved"),
+    "columns, in every case": (lambda w, d: torch.cat([w[:, 0::2], w[:, 1::2]], dim=1), "columns were moved"),
     "across the heads": (lambda w, d: torch.cat([w[0::2], w[1::2]]), "across all heads"),
     "8 typed in": (lambda w, d: right_rows(w, 8) if len(w) % 8 == 0 else right_rows(w, d), "heads of 8 rows"),
     "axes left": (lambda w, d: w.unflatten(0, (-1, d // 2, 2)).transpose(1, 2), "axes of their own"),
     "heads left": (lambda w, d: right_rows(w, d).unflatten(0, (-1, d)), "axes of their own"),
-    "turned matrix": (lambda w, d: right_rows(w, d).T, "The shape should be (8, 1)"),
+    "turned matrix": (lambda w, d: right_rows(w, d).T, "The shape should be (8, 3)"),
     "float": (lambda w, d: right_rows(w, d).float(), "torch.bfloat16"),
     "other numbers": (lambda w, d: right_rows(w, d) + 1, "not the rows that came in"),
     "from behind": (lambda w, d: w.flip(0), "The rows stand in the order\n7 6 5 4"),
@@ -106,7 +109,21 @@ NAT_MISTAKES = {
         "three bytes",
     ),
     "decode each": (lambda data, lp: [each.decode() for each in data] and right_nats(data, lp), "decode fails"),
+    "decode with signs": (
+        lambda data, lp: (
+            -sum(known(lp))
+            / sum(len(b.decode(errors="replace")) for b, x in zip(data, lp, strict=True) if x is not None)
+        ),
+        "a sign of its own",
+    ),
     "tokens": (lambda data, lp: -sum(known(lp)) / len(known(lp)), "divided by tokens"),
+    "the first left out": (lambda data, lp: right_nats(data[1:], lp[1:]), "though it has a score"),
+    "perplexity": (lambda data, lp: math.exp(-sum(known(lp)) / len(known(lp))), "This is the perplexity"),
+    "bits for bytes": (lambda data, lp: right_nats(data, lp) / 8, "no 8"),
+    "sum of ratios": (
+        lambda data, lp: sum(-x / len(b) for b, x in zip(data, lp, strict=True) if b and x is not None),
+        "added up the tokens' own",
+    ),
     "all tokens": (lambda data, lp: -sum(known(lp)) / len(lp) if None in lp else right_nats(data, lp), "all tokens"),
     "None added": (lambda data, lp: -sum(lp) / sum(map(len, data)), "None is no number"),
     "no minus": (lambda data, lp: -right_nats(data, lp), "minus is missing"),

@@ -1,5 +1,7 @@
 """The judges of the exercises on speed: the right answer passes, the answers that learners give are understood."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 
@@ -43,6 +45,7 @@ def row_by_row(weight):
 RIGHT = [
     (check.tokens_per_second, right_speed),
     (check.tokens_per_second, lambda w, c, b, speed: b / ((w + b * c) / speed)),
+    (check.tokens_per_second, lambda *args: Fraction(right_speed(*args))),
     (check.int8_rows, right_int8),
     (check.int8_rows, quantize),
     (check.int8_rows, one_at_zeros),
@@ -68,6 +71,13 @@ SPEED_MISTAKES = {
     "weights for each row": (lambda w, c, b, s: b * s / (b * (w + c)), "one row alone"),
     "bsz forgotten": (lambda w, c, b, s: s / (w + c), "one row alone"),
     "bsz at the weights": (lambda w, c, b, s: b * s / (b * w + c), "not to weight_bytes"),
+    "rows times everything": (lambda w, c, b, s: s / (b * (w + c)), "not once a row; and a step writes bsz"),
+    "divided by bsz": (lambda w, c, b, s: s / (w + b * c) / b, "do not divide"),
+    "bsz twice": (lambda w, c, b, s: b * right_speed(w, c, b, s), "bsz was multiplied twice"),
+    "no brackets": (lambda w, c, b, s: b * s / w + b * c, "Brackets are missing"),
+    "cache twice": (lambda w, c, b, s: b * s / (w + 2 * b * c), "keys and values already"),
+    "two": (lambda w, c, b, s: right_speed(w, c, b, s) / 2, "factor of 2 too many"),
+    "rounded": (lambda w, c, b, s: round(right_speed(w, c, b, s), 2), "You rounded"),
     "bits": (lambda w, c, b, s: right_speed(w, c, b, s) / 8, "bits"),
     "gigabytes": (lambda w, c, b, s: right_speed(w, c, b, s * 1e9), "too many"),
     "gigabytes again": (lambda w, c, b, s: right_speed(w, c, b, s / 1e9), "too few"),
@@ -129,8 +139,12 @@ INT8_MISTAKES = {
     "other scales": (scaled(lambda w: w.abs().amax(1) / 100), "not right"),
     "across the columns": (square_only(across), "lie across"),
     "no guard": (scaled(largest, zeros=0.0), "differs from machine to machine"),
-    "nan for a scale": (lambda w: (right_int8(w)[0], largest(w) / (largest(w) > 0)), "nan"),
+    "nan for a scale": (lambda w: (right_int8(w)[0], largest(w) / (largest(w) > 0)), "A scale is nan"),
     "inf for a scale": (lambda w: (right_int8(w)[0], torch.where(largest(w) > 0, largest(w), torch.inf)), "not finite"),
+    "guard added to the divisor": (
+        lambda w: ((w / (largest(w) + 1e-6)[:, None]).round().to(torch.int8), largest(w)),
+        "swallows",
+    ),
     "guard too large": (scaled(largest, zeros=1e-5), "swallows"),
     "guard added": (scaled(lambda w: largest(w) + 1e-8), "swallows"),
     "cut off": (scaled(largest, torch.trunc), "does not round"),
@@ -166,10 +180,10 @@ def test_int8_rows_understands(name):
 
 @pytest.mark.parametrize(
     ("judge", "mistakes", "shared"),
-    [(check.tokens_per_second, SPEED_MISTAKES, 1), (check.int8_rows, INT8_MISTAKES, 2)],
+    [(check.tokens_per_second, SPEED_MISTAKES, 1), (check.int8_rows, INT8_MISTAKES, 3)],
 )
 def test_mistakes_have_hints_of_their_own(judge, mistakes, shared):
-    """All but the two that are the same number (bsz forgotten), and a mistake in two shapes (one scale; a guard)."""
+    """All but two that are the same number (bsz forgotten), and a mistake in several shapes (one scale; a guard)."""
     hints = [judge(wrong).hint for wrong, _ in mistakes.values()]
     assert len(set(hints)) >= len(hints) - shared
 
