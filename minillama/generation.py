@@ -272,6 +272,7 @@ class Llama:
         """
         arguments.texts("prompts", prompts)
         prompt_tokens = [self.tokenizer.encode(text, bos=True, eos=False) for text in prompts]
+        arguments.room("prompts", dict(enumerate(prompt_tokens)), self.model.params, max_gen_len)
         sampler = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "seed": seed}
         collector = self._collect(prompt_tokens, max_gen_len, logprobs, echo, stop, **sampler)
         return collector.predictions(logprobs, echo)
@@ -295,15 +296,16 @@ class Llama:
         """
         sampler = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p}
         seeds = arguments.chat(dialogs, max_gen_len, stop, **sampler, seed=seed)
-        answered = [k for k, dialog in enumerate(dialogs) if not has_special_tags(dialog, self.tokenizer)]
+        safe = [k for k, dialog in enumerate(dialogs) if not has_special_tags(dialog, self.tokenizer)]
+        prompt_tokens = {k: encode_dialog(self.tokenizer, dialogs[k]) for k in safe}
+        arguments.room("dialogs", prompt_tokens, self.model.params, max_gen_len)
         empty = {"tokens": [], "token_ids": [], "token_bytes": [], "logprobs": []} if logprobs else {}
         refused = {"generation": {"role": "assistant", "content": UNSAFE_ERROR}, "finish_reason": "refused", **empty}
         predictions = [copy.deepcopy(refused) for _ in dialogs]
-        if answered:
-            prompt_tokens = [encode_dialog(self.tokenizer, dialogs[k]) for k in answered]
-            sampler["seed"] = None if seeds is None else [seeds[k] for k in answered]
-            collector = self._collect(prompt_tokens, max_gen_len, logprobs, False, stop, **sampler)
-            for k, prediction in zip(answered, collector.predictions(logprobs, chat=True), strict=True):
+        if safe:
+            sampler["seed"] = None if seeds is None else [seeds[k] for k in safe]
+            collector = self._collect([*prompt_tokens.values()], max_gen_len, logprobs, False, stop, **sampler)
+            for k, prediction in zip(safe, collector.predictions(logprobs, chat=True), strict=True):
                 predictions[k] = prediction
         return predictions
 
@@ -330,10 +332,11 @@ class Llama:
         if is_chat and has_special_tags(prompt_or_dialog, self.tokenizer):
             return iter([UNSAFE_ERROR])
         if is_chat:
-            prompt_tokens = [encode_dialog(self.tokenizer, prompt_or_dialog)]
+            row = encode_dialog(self.tokenizer, prompt_or_dialog)
         else:
-            prompt_tokens = [self.tokenizer.encode(prompt_or_dialog, bos=True, eos=False)]
-        collector, steps = self._start(prompt_tokens, max_gen_len, False, stop, watch=True, **sampler)
+            row = self.tokenizer.encode(prompt_or_dialog, bos=True, eos=False)
+        arguments.room("prompt_or_dialog", {None: row}, self.model.params, max_gen_len)
+        collector, steps = self._start([row], max_gen_len, False, stop, watch=True, **sampler)
         return collector.texts(steps, TextStream(drop_space=is_chat))
 
     def _start(self, prompt_tokens, max_gen_len, logprobs, stop, watch, **sampler):
