@@ -43,6 +43,10 @@ class GenerationStep:
     logprobs: Tensor | None  # (bsz, cur_pos - prev_pos) of the columns prev_pos + 1 : cur_pos + 1, if asked for
 
 
+class CacheTaken(RuntimeError):
+    """A run goes on after a later one on the same Llama has begun: its keys and values are overwritten."""
+
+
 class Llama:
     """A model and its tokenizer, ready to generate.
 
@@ -140,7 +144,7 @@ class Llama:
         """The generate loop, one `GenerationStep` for each column that it writes.
 
         It ends when every row has reached eos (on a GPU up to 15 columns later) or the canvas is full. Arguments as
-        for `generate`. A later run on this Llama takes the cache over: this one then raises RuntimeError.
+        for `generate`. A later run on this Llama takes the cache over: this one then raises CacheTaken.
         """
         sampler = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "seed": seed}
         seeds = arguments.generation(self.model.params, prompt_tokens, max_gen_len, **sampler)
@@ -193,7 +197,7 @@ class Llama:
                 prev_pos, cur_pos, tokens, last, probs, candidate, next_token, from_prompt, eos_reached, scores
             )
             if self._run is not run:
-                raise RuntimeError("another run on this Llama has taken the cache over; finish one before the next")
+                raise CacheTaken("another run on this Llama has taken the cache over; finish one before the next")
             prev_pos = cur_pos
             polled = device.type == "cpu" or (cur_pos - min_prompt_len) % POLL_EVERY == POLL_EVERY - 1
             if polled and bool(eos_reached.all()):

@@ -159,6 +159,8 @@ EN = {
     "panel_full": "The chat is too long: with this message it has {n} tokens, the context holds {most}, and one place "
     "must be left for the answer. Press Clear, or shorten the system text.",
     "panel_cannot": "This message cannot be asked: {reason}",
+    "panel_taken": "The answer broke off: this Llama was used elsewhere meanwhile, by a cell or another widget. Your "
+    "message can be sent again; what broke off is not remembered.",
     "panel_error": "The answer broke off. {kind}: {reason}",
     "panel_kept": "Stopped. The answer is kept as far as it came.",
     "panel_lost": "Stopped before the first word. The message was not kept.",
