@@ -119,7 +119,7 @@ class Llama:
 
         format: "meta" (params.json, consolidated.00.pth …), or "hf" (config.json, safetensors), which transformers,
         vLLM and llama.cpp's converter read. shards: the number of files for the weights. Raises ValueError naming the
-        argument, before anything is written.
+        argument, before anything is written; OSError naming the file where the disk takes no more, and nothing changes.
         """
         export.save(ckpt_dir, self.model, self.tokenizer, format, shards, dtype)
 
