@@ -79,7 +79,8 @@ EN = {
     "temp_axis": "entropy (nats)",
     "temp_limit": "all tokens equally likely",
     "temp_cut": "The prompt is too long: only its first {n} characters are used.",
-    "temp_cannot": "This prompt cannot be run: {reason}.",
+    "prompt_long": "This prompt cannot be run: it has {n} tokens, and there is room for {room} (max_seq_len is "
+    "{max_seq_len}). Shorten it.",
     "bad_prompt": "This prompt cannot be read: it holds half a character (a lone surrogate). Take it out.",
     "cache_step": "call of forward",
     "cache_piece": "prompt tokens a call",
