@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from os import PathLike
 
@@ -85,25 +85,36 @@ def dialog(value, name: str = "dialog") -> None:
         )
 
 
-def prompt_tokens(value, vocab_size: int, max_batch_size: int, longest: int, max_seq_len: int) -> None:
-    """At most max_batch_size non-empty lists of token ids, each of at most `longest`."""
+def prompt_tokens(value, params, max_gen_len) -> None:
+    """At most max_batch_size non-empty lists of token ids, each with room for a new token; params are the model's."""
     listing("prompt_tokens", value, "lists of token ids")
-    if len(value) > max_batch_size:
-        raise ValueError(
-            f"prompt_tokens has {len(value)} prompts, but max_batch_size is {max_batch_size}; pass fewer at a time, or "
-            f"Llama.build(..., max_batch_size={len(value)})"
-        )
     for k, row in enumerate(value):
         name = f"prompt_tokens[{k}]"
         if isinstance(row, Integral):
             raise TypeError(f"prompt_tokens must be a list of lists of token ids, but {name} is {row!r}; write [[...]]")
         listing(name, row, "token ids")
+    room("prompt_tokens", dict(enumerate(value)), params, max_gen_len)
+    for k, row in enumerate(value):
         for i in row:
-            whole(f"a token id in {name}", i, 0, vocab_size - 1)
-        if len(row) > longest:
-            room = "" if longest == max_seq_len else " and one place must be left for a new token"
+            whole(f"a token id in prompt_tokens[{k}]", i, 0, params.vocab_size - 1)
+
+
+def room(name: str, rows: Mapping[int | None, Sequence[int]], params, max_gen_len) -> None:
+    """Room in the batch and in the context for rows of token ids, each under its index in the caller's list `name`.
+
+    The index None is that of a caller who gave no list.
+    """
+    if len(rows) > params.max_batch_size:
+        raise ValueError(
+            f"{name} has {len(rows)} prompts to run, but max_batch_size is {params.max_batch_size}; pass fewer at a "
+            f"time, or Llama.build(..., max_batch_size={len(rows)})"
+        )
+    left, why = (0, "") if max_gen_len == 0 else (1, " and one place must be left for a new token")
+    for k, row in rows.items():
+        if len(row) > params.max_seq_len - left:
+            each = name if k is None else f"{name}[{k}]"
             raise ValueError(
-                f"{name} has {len(row)} tokens, but max_seq_len is {max_seq_len}{room}; shorten the prompt, or "
+                f"{each} has {len(row)} tokens, but max_seq_len is {params.max_seq_len}{why}; shorten the prompt, or "
                 f"Llama.build(..., max_seq_len=...) with more"
             )
 
@@ -126,8 +137,7 @@ def settings(
 def generation(params, tokens, max_gen_len, **sampler) -> list[int] | None:
     """What the loop takes; params is the model's ModelArgs. Returns a seed for each row, or None."""
     whole("max_gen_len", max_gen_len, 0)
-    longest = params.max_seq_len - (1 if max_gen_len else 0)
-    prompt_tokens(tokens, params.vocab_size, params.max_batch_size, longest, params.max_seq_len)
+    prompt_tokens(tokens, params, max_gen_len)
     return settings(len(tokens), max_gen_len, **sampler)[0]
 
 

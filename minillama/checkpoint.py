@@ -12,9 +12,9 @@ import dataclasses
 import json
 import os
 import re
-import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -217,19 +217,20 @@ def save(
     """Write model and tokenizer to ckpt_dir in Meta's layout; dtype None keeps the weights' own.
 
     Everything is written beside the folder first and moved in file by file, so that no file is ever half there.
-    extra: the contents of further files by name; with tokenizer_path None the tokenizer is among them.
+    extra: the contents of further files by name; with tokenizer_path None the tokenizer is among them. Raises OSError
+    naming the file and the reason if the disk takes no more.
     """
     fields = dataclasses.asdict(model.params) | {"max_seq_len": model.context}
     params = {k: v for k, v in fields.items() if v is not None and k != "max_batch_size"}
-    with written_beside(Path(ckpt_dir), "consolidated.*.pth") as beside:
-        (beside / PARAMS).write_text(json.dumps(params, indent=2) + "\n", encoding="utf-8")
+    with written_beside(Path(ckpt_dir), "consolidated.*.pth") as write:
+        write(PARAMS, json.dumps(params, indent=2) + "\n")
         for rank in range(shards):
             state = {key: part_of(key, t, rank, shards, dtype) for key, t in model.state_dict().items()}
-            torch.save(state, beside / f"consolidated.{rank:02}.pth")
+            write(f"consolidated.{rank:02}.pth", partial(save_state, state))
         if tokenizer_path is not None:
-            with contextlib.suppress(shutil.SameFileError):
-                shutil.copyfile(tokenizer_path, beside / TOKENIZER)
-        write_all(beside, extra or {})
+            write(TOKENIZER, Path(tokenizer_path).read_bytes())
+        for name, content in (extra or {}).items():
+            write(name, content)
 
 
 def part_of(key: str, weight: Tensor, rank: int, shards: int, dtype: torch.dtype | None) -> Tensor:
@@ -240,23 +241,51 @@ def part_of(key: str, weight: Tensor, rank: int, shards: int, dtype: torch.dtype
     return part if part.nbytes == part.untyped_storage().nbytes() else part.clone()  # no part drags the whole along
 
 
+def save_state(state: dict[str, Tensor], path: Path) -> None:
+    """torch.save, which is silent about why it failed unless the file was opened by somebody else."""
+    with path.open("wb") as file:
+        torch.save(state, file)
+
+
+Content = str | bytes | Callable[[Path], object]  # what a file holds, or what writes it to a path
+
+
 @contextlib.contextmanager
-def written_beside(folder: Path, weights: str) -> Iterator[Path]:
-    """A folder to write into, whose files are then moved into `folder`, the weights last.
+def written_beside(folder: Path, weights: str) -> Iterator[Callable[[str, Content], None]]:
+    """write(name, content), whose files are moved into `folder` at the end, the weights last.
 
     If writing fails nothing has changed. weights: a pattern; files of an older checkpoint that fit it and were not
     written again, such as surplus shards, are removed at the end.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
-        yield Path(beside)
+        yield partial(_write, Path(beside), folder)
         written = sorted(Path(beside).iterdir(), key=lambda path: (path.match(weights), path.name))
+        folder.mkdir(exist_ok=True)
         for path in written:
             os.replace(path, folder / path.name)
         for old in {*folder.glob(weights)} - {folder / path.name for path in written}:
             old.unlink()
 
 
-def write_all(folder: Path, contents: dict[str, str | bytes]) -> None:
-    for name, content in contents.items():
-        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+def _write(beside: Path, folder: Path, name: str, content: Content) -> None:
+    try:
+        if callable(content):
+            content(beside / name)
+        else:
+            (beside / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    except Exception as error:  # torch and safetensors have errors of their own for a full disk
+        raise OSError(
+            f"ckpt_dir: {str(folder / name)!r} could not be written: {_reason(error)}; no file there was changed. "
+            f"Make room, or give another ckpt_dir"
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said, or else the first line of what the writer made of it."""
+    first, each = str(error).split("\n")[0], error
+    while each is not None:
+        if isinstance(each, OSError) and each.strerror:
+            return each.strerror
+        each = each.__context__
+    return first

@@ -8,6 +8,7 @@ read the one, llama.cpp's converter the other.
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -80,19 +81,20 @@ def _save_hugging_face(folder: Path, model: Transformer, tokenizer, shards: int,
     table = names(model.params.n_layers)
     if tied:
         del table["output.weight"]
-    with checkpoint.written_beside(folder, "model*.safetensors*") as beside:
+    with checkpoint.written_beside(folder, "model*.safetensors*") as write:
         where, total = {}, 0
         for k, keys in enumerate(_parts(table, shards)):
             file = WEIGHTS if shards == 1 else f"model-{k + 1:05}-of-{shards:05}.safetensors"
             part = {table[key]: _weight(key, state[key], model.params.head_dim, dtype) for key in keys}
-            save_file(part, beside / file, metadata={"format": "pt"})
+            write(file, partial(save_file, part, metadata={"format": "pt"}))
             where |= dict.fromkeys(part, file)
             total += sum(weight.nbytes for weight in part.values())
         contents = _tokenizer_files(tokenizer, plain=False)
         contents[CONFIG] = _json(_config(model, tokenizer, tied, dtype))
         if shards > 1:
             contents[INDEX] = _json({"metadata": {"total_size": total}, "weight_map": where})
-        checkpoint.write_all(beside, contents)
+        for name, content in contents.items():
+            write(name, content)
 
 
 def _parts(keys, shards: int) -> list[list[str]]:

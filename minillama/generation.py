@@ -43,6 +43,10 @@ class GenerationStep:
     logprobs: Tensor | None  # (bsz, cur_pos - prev_pos) of the columns prev_pos + 1 : cur_pos + 1, if asked for
 
 
+class CacheTaken(RuntimeError):
+    """A run goes on after a later one on the same Llama has begun: its keys and values are overwritten."""
+
+
 class Llama:
     """A model and its tokenizer, ready to generate.
 
@@ -115,7 +119,7 @@ class Llama:
 
         format: "meta" (params.json, consolidated.00.pth …), or "hf" (config.json, safetensors), which transformers,
         vLLM and llama.cpp's converter read. shards: the number of files for the weights. Raises ValueError naming the
-        argument, before anything is written.
+        argument, before anything is written; OSError naming the file where the disk takes no more, and nothing changes.
         """
         export.save(ckpt_dir, self.model, self.tokenizer, format, shards, dtype)
 
@@ -140,7 +144,7 @@ class Llama:
         """The generate loop, one `GenerationStep` for each column that it writes.
 
         It ends when every row has reached eos (on a GPU up to 15 columns later) or the canvas is full. Arguments as
-        for `generate`. A later run on this Llama takes the cache over: this one then raises RuntimeError.
+        for `generate`. A later run on this Llama takes the cache over: this one then raises CacheTaken.
         """
         sampler = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "seed": seed}
         seeds = arguments.generation(self.model.params, prompt_tokens, max_gen_len, **sampler)
@@ -193,7 +197,7 @@ class Llama:
                 prev_pos, cur_pos, tokens, last, probs, candidate, next_token, from_prompt, eos_reached, scores
             )
             if self._run is not run:
-                raise RuntimeError("another run on this Llama has taken the cache over; finish one before the next")
+                raise CacheTaken("another run on this Llama has taken the cache over; finish one before the next")
             prev_pos = cur_pos
             polled = device.type == "cpu" or (cur_pos - min_prompt_len) % POLL_EVERY == POLL_EVERY - 1
             if polled and bool(eos_reached.all()):
@@ -272,6 +276,7 @@ class Llama:
         """
         arguments.texts("prompts", prompts)
         prompt_tokens = [self.tokenizer.encode(text, bos=True, eos=False) for text in prompts]
+        arguments.room("prompts", dict(enumerate(prompt_tokens)), self.model.params, max_gen_len)
         sampler = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "seed": seed}
         collector = self._collect(prompt_tokens, max_gen_len, logprobs, echo, stop, **sampler)
         return collector.predictions(logprobs, echo)
@@ -295,15 +300,16 @@ class Llama:
         """
         sampler = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p}
         seeds = arguments.chat(dialogs, max_gen_len, stop, **sampler, seed=seed)
-        answered = [k for k, dialog in enumerate(dialogs) if not has_special_tags(dialog, self.tokenizer)]
+        safe = [k for k, dialog in enumerate(dialogs) if not has_special_tags(dialog, self.tokenizer)]
+        prompt_tokens = {k: encode_dialog(self.tokenizer, dialogs[k]) for k in safe}
+        arguments.room("dialogs", prompt_tokens, self.model.params, max_gen_len)
         empty = {"tokens": [], "token_ids": [], "token_bytes": [], "logprobs": []} if logprobs else {}
         refused = {"generation": {"role": "assistant", "content": UNSAFE_ERROR}, "finish_reason": "refused", **empty}
         predictions = [copy.deepcopy(refused) for _ in dialogs]
-        if answered:
-            prompt_tokens = [encode_dialog(self.tokenizer, dialogs[k]) for k in answered]
-            sampler["seed"] = None if seeds is None else [seeds[k] for k in answered]
-            collector = self._collect(prompt_tokens, max_gen_len, logprobs, False, stop, **sampler)
-            for k, prediction in zip(answered, collector.predictions(logprobs, chat=True), strict=True):
+        if safe:
+            sampler["seed"] = None if seeds is None else [seeds[k] for k in safe]
+            collector = self._collect([*prompt_tokens.values()], max_gen_len, logprobs, False, stop, **sampler)
+            for k, prediction in zip(safe, collector.predictions(logprobs, chat=True), strict=True):
                 predictions[k] = prediction
         return predictions
 
@@ -330,10 +336,11 @@ class Llama:
         if is_chat and has_special_tags(prompt_or_dialog, self.tokenizer):
             return iter([UNSAFE_ERROR])
         if is_chat:
-            prompt_tokens = [encode_dialog(self.tokenizer, prompt_or_dialog)]
+            row = encode_dialog(self.tokenizer, prompt_or_dialog)
         else:
-            prompt_tokens = [self.tokenizer.encode(prompt_or_dialog, bos=True, eos=False)]
-        collector, steps = self._start(prompt_tokens, max_gen_len, False, stop, watch=True, **sampler)
+            row = self.tokenizer.encode(prompt_or_dialog, bos=True, eos=False)
+        arguments.room("prompt_or_dialog", {None: row}, self.model.params, max_gen_len)
+        collector, steps = self._start([row], max_gen_len, False, stop, watch=True, **sampler)
         return collector.texts(steps, TextStream(drop_space=is_chat))
 
     def _start(self, prompt_tokens, max_gen_len, logprobs, stop, watch, **sampler):

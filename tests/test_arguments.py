@@ -9,9 +9,9 @@ from minillama import Llama, arguments
 
 LIMIT, NAN, INF = 16, math.nan, math.inf
 USER = {"role": "user", "content": "Hi"}
-LONG = {"role": "user", "content": "x" * 99}
 ANSWER = {"role": "assistant", "content": "Hello"}
 SYSTEM = {"role": "system", "content": "Be kind."}
+LONG, TINY, UNSAFE = "x" * 99, [USER | {"content": ""}], [USER | {"content": "[INST]"}]
 
 
 @pytest.fixture(scope="module")
@@ -93,22 +93,24 @@ WRONG_PROMPTS = [
         ValueError,
         *("prompt_tokens[0] has 17 tokens", "max_seq_len is 16", "shorten", "Llama.build("),
     ),
-    case("long-text", lambda m: m.text_completion(["x" * 99]), ValueError, "max_seq_len is 16", "shorten"),
+    case("long-text", lambda m: m.text_completion(["a", LONG]), ValueError, "prompts[1] has", "max_seq_len is 16"),
+    case("long-chat", lambda m: m.chat_completion([TINY, [USER | {"content": LONG}]]), ValueError, "dialogs[1] has"),
     case(
-        "long-chat",
-        lambda m: m.chat_completion([[USER | {"content": "x" * 99}]]),
+        "long-chat-behind-a-refused-one",
+        lambda m: m.chat_completion([TINY, UNSAFE, [USER | {"content": LONG}]]),
         ValueError,
-        "max_seq_len is 16",
-        "shorten",
+        *("dialogs[2] has", "max_seq_len is 16", "shorten"),
     ),
-    case("long-stream", lambda m: m.stream("x" * 99), ValueError, "max_seq_len is 16", "shorten"),
+    case("long-stream", lambda m: m.stream(LONG), ValueError, "prompt_or_dialog has", "max_seq_len is 16", "shorten"),
+    case("long-stream-chat", lambda m: m.stream([USER | {"content": LONG}]), ValueError, "prompt_or_dialog has"),
     case(
         "batch",
         lambda m: m.generate([[1]] * 5, 3),
         ValueError,
         *("prompt_tokens has 5 prompts", "max_batch_size is 4", "pass fewer", "Llama.build(..., max_batch_size=5)"),
     ),
-    case("batch-text", lambda m: m.text_completion(["a"] * 5), ValueError, "5 prompts", "max_batch_size=5"),
+    case("batch-text", lambda m: m.text_completion(["a"] * 5), ValueError, "prompts has 5 prompts", "max_batch_size=5"),
+    case("batch-chat", lambda m: m.chat_completion([UNSAFE, *[TINY] * 5]), ValueError, "dialogs has 5 prompts to run"),
 ]
 
 

@@ -1,7 +1,10 @@
 """Llama.save: what is written is read back the same, here and by transformers."""
 
+import contextlib
+import errno
 import json
 import os
+import resource
 
 import pytest
 import torch
@@ -142,19 +145,36 @@ def test_over_the_folder_in_use(random_llama, tokenizer, tmp_path):
         same(used.model, tmp_path / format)
 
 
-@pytest.mark.parametrize("format", ["meta", "hf"])
-def test_a_failed_save_leaves_the_old_checkpoint(random_llama, tokenizer, tmp_path, monkeypatch, format):
+WEIGHTS = {"meta": "consolidated.00.pth", "hf": "model.safetensors"}
+
+
+@contextlib.contextmanager
+def files_end_at(size):
+    """No file may grow beyond it: the nearest thing to a full disk that a test may have."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["new", "over-an-old-one"])
+@pytest.mark.parametrize("format", WEIGHTS)
+@pytest.mark.parametrize("size", [100, 20_000], ids=["the-first-file", "the-weights"])
+def test_a_full_disk_is_named_and_changes_nothing(random_llama, tokenizer, tmp_path, format, size, is_there):
     folder = tmp_path / "saved"
-    random_llama(7, tokenizer).save(folder, format)
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-
-    def fail(*_):
-        raise OSError("the disk is full")
-
-    monkeypatch.setattr("minillama.checkpoint.write_all", fail)
-    with pytest.raises(OSError, match="the disk is full"):
-        random_llama(8, tokenizer).save(folder, format)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before and os.listdir(tmp_path) == ["saved"]
+    if is_there:
+        random_llama(7, tokenizer).save(folder, format)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    llama = random_llama(8, tokenizer)
+    with pytest.raises(OSError, match="could not be written") as caught, files_end_at(size):
+        llama.save(folder, format)
+    name = "params.json" if format == "meta" and size == 100 else WEIGHTS[format]
+    for words in (f"ckpt_dir: {str(folder / name)!r}", os.strerror(errno.EFBIG), "Make room"):
+        assert words in str(caught.value)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+    assert os.listdir(tmp_path) == (["saved"] if is_there else [])
 
 
 @pytest.mark.parametrize(

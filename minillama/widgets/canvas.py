@@ -11,10 +11,8 @@ import torch
 from minillama import arguments
 from minillama.generation import Llama
 from minillama.markup import STYLE, escape, wrap
-from minillama.tokenizer import Tokenizer
 from minillama.widgets.labels import labels
-
-LONGEST_TEXT = 4000  # characters; what is beyond is cut, with a note
+from minillama.widgets.prompts import no_room, read_prompts
 
 
 @dataclass(frozen=True)
@@ -119,36 +117,6 @@ def notes_html(notes: Sequence[str], failed: bool = False) -> str:
         f'<div class="ml-box {css}" role="status"><span class="ml-sign">{sign}</span>{escape(note)}</div>'
         for note in notes
     )
-
-
-def read_prompts(
-    value: str, tokenizer: Tokenizer, max_batch_size: int, text: dict[str, str]
-) -> tuple[list[list[int]], list[str], str]:
-    """The ids of the prompts that were typed, one a line; notes on them; and what forbids a canvas, or ""."""
-    prompt_tokens: list[list[int]] = []
-    notes = []
-    if len(value) > LONGEST_TEXT:
-        value, notes = value[:LONGEST_TEXT], [text["canvas_cut"].format(n=LONGEST_TEXT)]
-    lines = [line for line in value.split("\n") if line.strip()]
-    if not lines:
-        return [], notes, text["canvas_none"]
-    if len(lines) > max_batch_size:
-        return [], notes, text["canvas_many"].format(n=len(lines), most=max_batch_size)
-    for k, line in enumerate(lines):
-        try:
-            prompt_tokens.append(tokenizer.encode(line, bos=True, eos=False))
-        except ValueError:  # what UTF-8 cannot hold
-            return prompt_tokens, notes, text["canvas_surrogate"].format(k=k)
-    return prompt_tokens, notes, ""
-
-
-def no_room(prompt_tokens: Sequence[Sequence[int]], max_gen_len: int, max_seq_len: int, text: dict[str, str]) -> str:
-    """A message if a prompt does not fit the context, else ""."""
-    room = max_seq_len - (max_gen_len > 0)  # one place for a new token
-    for k, t in enumerate(prompt_tokens):
-        if len(t) > room:
-            return text["canvas_long"].format(k=k, n=len(t), room=room, max_seq_len=max_seq_len)
-    return ""
 
 
 class CanvasPicture:

@@ -12,7 +12,7 @@ import ipywidgets as W
 
 from minillama import arguments
 from minillama.chat import encode_dialog, format_tags, has_special_tags
-from minillama.generation import Llama
+from minillama.generation import CacheTaken, Llama
 from minillama.markup import STYLE, escape, wrap
 from minillama.widgets.labels import labels
 
@@ -60,7 +60,8 @@ class ChatPanel(W.VBox):
 
     The finished turns go into every later prompt: that is the memory. An answer that was stopped is kept as far as it
     came; a question without any answer is not kept. A Llama answers one panel at a time; a run that a cell starts on
-    it meanwhile breaks the answer off, and the panel says so.
+    it meanwhile takes its cache and breaks the answer off. The panel says so, and puts the message back into its
+    field; an answer that broke off is shown, but no part of the memory.
     """
 
     def __init__(
@@ -112,9 +113,10 @@ class ChatPanel(W.VBox):
 
     def send(self) -> bool:
         """Ask what stands in the message field; True if the model took it."""
-        took = self.ask(self.message.value)
-        if took:
-            self.message.value = ""
+        with self._state:  # an answer that breaks off at once puts the message back, after this
+            took = self.ask(self.message.value)
+            if took:
+                self.message.value = ""
         return took
 
     def ask(self, question: str) -> bool:
@@ -173,7 +175,7 @@ class ChatPanel(W.VBox):
         return system + [
             {"role": role, "content": content}
             for turn in self.turns
-            if turn.state != "running"
+            if turn.state in ("done", "stopped")
             for role, content in (("user", turn.question), ("assistant", turn.answer))
         ]
 
@@ -243,7 +245,10 @@ class ChatPanel(W.VBox):
             self.turns.clear()
         self.buttons["stop"].disabled = True
         if error is not None:
-            self._say("panel_error", "ml-failed", kind=type(error).__name__, reason=error)
+            if not self._forget:
+                self.message.value = self.message.value or turn.question
+            taken = isinstance(error, CacheTaken)
+            self._say("panel_taken" if taken else "panel_error", "ml-failed", kind=type(error).__name__, reason=error)
         elif self._forget:
             self._say("panel_ready")
         else:

@@ -12,6 +12,7 @@ from minillama.generation import Llama
 from minillama.logprobs import perplexity, sequence_logprob
 from minillama.markup import STYLE, escape, wrap
 from minillama.widgets.labels import labels
+from minillama.widgets.prompts import trouble
 from minillama.widgets.scores import ScoredText, ScoredToken, score
 
 LONGEST = 1000  # characters of a prompt; what comes after is cut
@@ -293,12 +294,12 @@ class LogprobHeatmap(W.VBox):
         for k in which:
             prompt = self.prompts[k].value
             if len(prompt) > LONGEST:
-                self.runs[k] = self.text["heat_long"].format(n=len(prompt), most=LONGEST)
-                continue
-            try:
-                self.runs[k] = score(self.llama, prompt, self.length.value, self.temperatures[k].value, seed=self.seed)
-            except ValueError as error:  # no text, or too long for the context
-                self.runs[k] = self.text["temp_cannot"].format(reason=error)
+                problem = self.text["heat_long"].format(n=len(prompt), most=LONGEST)
+            else:
+                problem = trouble(self.llama, prompt, self.length.value, self.text)
+            self.runs[k] = problem or score(
+                self.llama, prompt, self.length.value, self.temperatures[k].value, seed=self.seed
+            )
         self._draw()
 
     def _draw(self, _change=None) -> None:

@@ -79,7 +79,8 @@ EN = {
     "temp_axis": "entropy (nats)",
     "temp_limit": "all tokens equally likely",
     "temp_cut": "The prompt is too long: only its first {n} characters are used.",
-    "temp_cannot": "This prompt cannot be run: {reason}.",
+    "prompt_long": "This prompt cannot be run: it has {n} tokens, and there is room for {room} (max_seq_len is "
+    "{max_seq_len}). Shorten it.",
     "bad_prompt": "This prompt cannot be read: it holds half a character (a lone surrogate). Take it out.",
     "cache_step": "call of forward",
     "cache_piece": "prompt tokens a call",
@@ -159,6 +160,8 @@ EN = {
     "panel_full": "The chat is too long: with this message it has {n} tokens, the context holds {most}, and one place "
     "must be left for the answer. Press Clear, or shorten the system text.",
     "panel_cannot": "This message cannot be asked: {reason}",
+    "panel_taken": "The answer broke off: this Llama was used elsewhere meanwhile, by a cell or another widget. Your "
+    "message can be sent again; what broke off is not remembered.",
     "panel_error": "The answer broke off. {kind}: {reason}",
     "panel_kept": "Stopped. The answer is kept as far as it came.",
     "panel_lost": "Stopped before the first word. The message was not kept.",

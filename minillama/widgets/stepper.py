@@ -9,8 +9,9 @@ import ipywidgets as W
 from minillama import arguments
 from minillama.generation import Llama
 from minillama.markup import STYLE, wrap
-from minillama.widgets.canvas import no_room, notes_html, read_prompts
+from minillama.widgets.canvas import notes_html
 from minillama.widgets.labels import labels
+from minillama.widgets.prompts import no_room, read_prompts
 from minillama.widgets.steps import Run, record, stepper_html
 
 LONGEST_RUN = 64  # the end of the slider max_gen_len

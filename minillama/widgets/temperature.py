@@ -16,6 +16,7 @@ from minillama.logprobs import entropy
 from minillama.markup import STYLE, escape, wrap
 from minillama.sampling import apply_temperature
 from minillama.widgets.labels import labels
+from minillama.widgets.prompts import check_prompts, trouble
 from minillama.widgets.stages import bar
 from minillama.widgets.top_p import next_token_logits
 
@@ -174,7 +175,7 @@ class TemperatureExplorer(W.VBox):
         n_rows: int = 10,
         language: str = "en",
     ):
-        arguments.texts("prompts", prompts)
+        check_prompts(llama, prompts)
         arguments.number("temperature", temperature, 0, HIGHEST)
         self.text, self.llama, self.truths, self.n_rows = labels(language), llama, dict(truths or {}), n_rows
         self.pieces = llama.tokenizer.pieces(range(llama.tokenizer.n_words))
@@ -206,7 +207,7 @@ class TemperatureExplorer(W.VBox):
             self._draw()
 
     def _run(self, prompt: str) -> tuple[Tensor, list[float]]:
-        """The logits (vocab_size,) after a prompt and their entropy curve. Raises ValueError for one that cannot be."""
+        """The logits (vocab_size,) after a prompt and their entropy curve."""
         if prompt not in self.cached:
             logits = next_token_logits(self.llama, prompt)
             self.cached[prompt] = logits, entropy_curve(logits)
@@ -216,13 +217,10 @@ class TemperatureExplorer(W.VBox):
         prompt, notes = self.own.value or self.prompt.value, []
         if len(prompt) > LONGEST:
             prompt, notes = prompt[:LONGEST], [self.text["temp_cut"].format(n=LONGEST)]
-        try:
-            arguments.text("it", prompt)
-            logits, curve = self._run(prompt)
-        except ValueError as error:
-            boxes = [_box(note, "ml-missing") for note in notes]
-            boxes += [_box(self.text["temp_cannot"].format(reason=error), "ml-failed")]
+        if prompt not in self.cached and (problem := trouble(self.llama, prompt, 1, self.text)):
+            boxes = [*(_box(note, "ml-missing") for note in notes), _box(problem, "ml-failed")]
             self.view.value = wrap("".join(boxes), "ml-temperature", style=False)
             return
+        logits, curve = self._run(prompt)
         state = heated(logits, self.temperature.value, self.truths.get(prompt), self.n_rows)
         self.view.value = temperature_html(state, curve, self.pieces.__getitem__, self.text, notes, style=False)

@@ -9,11 +9,11 @@ import ipywidgets as W
 import torch
 from torch import Tensor
 
-from minillama import arguments
 from minillama.generation import Llama
 from minillama.markup import STYLE, wrap
 from minillama.sampling import apply_temperature, draw, nucleus
 from minillama.widgets.labels import labels
+from minillama.widgets.prompts import check_prompts
 from minillama.widgets.stages import Stages, stages, stages_html
 
 
@@ -45,7 +45,7 @@ class TopPExplorer(W.VBox):
         seed: int = 0,
         language: str = "en",
     ):
-        arguments.texts("prompts", prompts)
+        check_prompts(llama, prompts)
         self.text = labels(language)
         self.logits = {prompt: next_token_logits(llama, prompt) for prompt in prompts}  # (vocab_size,) each
         self.pieces = llama.tokenizer.pieces(range(llama.tokenizer.n_words))

@@ -4,6 +4,7 @@ import ast
 import re
 import statistics
 
+import nbformat
 import pytest
 
 from tests.notebooks.conftest import NAMES, NOTEBOOKS
@@ -44,6 +45,31 @@ def test_code_cells_are_short(notebook):
 def test_prose_cells_are_short(notebook):
     for text in prose(notebook):
         assert 15 <= words(text) <= 70, f"{words(text)} words: {text}"
+
+
+@pytest.mark.parametrize(
+    ("limit", "tags"), [(12, []), (12, ["hide-input"]), (12, ["exercise"]), (30, ["assembled"]), (20, ["solution"])]
+)
+def test_a_line_more_is_found(limit, tags):
+    def with_lines(n):
+        cells = [nbformat.v4.new_code_cell(source) for source in ("1\n\n" * n, "1", "1")]
+        cells[0].metadata.tags = tags
+        return nbformat.v4.new_notebook(cells=cells)
+
+    test_code_cells_are_short(with_lines(limit))
+    with pytest.raises(AssertionError):
+        test_code_cells_are_short(with_lines(limit + 1))
+
+
+@pytest.mark.parametrize(("allowed", "not_any_more"), [(70, 71), (15, 14)])
+def test_a_word_more_or_less_is_found(allowed, not_any_more):
+    def with_words(n):
+        picture = "![a picture whose words do not count](../assets/x.svg)"
+        return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(f"{picture} {'word ' * n}")])
+
+    test_prose_cells_are_short(with_words(allowed))
+    with pytest.raises(AssertionError):
+        test_prose_cells_are_short(with_words(not_any_more))
 
 
 def test_a_code_cell_shows_something(notebook):

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from minillama.widgets import CanvasView, show_canvas
-from minillama.widgets.canvas import LONGEST_TEXT, canvas_html, lay_out
+from minillama.widgets.canvas import canvas_html, lay_out
 from minillama.widgets.labels import EN
+from minillama.widgets.prompts import LONGEST_TEXT
 
 TOY = [[1, 5, 9], [1, 7], [1, 4, 8, 6]]
 PROMPTS = ["Once upon a time", "The cat", "从前有一只小猫"]

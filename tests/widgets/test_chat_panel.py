@@ -7,6 +7,7 @@ import time
 import pytest
 
 from minillama.chat import encode_dialog
+from minillama.generation import CacheTaken
 from minillama.widgets import ChatPanel
 from minillama.widgets.chat_panel import LONGEST, MAX_TURNS, Turn, panel_html
 from minillama.widgets.labels import EN
@@ -155,16 +156,35 @@ def test_cleared_in_mid_answer(panel, gate):
     assert panel.ask("Hello") and panel.wait(DEADLINE) and len(panel.turns) == 1
 
 
-def test_another_run_breaks_the_answer_off(panel, fresh_llama, gate):
-    assert panel.ask("Hello")
+@pytest.mark.parametrize("written_meanwhile", ["", "And now?"])
+def test_another_run_breaks_the_answer_off(panel, fresh_llama, gate, written_meanwhile):
+    panel.message.value = "Hello"
+    assert panel.send() and panel.message.value == ""
     gate.let(1)
     until(lambda: panel.turns[0].answer)
+    panel.message.value = written_meanwhile
     fresh_llama.generate([[1, 5]], max_gen_len=2, temperature=0)
     gate.let(1000)
     assert panel.wait(DEADLINE)
-    assert "broke off. RuntimeError: another run on this Llama" in panel.status.value and "alert" in panel.status.value
-    assert panel.turns[0].state == "failed" and EN["panel_is_failed"] in panel.view.value
-    assert panel.ask("Again") and panel.wait(DEADLINE) and panel.turns[-1].state == "done"
+    assert "used elsewhere meanwhile" in panel.status.value and "sent again" in panel.status.value
+    assert "alert" in panel.status.value and "RuntimeError" not in panel.status.value
+    assert panel.turns[0].state == "failed" and EN["panel_is_failed"] in panel.view.value and panel.dialog == []
+    assert panel.message.value == (written_meanwhile or "Hello"), "what was written meanwhile is not overwritten"
+    assert panel.send() and panel.wait(DEADLINE) and panel.turns[-1].state == "done"
+    assert gate.dialogs[-1] == [user(written_meanwhile or "Hello")]
+
+
+def test_broken_off_before_the_first_word(panel, fresh_llama, monkeypatch):
+    def stream(dialog, **_):
+        raise CacheTaken("gone")
+        yield ""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fresh_llama, "stream", stream)
+        panel.message.value = "Hello"
+        assert panel.send() and panel.wait(DEADLINE)
+    assert EN["panel_taken"] in panel.status.value and panel.turns == [] and panel.message.value == "Hello"
+    assert panel.send() and panel.wait(DEADLINE) and panel.message.value == ""
 
 
 def test_any_error_in_the_worker_reaches_the_page(panel, fresh_llama, monkeypatch):

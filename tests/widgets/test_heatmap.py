@@ -257,7 +257,7 @@ def test_odd_text_is_scored(heatmap, text):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a\ud800", "lone surrogate"), ("Once " * 60, "tokens, but max_seq_len is"), ("a" * (LONGEST + 1), "Shorten it")],
+    [("a\ud800", EN["bad_prompt"]), ("Once " * 60, "(max_seq_len is 96). "), ("a" * (LONGEST + 1), "Shorten it")],
 )
 def test_bad_text_is_answered_in_place_and_the_widget_stays_alive(heatmap, text, message):
     first = heatmap.view.value

@@ -182,8 +182,8 @@ def test_odd_text_is_run(explorer, text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a\ud800", "cannot be run: it has a lone surrogate"),
-        ("Once " * 60, "tokens, but max_seq_len is"),
+        ("a\ud800", EN["bad_prompt"]),
+        ("Once " * 60, "(max_seq_len is 96). Shorten it."),
         ("Once " * 600, f"first {LONGEST}"),
     ],
 )

@@ -1,0 +1,60 @@
+"""Prompts that a learner types, or a notebook gives: their ids, or in words why they cannot be run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minillama import arguments
+from minillama.generation import Llama
+from minillama.tokenizer import Tokenizer
+
+LONGEST_TEXT = 4000  # characters; what is beyond is cut, with a note
+
+
+def read_prompts(
+    value: str, tokenizer: Tokenizer, max_batch_size: int, text: dict[str, str]
+) -> tuple[list[list[int]], list[str], str]:
+    """The ids of the prompts that were typed, one a line; notes on them; and what forbids a canvas, or ""."""
+    prompt_tokens: list[list[int]] = []
+    notes = []
+    if len(value) > LONGEST_TEXT:
+        value, notes = value[:LONGEST_TEXT], [text["canvas_cut"].format(n=LONGEST_TEXT)]
+    lines = [line for line in value.split("\n") if line.strip()]
+    if not lines:
+        return [], notes, text["canvas_none"]
+    if len(lines) > max_batch_size:
+        return [], notes, text["canvas_many"].format(n=len(lines), most=max_batch_size)
+    for k, line in enumerate(lines):
+        try:
+            prompt_tokens.append(tokenizer.encode(line, bos=True, eos=False))
+        except ValueError:  # what UTF-8 cannot hold
+            return prompt_tokens, notes, text["canvas_surrogate"].format(k=k)
+    return prompt_tokens, notes, ""
+
+
+def no_room(
+    prompt_tokens: Sequence[Sequence[int]], max_gen_len: int, max_seq_len: int, text: dict[str, str], key="canvas_long"
+) -> str:
+    """A message, text[key], if a prompt does not fit the context, else ""."""
+    room = max_seq_len - (max_gen_len > 0)  # one place for a new token
+    for k, t in enumerate(prompt_tokens):
+        if len(t) > room:
+            return text[key].format(k=k, n=len(t), room=room, max_seq_len=max_seq_len)
+    return ""
+
+
+def trouble(llama: Llama, prompt: str, max_gen_len: int, text: dict[str, str]) -> str:
+    """A message if one prompt that was typed cannot be run, else ""."""
+    try:
+        ids = llama.tokenizer.encode(prompt, bos=True, eos=False)
+    except ValueError:  # what UTF-8 cannot hold
+        return text["bad_prompt"]
+    return no_room([ids], max_gen_len, llama.model.params.max_seq_len, text, "prompt_long")
+
+
+def check_prompts(llama: Llama, prompts: Sequence[str]) -> None:
+    """Raise a TypeError or ValueError that names the one of `prompts` after which no token has room."""
+    arguments.texts("prompts", prompts)
+    for k, prompt in enumerate(prompts):
+        ids = llama.tokenizer.encode(prompt, bos=True, eos=False)
+        arguments.room("prompts", {k: ids}, llama.model.params, max_gen_len=1)
