@@ -7,6 +7,7 @@ Names are those of Meta's `llama/generation.py`.
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -110,6 +111,7 @@ class Llama:
         self._generator = torch.Generator().manual_seed(seed)  # seeds the rows that are given no seed
         self._decode = torch.compile(model, mode="reduce-overhead", fullgraph=True) if compile else None
         self._run: object = None  # the run that owns the cache
+        self._reading = threading.Lock()  # one forward at a time: a widget may run the model in a thread of its own
         self._shared = parallel.is_shared(model.output.weight)  # several ranks hold it in parts
 
     def save(
@@ -174,7 +176,7 @@ class Llama:
 
         prev_pos = 0
         for cur_pos in range(min_prompt_len, total_len):
-            logits = self._forward(tokens[:, prev_pos:cur_pos], prev_pos, last_only=not logprobs)
+            logits = self._forward(run, tokens[:, prev_pos:cur_pos], prev_pos, last_only=not logprobs)
             last = logits[:, -1]  # (bsz, vocab_size)
             probs, candidate = None, torch.argmax(last, dim=-1)  # (bsz,)
             if temperature > 0:
@@ -196,23 +198,25 @@ class Llama:
             yield GenerationStep(
                 prev_pos, cur_pos, tokens, last, probs, candidate, next_token, from_prompt, eos_reached, scores
             )
-            if self._run is not run:
-                raise CacheTaken("another run on this Llama has taken the cache over; finish one before the next")
             prev_pos = cur_pos
             polled = device.type == "cpu" or (cur_pos - min_prompt_len) % POLL_EVERY == POLL_EVERY - 1
             if polled and bool(eos_reached.all()):
                 break
 
-    def _forward(self, tokens: Tensor, prev_pos: int, last_only: bool) -> Tensor:
-        if self._decode is None or tokens.shape[1] > 1:
-            with torch.no_grad() if self._shared else torch.inference_mode():  # a tenth faster; DTensors: half as fast
-                logits = self.model(tokens, prev_pos, last_only)
-        else:
-            with torch.inference_mode():
-                start_pos = torch.full((), prev_pos, device=tokens.device)  # filled there: torch.tensor would wait
-                tokens = tokens.clone(memory_format=torch.contiguous_format)  # the same strides on any canvas
-                logits = self._decode(tokens, start_pos, last_only=True)
-        return logits.clone()  # tensors of inference mode refuse gradients; a CUDA graph overwrites its own
+    def _forward(self, run: object, tokens: Tensor, prev_pos: int, last_only: bool) -> Tensor:
+        with self._reading:
+            if self._run is not run:
+                raise CacheTaken("another run on this Llama has taken the cache over; finish one before the next")
+            if self._decode is None or tokens.shape[1] > 1:
+                # a tenth faster than no_grad; DTensors: half as fast
+                with torch.no_grad() if self._shared else torch.inference_mode():
+                    logits = self.model(tokens, prev_pos, last_only)
+            else:
+                with torch.inference_mode():
+                    start_pos = torch.full((), prev_pos, device=tokens.device)  # torch.tensor would wait
+                    tokens = tokens.clone(memory_format=torch.contiguous_format)  # the same strides on any canvas
+                    logits = self._decode(tokens, start_pos, last_only=True)
+            return logits.clone()  # tensors of inference mode refuse gradients; a CUDA graph overwrites its own
 
     @torch.no_grad()
     def _score(self, prompt_tokens) -> Tensor:
@@ -222,7 +226,8 @@ class Llama:
         tokens = torch.zeros((len(prompt_tokens), longest), dtype=torch.long, device=self.device)
         for k, t in enumerate(prompt_tokens):
             tokens[k, : len(t)] = torch.tensor(t, dtype=torch.long, device=self.device)
-        logits = self.model(tokens, 0)  # the zeros behind a shorter row: no earlier position looks at them
+        with self._reading:
+            logits = self.model(tokens, 0)  # the zeros behind a shorter row: no earlier position looks at them
         return token_logprobs(logits[:, :-1], tokens[:, 1:])
 
     # ---- what stands on it ---------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import threading
 from contextlib import contextmanager, redirect_stdout
 
 import pytest
@@ -246,6 +247,31 @@ def test_streams_and_scores_take_the_cache_over_too(small, fresh_llama):
     next(fresh_llama.stream("Twice", seed=1, **HOT))
     with pytest.raises(RuntimeError, match="another run"):
         list(older)
+
+
+def test_no_run_writes_into_the_cache_while_another_reads_it(random_llama):
+    """As a panel, which answers in a thread of its own, while a cell runs: the older run's forward is let end first."""
+    llama = random_llama(3)
+    due = [step.logits for step in llama.generate_steps([[1, 7, 8, 9]], 6, temperature=0)]
+    older = llama.generate_steps([[1, 5]], 6, temperature=0)
+    next(older)
+    halfway, go_on = threading.Event(), threading.Event()
+
+    def stop_here(*_):
+        halfway.set()
+        go_on.wait(0.3)  # in vain if the newer run waits for this forward, as it must
+
+    hook = llama.model.layers[1].register_forward_pre_hook(stop_here)
+    thread = threading.Thread(target=next, args=(older,))
+    thread.start()
+    assert halfway.wait(30)
+    hook.remove()
+    newer = llama.generate_steps([[1, 7, 8, 9]], 6, temperature=0)
+    logits = [next(newer).logits]
+    go_on.set()
+    thread.join()
+    logits += [step.logits for step in newer]
+    assert len(due) > 1 and torch.equal(torch.stack(logits), torch.stack(due))
 
 
 def test_a_run_of_no_step_takes_nothing(small):
