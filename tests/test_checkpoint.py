@@ -14,6 +14,7 @@ import torch
 
 from minillama import Llama
 from minillama.checkpoint import course_model, load, read_params, read_weights, save
+from tests.disk import files_end_at
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FILES = ["consolidated.00.pth", "params.json", "tokenizer.model"]
@@ -162,19 +163,18 @@ def test_a_short_cache_is_not_written_as_the_context(checkpoint, tokenizer_path,
     assert read_params(tmp_path / "copy").max_seq_len == read_params(checkpoint.folder).max_seq_len == 96
 
 
-@pytest.mark.parametrize("where", ["torch.save", "shutil.copyfile", "pathlib.Path.write_text"])
-def test_a_failed_save_leaves_the_old_checkpoint(folder, checkpoint, tokenizer_path, monkeypatch, where):
+@pytest.mark.parametrize("size", [100, 20_000], ids=["params.json", "the-weights"])
+def test_a_failed_save_leaves_the_old_checkpoint(folder, checkpoint, tokenizer_path, size):
     before = files(folder)
-
-    def fail(*arguments, **options):
-        for argument in arguments:
-            if isinstance(argument, Path) and argument.parent != tokenizer_path.parent:
-                argument.write_bytes(b"half a file")
-        raise OSError("the disk is full")
-
-    monkeypatch.setattr(where, fail)
-    with pytest.raises(OSError, match="the disk is full"):
+    with pytest.raises(OSError, match="could not be written: File too large"), files_end_at(size):
         save(folder, checkpoint.model, tokenizer_path, torch.float16)
+    assert files(folder) == before and os.listdir(folder.parent) == [folder.name]
+
+
+def test_a_save_without_its_tokenizer_leaves_the_old_checkpoint(folder, checkpoint, tmp_path):
+    before = files(folder)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        save(folder, checkpoint.model, tmp_path / "nowhere", torch.float16)
     assert files(folder) == before and os.listdir(folder.parent) == [folder.name]
 
 

@@ -1,10 +1,8 @@
 """Llama.save: what is written is read back the same, here and by transformers."""
 
-import contextlib
 import errno
 import json
 import os
-import resource
 
 import pytest
 import torch
@@ -12,6 +10,7 @@ import transformers
 
 from minillama import COURSE_MODEL, Llama
 from minillama.checkpoint import load, recognise
+from tests.disk import files_end_at
 
 PROMPTS = ["Once upon a time", "从前有一只", "A coin shows"]
 FILES = {
@@ -146,17 +145,6 @@ def test_over_the_folder_in_use(random_llama, tokenizer, tmp_path):
 
 
 WEIGHTS = {"meta": "consolidated.00.pth", "hf": "model.safetensors"}
-
-
-@contextlib.contextmanager
-def files_end_at(size):
-    """No file may grow beyond it: the nearest thing to a full disk that a test may have."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("is_there", [False, True], ids=["new", "over-an-old-one"])
