@@ -26,14 +26,6 @@ CORPUS = [
 SIZES = {"dim": 32, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "hidden_dim": 48}
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items):
-    """The tests of a file share its fixtures, hence a worker; notebooks share nothing, so each runs where it can."""
-    for item in items:
-        if item.path.name != "test_run.py":
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
 class LetterTokenizer:
     """Ids 0 to 2 as in Llama 2, then one letter for each id: a vocabulary of any size, and eos comes up often."""
 

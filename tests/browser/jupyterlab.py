@@ -23,6 +23,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 
+PAUSE = 200  # milliseconds; without it a page that waits draws frame after frame, and the kernel has half a core less
 OPEN = "path => window.jupyterapp.commands.execute('docmanager:open', {path}).then(() => null)"
 # The status bar says "idle" before there is a kernel, so ask the session itself.
 KERNEL_IS_IDLE = """() => {
@@ -117,10 +118,10 @@ def wait_for(address: str, server: subprocess.Popen, log: Path, seconds: float =
 def open_and_run(page: Page, notebook: str) -> None:
     """Open notebooks/<notebook> and run all its cells. AssertionError if one shows an error."""
     page.evaluate(OPEN, f"notebooks/{notebook}")
-    page.wait_for_function(KERNEL_IS_IDLE, timeout=120_000)
+    page.wait_for_function(KERNEL_IS_IDLE, timeout=120_000, polling=PAUSE)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    page.wait_for_function(f"() => ({ALL_CELLS_RAN})() && ({KERNEL_IS_IDLE})()", timeout=180_000)
+    page.wait_for_function(f"() => ({ALL_CELLS_RAN})() && ({KERNEL_IS_IDLE})()", timeout=180_000, polling=PAUSE)
     errors = page.locator(ERRORS).all_inner_texts()
     assert not errors, errors
 
