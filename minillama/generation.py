@@ -18,6 +18,7 @@ from torch import Tensor
 from minillama import arguments, checkpoint, export, parallel
 from minillama.chat import UNSAFE_ERROR, Dialog, encode_dialog, has_special_tags
 from minillama.checkpoint import COURSE_MODEL
+from minillama.compiled import compile_step
 from minillama.int8 import to_int8
 from minillama.logprobs import token_logprobs
 from minillama.model import Transformer
@@ -76,9 +77,9 @@ class Llama:
         "owner/name" of a model on the hub. tokenizer_path: None for the checkpoint's own. max_seq_len: None for the
         checkpoint's context, at most 2048. device: None for cuda if there is one, else cpu; "mps" is untested. dtype:
         None for bfloat16 on a GPU that has it (float16 on one that has not), float32 elsewhere. seed: of the rows that
-        are given none. compile: compile the one-token step (a CUDA graph on a GPU; on a CPU it needs a C++ compiler);
-        the first tokens then take a minute. int8: keep the weights of the linear layers in 8 bits (int8.py). Neither
-        with several ranks.
+        are given none. compile: compile the one-token step (a CUDA graph on a GPU; on a CPU it needs a C++ compiler and
+        a second copy of the weights, compiled.py); the first tokens then take a minute. int8: keep the weights of the
+        linear layers in 8 bits (int8.py). Neither with several ranks.
 
         Started by torchrun, all ranks share one model: each builds, and then makes the same calls with the same
         arguments, and gets the same results; rank 0 draws (parallel.py). model_parallel_size: None for all of them,
@@ -109,7 +110,7 @@ class Llama:
             raise ValueError("model has no cache; call model.setup_cache(max_batch_size, max_seq_len) first")
         self.model, self.tokenizer = model.eval(), tokenizer
         self._generator = torch.Generator().manual_seed(seed)  # seeds the rows that are given no seed
-        self._decode = torch.compile(model, mode="reduce-overhead", fullgraph=True) if compile else None
+        self._decode = compile_step(model) if compile else None
         self._run: object = None  # the run that owns the cache
         self._reading = threading.Lock()  # one forward at a time: a widget may run the model in a thread of its own
         self._shared = parallel.is_shared(model.output.weight)  # several ranks hold it in parts

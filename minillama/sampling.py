@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-FEW = 256  # tokens; a nucleus has hardly ever more
+LIKELY = 1e-4  # a probability; a nucleus has hardly ever a token below
 ROUNDING = 1e-4  # more than float32 loses over a sum of probabilities
 
 
@@ -88,8 +88,8 @@ def sample_top_p(probs: Tensor, p: float, generator: Generator | Sequence[Genera
     >>> sample_top_p(torch.tensor([[0.1, 0.6, 0.3]]), p=0.0)
     tensor([[1]])
     """
-    ids = _few_with_nucleus(probs, p)  # (bsz, n)
-    top = nucleus(probs.gather(-1, ids), p)  # each field (bsz, n)
+    ids = _few_with_nucleus(probs, p)  # (n,)
+    top = nucleus(probs[:, ids], p)  # each field (bsz, n)
     weights = top.probs_sort * top.kept  # (bsz, n)
     if probs.device.type == "cpu":  # the tokens that were cut draw no random numbers: so n does not matter
         sizes = top.kept.sum(-1).clamp(min=1).tolist()
@@ -98,17 +98,17 @@ def sample_top_p(probs: Tensor, p: float, generator: Generator | Sequence[Genera
         else:
             weights = [row[:, :size] for row, size in zip(weights.split(1), sizes, strict=True)]
     place = draw(weights, generator)  # (bsz, 1), places in the sorted order
-    return ids.gather(-1, top.probs_idx.gather(-1, place))  # (bsz, 1), token ids
+    return ids[top.probs_idx.gather(-1, place)]  # (bsz, 1), token ids
 
 
 def _few_with_nucleus(probs: Tensor, p: float) -> Tensor:
-    """Ids (bsz, n), ascending, among which is every row's nucleus: on a CPU, where sorting is slow, often only FEW."""
-    if probs.device.type == "cpu" and FEW < probs.shape[-1]:
-        few, ids = torch.topk(probs, FEW)  # (bsz, FEW)
-        mass = few.where(few > few[:, -1:], 0.0).sum(-1)  # (bsz,) of the tokens that are ahead of all left out
-        if bool((mass > p + ROUNDING).all()):
-            return ids.sort(dim=-1).values
-    return torch.arange(probs.shape[-1], device=probs.device).expand_as(probs)
+    """Ids (n,), ascending, among which is every row's nucleus: on a CPU, where sorting is slow, often only a few."""
+    if probs.device.type == "cpu":
+        likely = probs > LIKELY  # (bsz, vocab_size)
+        mass = probs.where(likely, 0.0).sum(-1)  # (bsz,)
+        if bool((mass > p + ROUNDING).all()):  # what is left out stands behind the nucleus
+            return likely.any(0).nonzero().squeeze(1)
+    return torch.arange(probs.shape[-1], device=probs.device)
 
 
 def draw(

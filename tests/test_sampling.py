@@ -232,7 +232,7 @@ def test_a_row_with_its_own_generator_ignores_its_neighbours(seed, bsz, p):
 @given(st.integers(0, 1000), st.sampled_from([0.0, 0.3, 0.9, 0.999, 1.0]), st.sampled_from([0.2, 3.0]), st.booleans())
 def test_looking_at_the_most_probable_alone_changes_nothing(seed, p, spread, tied):
     """Rows whose nuclei are small, large, or end among equally probable tokens."""
-    logits = spread * torch.randn(3, 4 * sampling.FEW, generator=generator(seed))
+    logits = spread * torch.randn(3, 1000, generator=generator(seed))
     probs = torch.softmax(logits.round() if tied else logits, dim=-1)
     sizes = nucleus(probs, p).kept.sum(-1)
     drawn = sample_top_p(probs, p, [generator(seed + k) for k in range(3)])
@@ -240,14 +240,15 @@ def test_looking_at_the_most_probable_alone_changes_nothing(seed, p, spread, tie
         top = nucleus(probs[k], p)
         place = torch.multinomial(top.probs_sort[:size], 1, generator=generator(seed + k))
         assert drawn[k] == top.probs_idx[place] == sample_top_p(probs[k : k + 1], p, generator(seed + k))
-    ids = sampling._few_with_nucleus(probs, p)
-    assert ids.shape[1] == 4 * sampling.FEW or bool((sizes <= sampling.FEW).all())
+    ids = set(sampling._few_with_nucleus(probs, p).tolist())
+    for k, size in enumerate(sizes.tolist()):
+        assert ids >= set(nucleus(probs[k], p).probs_idx[:size].tolist())
 
 
 def test_small_nuclei_are_found_without_sorting_the_vocabulary():
     probs = torch.softmax(6 * torch.randn(2, 5000, generator=generator(1)), dim=-1)
-    assert sampling._few_with_nucleus(probs, 0.9).shape == (2, sampling.FEW)
-    assert sampling._few_with_nucleus(probs, 1.0).shape == (2, 5000)
+    assert len(sampling._few_with_nucleus(probs, 0.9)) < 300
+    assert len(sampling._few_with_nucleus(probs, 1.0)) == 5000
 
 
 def test_the_generator_decides():

@@ -1,0 +1,27 @@
+"""The step that reads one token a row, compiled: on a GPU as a CUDA graph, on a CPU as C++ with the weights in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from minillama.model import Transformer
+
+ON_CPU = {
+    "freezing": True,  # the weights are constants, and may be laid out anew
+    "max_autotune_gemm": True,  # where it is faster than the library's, a product is generated for these very sizes
+    "max_autotune_gemm_backends": "CPP,ATEN",
+    "autotune_num_choices_displayed": 0,
+}
+
+
+def compile_step(model: Transformer) -> Callable[..., Tensor]:
+    """`model.forward` for a position given as a 0-d tensor; the first call compiles, as does a new number of rows.
+
+    Frozen: weights that change afterwards change nothing in it.
+    """
+    if model.norm.weight.device.type == "cuda":
+        return torch.compile(model, mode="reduce-overhead", fullgraph=True)
+    return torch.compile(model, options=ON_CPU, fullgraph=True)
