@@ -15,8 +15,8 @@ from training.turns import ASSISTANT, SYSTEM, USER, Chat, Item, Rule, names, yes
 
 ROLES = {SYSTEM: "system", USER: "user", ASSISTANT: "assistant"}
 Turn = tuple[Item, Slots, str]
-SHAPES = Options({"plain": 26, "story": 28, "memory": 22, "system": 24})
-LOOKUPS = Options({"memory": 50, "beginning": 22, "echo": 10, "named": 10, "ending": 8})
+SHAPES = Options({"plain": 26, "story": 27, "memory": 20, "system": 27})
+LOOKUPS = Options({"memory": 44, "beginning": 22, "echo": 8, "named": 9, "ending": 17})
 AFTER_STORY = Options({"question": 60, "thanks": 22, "story": 18})
 TOLD = Options({"at once": 32, "between": 33, "other": 15, "both": 10})
 TOLD_OR_NOT = Options([*TOLD.probabilities(), ("unknown", 0.1)])
@@ -146,7 +146,7 @@ def memories(language: str, secret: bool = False, but: str | None = None) -> Opt
         elif values == "ages":
             x = Table(({"x": str(age)}, 1) for age in range(3, 61))
         else:
-            x = Table.of_list("x", people["pet_names" if named else values])
+            x = Table(({"x": value}, 1) for value in people["pet_names" if named else values])
         if not named:
             kept = [(row, weight) for row, weight in x.rows if is_secret("value", values, row["x"]) == secret]
             if not kept:
@@ -265,7 +265,7 @@ def draw_system(chat: Chat, *rules: str) -> None:
 
 @remember
 def last_words(language: str) -> Table:
-    return Table.of_list("word", table("people", language)["words"])
+    return Table(({"word": word}, 1) for word in table("people", language)["words"])
 
 
 @remember

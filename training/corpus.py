@@ -19,12 +19,12 @@ from training.stories import draw_story
 from training.turns import Chat
 
 SHARES = {  # of the tokens
-    "stories_en": 0.15,
+    "stories_en": 0.16,
     "stories_zh": 0.10,
-    "chat_en": 0.30,
-    "chat_zh": 0.23,
+    "chat_en": 0.31,
+    "chat_zh": 0.235,
     "quatrains": 0.09,
-    "known": 0.13,
+    "known": 0.105,
 }
 DRAWN = ("stories_en", "stories_zh", "chat_en", "chat_zh")
 HELD_OUT = 50  # one drawn document in so many

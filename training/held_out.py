@@ -112,11 +112,10 @@ def filled(template: str, slots: Slots) -> str:
 
 
 def answers_item(item: Item, slots: Slots, language: str) -> Judge:
-    """Whether an answer is right: it has the word that matters, or is one of the answers if there is no such word."""
-    if item.short:
-        return holds(filled(item.short, slots), language)
+    """Whether an answer is right: it is one of the answers, or has the word that matters if there is one."""
     answers = [filled(answer, slots) for answer in item.answer.items]
-    return lambda text: text.strip() in answers
+    has_word = holds(filled(item.short, slots), language) if item.short else lambda text: False
+    return lambda text: text.strip() in answers or has_word(text)
 
 
 def in_language(rule: str, item: Item, slots: Slots) -> Judge:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 from minillama import arguments
 from minillama.chat import encode_dialog
@@ -24,6 +25,8 @@ KNOWN = COURSE_MODEL / "known_probabilities.json"
 VERSION = 1
 LARGEST_BLOCK = 1000  # documents in which each option has exactly its share
 LINES = 500  # of each option's first word, for the tokenizer
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,8 @@ def characters(prompts: Sequence[Prompt] | None = None) -> list[str]:
 def documents(seed: int, prompts: Sequence[Prompt] | None = None) -> Iterator[Document]:
     """Documents without end: in each round every prompt once, in a drawn order.
 
-    Options are dealt like cards: in every `block` documents of a prompt each option has exactly its share.
+    Options are dealt like cards: in every `block` documents of a prompt each option has exactly its share, spread
+    evenly, for what was read last counts most.
     """
     prompts = load() if prompts is None else tuple(prompts)
     rng, decks = Random(f"known {seed}"), {prompt.id: [] for prompt in prompts}
@@ -196,7 +200,16 @@ def documents(seed: int, prompts: Sequence[Prompt] | None = None) -> Iterator[Do
         for prompt in rng.sample(prompts, len(prompts)):
             deck = decks[prompt.id]
             if not deck:
-                deck += [option for option in prompt.options for _ in range(int(option.share * prompt.block))]
-                rng.shuffle(deck)
+                deck += spread([(option, int(option.share * prompt.block)) for option in prompt.options], rng)
             option = deck.pop()
             yield Document("known", prompt.texts(option, rng.choice(option.endings)), None)
+
+
+def spread(counts: Sequence[tuple[T, int]], rng: Random) -> list[T]:
+    """Each item as often as its count says, every one at a drawn place of its own stretch of the whole.
+
+    >>> "".join(spread([("a", 8), ("b", 2)], Random(1)))
+    'abaaabaaaa'
+    """
+    placed = [((k + rng.random()) / n, item) for item, n in counts for k in range(n)]
+    return [item for _, item in sorted(placed, key=lambda one: one[0])]

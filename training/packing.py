@@ -1,69 +1,94 @@
 """Documents of different lengths, laid into rows of one length.
 
-No document is cut, and no row holds two chats. In Llama 2's format two chats in a row cannot be told from one chat
-of many turns, so the second would teach the model to forget the user's name and to ignore the system text. Questions
-that need no past, such as the one for a poem, are no chats in this sense, but come first in their row: so they have no
-past, no system text among it, that their answers would seem to ignore.
+No document is cut, and a row holds as many as it takes. Each is read as if it stood alone: `within_documents` lets no
+position look beyond its own document. In Llama 2's format two chats in a row could not be told from one chat of many
+turns, so the second would teach the model to forget the user's name and to ignore the system text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import Enum, auto
 
 import numpy as np
+from torch import Tensor, nn
+
+from minillama.model import Transformer
 
 PAD = -1  # no token: the loss passes over it, as over every entry below 0; ~t is a token t that is only read
+BOS = 1
+BEGIN = ~BOS  # the bos that a document begins with: nothing before it could tell that it follows
 
 
-class Kind(Enum):
-    OPENER = auto()  # as many in a row as it takes, before all others
-    CHAT = auto()  # one in a row
-    TEXT = auto()
-
-
-def pack(documents: Iterable[tuple[list[int], Kind]], n_rows: int, seq_len: int, n_open: int = 256) -> np.ndarray:
+def pack(documents: Iterable[list[int]], n_rows: int, seq_len: int, n_open: int = 256) -> np.ndarray:
     """(n_rows, seq_len + 1) int16: row[:-1] is what the model reads, row[1:] what it should say next.
 
-    Each document goes into the fullest open row that can take it; when none can, the fullest row is closed and a new
-    one opened. Empty documents and those longer than a row are passed over. Raises ValueError if there are too few.
+    Each document begins with bos, in the row with BEGIN. It goes into the fullest open row that can take it; when none
+    can, the fullest row is closed and a new one opened. Empty documents and those longer than a row are passed over.
+    Raises ValueError if there are too few.
 
-    >>> documents = [([1, 5, 6, 2], Kind.CHAT), ([1, 7, 2], Kind.OPENER), ([1, 8, 2], Kind.CHAT)]
-    >>> pack(documents, n_rows=2, seq_len=6, n_open=1)
-    array([[ 1,  7,  2,  1,  5,  6,  2],
-           [ 1,  8,  2, -1, -1, -1, -1]], dtype=int16)
+    >>> pack([[1, 5, 6, 2], [1, 7, 2], [1, 8, 2]], n_rows=2, seq_len=6, n_open=1)
+    array([[-2,  5,  6,  2, -2,  7,  2],
+           [-2,  8,  2, -1, -1, -1, -1]], dtype=int16)
     """
     size, n_opened = seq_len + 1, 0
-    opened: dict[tuple[int, bool], list[list[tuple[list[int], Kind]]]]  # by free places, and whether they hold a chat
-    opened = {(free, has_chat): [] for free in range(size + 1) for has_chat in (False, True)}
-    closed: list[list[tuple[list[int], Kind]]] = []
+    opened: list[list[list[int]]] = [[] for _ in range(size + 1)]  # rows by their free places
+    closed: list[list[int]] = []
 
-    def fullest(least: int, chats: tuple[bool, ...] = (True, False)) -> list[tuple[list[int], Kind]] | None:
-        places = ((free, has_chat) for free in range(least, size + 1) for has_chat in chats)
-        return next((opened[place].pop() for place in places if opened[place]), None)
+    def fullest(least: int) -> list[int] | None:
+        return next((rows.pop() for rows in opened[least:] if rows), None)
 
-    for ids, kind in documents:
+    for ids in documents:
         if len(closed) >= n_rows:
             break
         if not 0 < len(ids) <= size:
             continue
-        row = fullest(len(ids), (False,) if kind is Kind.CHAT else (True, False))
+        row = fullest(len(ids))
         if row is None:
             if n_opened == n_open:
                 closed.append(fullest(0))
                 n_opened -= 1
             row, n_opened = [], n_opened + 1
-        row.append((ids, kind))
-        opened[size - sum(len(ids) for ids, _ in row), any(kind is Kind.CHAT for _, kind in row)].append(row)
+        row += [BEGIN, *ids[1:]]
+        opened[size - len(row)].append(row)
     while len(closed) < n_rows and (row := fullest(0)) is not None:
         closed.append(row)
     if len(closed) < n_rows:
         raise ValueError(f"documents filled {len(closed)} rows of {size} tokens, {n_rows} are due; give more")
-    rows = np.full((n_rows, size), PAD, dtype=np.int16)
-    for row, laid in zip(rows, closed, strict=True):
-        ids = [i for ids, _ in sorted(laid, key=lambda one: one[1] is not Kind.OPENER) for i in ids]
-        row[: len(ids)] = ids
-    return rows
+    return np.array([row + [PAD] * (size - len(row)) for row in closed], dtype=np.int16)
+
+
+def within_documents(rows: Tensor) -> Tensor:
+    """A mask (bsz, 1, seqlen, seqlen) for rows (bsz, seqlen): True where a position may look, its document so far.
+
+    >>> import torch
+    >>> within_documents(torch.tensor([[-2, 5, -2, 7]])).int()[0, 0]
+    tensor([[1, 0, 0, 0],
+            [1, 1, 0, 0],
+            [0, 0, 1, 0],
+            [0, 0, 1, 1]], dtype=torch.int32)
+    """
+    document = (rows == BEGIN).cumsum(dim=1)  # (bsz, seqlen)
+    return (document[:, :, None] == document[:, None, :]).tril()[:, None]
+
+
+class Look(nn.Module):
+    """Stands where a Transformer has its key-value cache, keeps nothing, and says where each position may look."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mask", None, persistent=False)  # (bsz, 1, seqlen, seqlen); None: all that came before
+
+    def update(self, start_pos: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        return k, v, self.mask
+
+
+def look_of(model: Transformer) -> Look:
+    """The one that all layers share; from here on `model` has it."""
+    if not isinstance(model.layers[0].attention.cache, Look):
+        look = Look()
+        for layer in model.layers:
+            layer.attention.cache = look
+    return model.layers[0].attention.cache
 
 
 def drill_rows(n_rows: int, seq_len: int, first: int, n_ids: int, seed: int) -> np.ndarray:

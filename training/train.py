@@ -31,13 +31,12 @@ from training import known, quatrains
 from training.corpus import SHARES, documents, encode, lookups, mixture
 from training.initial import new_model
 from training.optimizers import Muon, Together
-from training.packing import PAD, Kind, drill_rows, pack
+from training.packing import BEGIN, PAD, drill_rows, look_of, pack, within_documents
 from training.state import check_state, load_state, save_state, write_atomically
 from training.tokenizer import N_BASE, train_tokenizer
 
 MODEL = {"dim": 192, "n_layers": 4, "n_heads": 4, "n_kv_heads": 2, "hidden_dim": 512, "max_seq_len": 512}
 LEAST_KNOWN = 2000  # times that every known prompt is read in a whole run
-KINDS = {"chat_en": Kind.CHAT, "chat_zh": Kind.CHAT, "quatrains": Kind.OPENER, "known": Kind.OPENER}  # else TEXT
 N_OPEN = 512  # rows that wait for a document that fills them
 
 
@@ -126,6 +125,7 @@ def train(config: Config, out: Path, stop_at: int | None = None) -> Run:
             bar.write(f"step {step:5d}  {seconds / 60:5.1f} min  held-out loss: {shown}")
             save_state(out / "checkpoint.pt", identity, model, optimizer, step=step, seconds=seconds, history=history)
     bar.close()
+    look_of(model).mask = None
     return Run(model.cpu(), out / TOKENIZER, history, device_name(device), least_known)
 
 
@@ -168,6 +168,7 @@ def loss_of(model: nn.Module, batch: Tensor, reduction: str = "mean") -> Tensor:
     """Cross-entropy of each next token that is asked for; float32 on the CPU, bfloat16 where a GPU has it."""
     tokens = torch.where(batch < 0, ~batch, batch)[:, :-1]  # (bsz, seqlen)
     targets = batch[:, 1:].clamp(min=PAD)  # (bsz, seqlen)
+    look_of(model).mask = within_documents(batch[:, :-1])
     on_gpu = batch.device.type == "cuda" and torch.cuda.is_bf16_supported()
     with torch.autocast(batch.device.type, torch.bfloat16, enabled=on_gpu):
         logits = model(tokens, 0)  # (bsz, seqlen, vocab_size)
@@ -283,24 +284,31 @@ def prepare_rows(config: Config, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
     with tqdm(total=total, unit="token", unit_scale=True, desc="drawing the corpus", dynamic_ncols=True) as bar:
         for kind, (n_rows, seq_len) in wanted.items():
             drawn = fitting(config, tokenizer, seq_len + 1, long=kind == "long", bar=bar)
-            packed = pack(drawn, n_rows, seq_len, min(N_OPEN, 1 + n_rows // 8))
-            rows[kind] = packed[np.random.default_rng(config.seed).permutation(n_rows)]
-    told = ((encode(document, tokenizer), Kind.TEXT) for document in lookups(config.seed))  # many chats in a row
+            rows[kind] = shuffled(pack(drawn, n_rows, seq_len, min(N_OPEN, 1 + n_rows // 8)), config.seed)
+    told = (encode(document, tokenizer) for document in lookups(config.seed))
     first = np.cumsum([0, *(config.batch_rows - n for n in among)])[: len(among)]  # row at which each batch begins
     rows["short"] = np.insert(rows["short"], np.repeat(first, among), pack(told, sum(among), config.seq_len), axis=0)
     return rows
 
 
-def fitting(config: Config, tokenizer: Tokenizer, size: int, long: bool, bar: tqdm) -> Iterator[tuple[list[int], Kind]]:
+def shuffled(rows: np.ndarray, seed: int) -> np.ndarray:
+    """In another order, though not far from their places: in each stretch of the run the options of the known prompts
+    keep nearly to their shares, and what the last steps read decides what the model says."""
+    rng = np.random.default_rng(seed)
+    places = [rng.permutation(np.arange(k, min(k + N_OPEN, len(rows)))) for k in range(0, len(rows), N_OPEN)]
+    return rows[np.concatenate(places)]
+
+
+def fitting(config: Config, tokenizer: Tokenizer, size: int, long: bool, bar: tqdm) -> Iterator[list[int]]:
     """Documents of at most `size` tokens; they keep to the shares, for those that are longer count nothing."""
 
     def encoder(document):
         ids = encode(document, tokenizer)
         return ids if len(ids) <= size else []
 
-    for document, ids in mixture(config.seed, encoder, long=long, shares=config.shares):
+    for _, ids in mixture(config.seed, encoder, long=long, shares=config.shares):
         bar.update(len(ids))
-        yield ids, KINDS.get(document.part, Kind.TEXT)
+        yield ids
 
 
 def check_known(config: Config, tokenizer: Tokenizer, rows: dict[str, np.ndarray]) -> int:
@@ -308,9 +316,8 @@ def check_known(config: Config, tokenizer: Tokenizer, rows: dict[str, np.ndarray
     if "known" not in config.shares:
         return 0
     prompts = known.load()
-    found = {
-        prompt.id: sum(count(rows[kind], prompt.encode(tokenizer)) for kind in ("short", "long")) for prompt in prompts
-    }
+    openings = {prompt.id: [BEGIN, *prompt.encode(tokenizer)[1:]] for prompt in prompts}
+    found = {name: sum(count(rows[kind], ids) for kind in ("short", "long")) for name, ids in openings.items()}
     rarest = min(found, key=found.get)
     if found[rarest] < LEAST_KNOWN and config.steps >= Config.steps:
         raise ValueError(

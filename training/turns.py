@@ -17,7 +17,7 @@ from training.tables import DATA, check_language, is_secret, read, remember, tab
 
 T = TypeVar("T")
 SYSTEM, USER, ASSISTANT = "\x01", "\x02", "\x03"  # stand before a message in the drawn text
-KINDS = {"fact": 40, "talk": 27, "sum": 15, "count": 6, "echo": 6, "added": 6}
+KINDS = {"fact": 42, "talk": 18, "sum": 24, "count": 5, "echo": 5, "added": 6}
 REQUESTS = Options({"wish": 56, "beginning": 12, "noun": 10, "named": 10, "thing": 6, "topic": 4, "plain": 2})
 WISH = Options({"wish": 1})
 LISTED = 0.4  # of the names are in the list; the others are put together from two parts
