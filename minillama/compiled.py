@@ -24,4 +24,5 @@ def compile_step(model: Transformer) -> Callable[..., Tensor]:
     """
     if model.norm.weight.device.type == "cuda":
         return torch.compile(model, mode="reduce-overhead", fullgraph=True)
-    return torch.compile(model, options=ON_CPU, fullgraph=True)
+    # Not as `options` of torch.compile: the tracer asks for `freezing` too, and they reach only the code generator.
+    return torch._inductor.config.patch(ON_CPU)(torch.compile(model, fullgraph=True))
