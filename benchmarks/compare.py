@@ -4,9 +4,9 @@ python -m benchmarks.compare [--models course 110M smollm2] [--ways eager compil
                              [--repeats 5] [--new-tokens 200]
 
 Prompts have 16 tokens; no eos ends a run early. Each cell is the median of the repeats. The way is minillama's: as it
-is, with `compile=True`, or with `int8=True`; transformers always runs as it is. "linears" is the ceiling: the same step
-reduced to its linear layers. Peak memory is that of a process of its own for each library (resident set; on a GPU
-what torch allocated). smollm2 needs its file (`make real-model`).
+is, with `compile=True`, or with `int8=True`; transformers always runs as it is. "linears" is the same step reduced to
+its linear layers, as PyTorch runs them. Peak memory is that of a process of its own for each library
+(resident set; on a GPU what torch allocated). smollm2 needs its file (`make real-model`).
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def theirs(llama: Llama, prompts: list[list[int]], new_tokens: int, sampler: str
 
 @torch.no_grad()
 def linears(llama: Llama, batch: int, new_tokens: int) -> Callable[[], None]:
-    """The ceiling: every linear layer of the model once a token, and nothing else."""
+    """The same step reduced: every linear layer of the model once a token, and nothing else."""
     layers = [module for module in llama.model.modules() if isinstance(module, nn.Linear | Int8Linear)]
     like = llama.model.norm.weight
     inputs = [torch.zeros(batch, 1, layer.in_features, dtype=like.dtype, device=like.device) for layer in layers]
@@ -166,7 +166,7 @@ def main() -> None:
 
     print(machine(args.device))
     columns = ["model", "way", "batch", "sampler", "minillama tok/s", "transformers tok/s", "ratio", "linears tok/s",
-               "of ceiling", "peak MiB", "transformers' peak MiB"]  # fmt: skip
+               "of linears", "peak MiB", "transformers' peak MiB"]  # fmt: skip
     print(f"\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
     for name, way, batch in product(args.models, args.ways, args.batches):
         compare(name, way, batch, args)
