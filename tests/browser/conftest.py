@@ -6,20 +6,18 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser import jupyterlab
-from tests.kernels import forked_kernels
 
 expect.set_options(timeout=20_000)  # milliseconds: the machine may be busy
 
 
 @pytest.fixture(scope="session")
-def page(tmp_path_factory):
+def page(kernels, tmp_path_factory):
     if jupyterlab.find_chromium() is None:
         message = (
             "NO CHROMIUM: the widgets were not tested in a browser (apt install chromium, or set MINILLAMA_CHROMIUM)"
         )
         pytest.fail(message) if os.environ.get("MINILLAMA_REQUIRE_BROWSER") else pytest.skip(message)
     with (
-        forked_kernels(),
         jupyterlab.jupyterlab(tmp_path_factory.mktemp("lab")) as address,
         jupyterlab.chromium(address) as page,
     ):

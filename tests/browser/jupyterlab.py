@@ -144,8 +144,9 @@ def settle(page: Page) -> None:
     message back until the first is done.
     """
     for _ in range(2):
+        page.wait_for_timeout(100)
         page.evaluate(KERNEL_ANSWERS)
-        page.wait_for_timeout(60)  # what the kernel publishes takes another way than its answer
+    page.wait_for_timeout(100)
 
 
 def press(page: Page, control: Locator, key: str, times: int = 1) -> None:

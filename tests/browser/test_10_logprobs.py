@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import press, screenshot
+from tests.browser.jupyterlab import press, screenshot, show
 
 pytestmark = pytest.mark.browser
 
@@ -18,7 +18,7 @@ def compared(widget):
 def test_10_heatmap(open_and_run):
     page = open_and_run("10_logprobs.ipynb")
     widget = page.locator(".w-heatmap")
-    widget.scroll_into_view_if_needed()
+    show(widget.locator("tr.ml-run").first)
     screenshot(page, "10_logprobs")
     screenshot(page, "10_logprobs-widget", widget)
     tokens = widget.locator(".ml-heat-token[tabindex]")

@@ -7,8 +7,6 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.kernels import forked_kernels
-
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
 
@@ -24,13 +22,7 @@ def notebook(name):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _kernels():
-    with forked_kernels():
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _list_of_fonts(tmp_path_factory):
+def _list_of_fonts(kernels, tmp_path_factory):
     """matplotlib lists the fonts at its first import, and tells so in the cell if that takes long: here, and once."""
     folder = str(tmp_path_factory.mktemp("matplotlib"))
     with pytest.MonkeyPatch.context() as patch:

@@ -3,8 +3,10 @@
 Skips where the file is not (`make real` fetches it), fails there if MINILLAMA_REQUIRE_REAL is set.
 """
 
+import functools
 import os
 
+import gguf
 import pytest
 import torch
 
@@ -37,7 +39,10 @@ def llama(path):
 @pytest.fixture(scope="module")
 def peer(path):
     transformers = pytest.importorskip("transformers")
-    return peers.from_gguf(path), transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("GGUFReader", "get_tensor_name_map"):  # called three and 397 times, for seconds
+            patch.setattr(gguf, name, functools.cache(getattr(gguf, name)))
+        return peers.from_gguf(path), transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
 
 
 def test_what_is_in_it(llama):
