@@ -92,7 +92,7 @@ def lookups(seed: int) -> Iterator[Document]:
     learnt within minutes where a row is full of it, and not within the hour where it is one text in ten."""
     rng = Random(f"lookups {seed}")
     while True:
-        for language in ("en", "zh", "zh"):  # Chinese takes longer over it
+        for language in ("en", "zh"):
             draws = Draws(rng)
             looks_up = lookup_chat(Chat(draws, language))
             document = Document(f"chat_{language}", texts_of(f"chat_{language}", draws.text))

@@ -19,10 +19,18 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # the polynomial's coefficients: stee
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose steps are made orthogonal, for matrices alone."""
+    """Momentum whose steps are made orthogonal, in `dtype`, for matrices alone."""
 
-    def __init__(self, matrices: list[Tensor], lr: float, weight_decay: float = 0.0, momentum: float = 0.95):
+    def __init__(
+        self,
+        matrices: list[Tensor],
+        lr: float,
+        weight_decay: float = 0.0,
+        momentum: float = 0.95,
+        dtype: torch.dtype = torch.float32,
+    ):
         super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+        self.dtype = dtype
 
     @torch.no_grad()
     def step(self) -> None:
@@ -33,11 +41,11 @@ class Muon(torch.optim.Optimizer):
                     state.setdefault("momentum", torch.zeros_like(p)).mul_(group["momentum"]).add_(p.grad)
                 ahead = torch.stack([p.grad + group["momentum"] * self.state[p]["momentum"] for p in same])
                 size = group["lr"] * 0.2 * max(rows, columns) ** 0.5  # a root mean square of 0.2, as AdamW's steps have
-                for p, direction in zip(same, orthogonal(ahead), strict=True):
+                for p, direction in zip(same, orthogonal(ahead, self.dtype), strict=True):
                     p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(direction, alpha=size)
 
 
-def orthogonal(matrices: Tensor) -> Tensor:
+def orthogonal(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """About the nearest matrices with orthonormal rows or columns, (n, rows, columns): singular values near 1.
 
     Each iteration is an odd polynomial of the matrix, and so of its singular values alone.
@@ -49,11 +57,11 @@ def orthogonal(matrices: Tensor) -> Tensor:
     a, b, c = NEWTON_SCHULZ
     x = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)  # no singular value above 1
     tall = x.shape[-2] > x.shape[-1]
-    x = x.mT if tall else x
+    x = (x.mT if tall else x).to(dtype).contiguous()
     for _ in range(ITERATIONS):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+        gram = x @ x.mT.contiguous()
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)  # a x + (b gram + c gram²) x
+    return (x.mT if tall else x).to(matrices.dtype)
 
 
 def by_shape(parameters: list[Tensor]) -> dict[torch.Size, list[Tensor]]:

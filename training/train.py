@@ -12,7 +12,7 @@ import math
 import shutil
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -42,11 +42,11 @@ N_OPEN = 512  # rows that wait for a document that fills them
 
 @dataclass(frozen=True)
 class Config:
-    steps: int = 11500  # on the corpus, after the drills
+    steps: int = 19700  # on the corpus, after the drills
     drill_steps: int = 300  # first of all, on drill_rows
     drill_seq_len: int = 48
     drill_batch_rows: int = 24
-    lookups: tuple[tuple[int, int], ...] = ((400, 6), (800, 3), (8900, 1))  # (batches, rows of each)
+    lookups: tuple[tuple[int, int], ...] = ((400, 6), (800, 3), (16100, 1))  # (batches, rows of each)
     seed: int = 1
     shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
     vocab_size: int = 5120  # half of them characters
@@ -61,8 +61,9 @@ class Config:
     warmup: int = 50  # steps
     beta2: float = 0.999
     weight_decay: float = 0.1  # of the matrices between embeddings and output
+    exact: float = 0.15  # of the steps, the last ones: in float32, as the model is used; rounded logits are off by 1/16
     held_out_documents: int = 100  # of each part
-    checkpoint_every: int = 500
+    checkpoint_every: int = 1000
     compile: bool = shutil.which("g++") is not None  # a third faster, after half a minute
 
     def __post_init__(self):
@@ -108,10 +109,10 @@ def train(config: Config, out: Path, stop_at: int | None = None) -> Run:
     started, tokens = time.monotonic() - seconds, history[-1]["tokens"] if history else 0
     bar = tqdm(total=config.all_steps, initial=step, unit="step", desc="training", mininterval=1.0, dynamic_ncols=True)
     first_tokens, first_time = tokens, time.monotonic()
-    compiled = torch.compile(model, dynamic=False) if config.compile else model
+    compiled = torch.compile(cross_entropy, dynamic=False) if config.compile else cross_entropy
     while step < config.all_steps and step != stop_at:
         batch = read_batch(config, rows, step).to(device)
-        loss = update(config, compiled, optimizer, batch, step)
+        loss = update(config, model, optimizer, batch, step, compiled)
         step, tokens = step + 1, tokens + int((batch[:, 1:] >= 0).sum())
         bar.update()
         if step % 10 == 0:
@@ -152,11 +153,31 @@ def steps_within(minutes: float, out: Path, seed: int) -> int:
     return steps
 
 
-def update(config: Config, model: nn.Module, optimizer: Together, batch: Tensor, step: int) -> Tensor:
+def cross_entropy(model: Transformer, tokens: Tensor, targets: Tensor, dtype: torch.dtype) -> Tensor:
+    """Of each next token that is asked for, on average; products of matrices are taken in `dtype`."""
+    with torch.autocast(tokens.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+        logits = model(tokens, 0)  # (bsz, seqlen, vocab_size)
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=PAD)
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the processor multiplies in it, with half the time; float32 elsewhere."""
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported()
+    else:
+        can = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}  # torch 2.12 and later
+        fast = can.get("avx512_bf16") or can.get("amx_bf16")
+    return torch.bfloat16 if fast else torch.float32
+
+
+def update(
+    config: Config, model: Transformer, optimizer: Together, batch: Tensor, step: int, entropy: Callable = cross_entropy
+) -> Tensor:
     """One step on a batch (bsz, seqlen + 1); returns the loss before it."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(config, step)
-    loss = loss_of(model, batch)
+    exact = step >= (1 - config.exact) * config.all_steps
+    loss = loss_of(model, batch, torch.float32 if exact else fast_dtype(batch.device), entropy)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -164,24 +185,25 @@ def update(config: Config, model: nn.Module, optimizer: Together, batch: Tensor,
     return loss.detach()
 
 
-def loss_of(model: nn.Module, batch: Tensor, reduction: str = "mean") -> Tensor:
-    """Cross-entropy of each next token that is asked for; float32 on the CPU, bfloat16 where a GPU has it."""
+def loss_of(
+    model: Transformer, batch: Tensor, dtype: torch.dtype = torch.float32, entropy: Callable = cross_entropy
+) -> Tensor:
+    """Mean loss of the tokens that are asked for in a batch (bsz, seqlen + 1), in nats."""
     tokens = torch.where(batch < 0, ~batch, batch)[:, :-1]  # (bsz, seqlen)
     targets = batch[:, 1:].clamp(min=PAD)  # (bsz, seqlen)
     look_of(model).mask = within_documents(batch[:, :-1])
-    on_gpu = batch.device.type == "cuda" and torch.cuda.is_bf16_supported()
-    with torch.autocast(batch.device.type, torch.bfloat16, enabled=on_gpu):
-        logits = model(tokens, 0)  # (bsz, seqlen, vocab_size)
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=PAD, reduction=reduction)
+    return entropy(model, tokens, targets, dtype)
 
 
 @torch.no_grad()
 def evaluate_loss(model: Transformer, rows: Tensor) -> float:
     """Mean loss of a token, in nats, over rows of one document each, sorted by their length."""
-    lengths = (rows != PAD).sum(dim=1)  # (n,)
-    batches = ((batch, int(of_batch.max())) for batch, of_batch in zip(rows.split(16), lengths.split(16), strict=True))
-    total = sum(loss_of(model, batch[:, :longest], reduction="sum").item() for batch, longest in batches)
-    return total / int((rows[:, 1:] != PAD).sum())
+    batches = [
+        batch[:, : int(n.max())] for batch, n in zip(rows.split(16), (rows != PAD).sum(dim=1).split(16), strict=True)
+    ]
+    asked = [int((batch[:, 1:] >= 0).sum()) for batch in batches]
+    total = sum(loss_of(model, batch).item() * n for batch, n in zip(batches, asked, strict=True))
+    return total / sum(asked)
 
 
 def learning_rate(config: Config, step: int) -> float:
@@ -202,7 +224,8 @@ def new_optimizer(config: Config, model: Transformer) -> Together:
     matrices = [p for p in model.layers.parameters() if p.dim() == 2]
     others = [p for p in model.parameters() if not any(p is matrix for matrix in matrices)]
     adamw = torch.optim.AdamW(others, lr=config.learning_rate, betas=(0.9, config.beta2), weight_decay=0.0, fused=True)
-    return Together(Muon(matrices, config.learning_rate, config.weight_decay), adamw)
+    muon = Muon(matrices, config.learning_rate, config.weight_decay, dtype=fast_dtype(matrices[0].device))
+    return Together(muon, adamw)
 
 
 # ---- data

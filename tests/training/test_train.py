@@ -24,13 +24,16 @@ from training.train import (
     Config,
     check_known,
     count,
+    cross_entropy,
     evaluate_loss,
+    fast_dtype,
     learning_rate,
     loss_of,
     new_optimizer,
     read_batch,
     steps_within,
     train,
+    update,
 )
 
 TINY = Config(
@@ -137,8 +140,45 @@ def test_the_loss_of_rows_is_that_of_their_tokens():
     rows = [torch.randint(3, 1000, (n,)) for n in range(5, 40)]
     padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
     with torch.no_grad():
-        total = sum(loss_of(model, row[None], reduction="sum").item() for row in rows)
+        total = sum(loss_of(model, row[None]).item() * (len(row) - 1) for row in rows)
     assert evaluate_loss(model, padded) == pytest.approx(total / sum(len(row) - 1 for row in rows), rel=1e-5)
+
+
+def test_the_last_steps_are_in_float32(monkeypatch):
+    monkeypatch.setattr(loop, "fast_dtype", lambda device: torch.bfloat16)
+    config, seen = replace(TINY, steps=20, exact=0.15), []
+
+    def spy(model, tokens, targets, dtype):
+        seen.append(dtype)
+        return cross_entropy(model, tokens, targets, dtype)
+
+    model = new_model(TINY.model, 1000)
+    optimizer = new_optimizer(config, model)
+    for step in range(config.all_steps):
+        loss = update(config, model, optimizer, torch.randint(3, 1000, (1, 9)), step, spy)
+        assert loss.dtype == torch.float32 and loss.isfinite()
+    assert seen == [torch.bfloat16] * 17 + [torch.float32] * 3
+
+
+def test_products_in_bfloat16_give_nearly_the_same_loss_and_gradient():
+    def gradient(dtype):
+        torch.manual_seed(1)
+        model = new_model(TINY.model, 1000)
+        loss = loss_of(model, torch.randint(3, 1000, (4, 33)), dtype)
+        loss.backward()
+        return loss.item(), torch.cat([weight.grad.flatten() for weight in model.parameters()])
+
+    (exact, due), (rounded, found) = gradient(torch.float32), gradient(torch.bfloat16)
+    assert rounded != exact and rounded == pytest.approx(exact, rel=0.01)
+    assert torch.cosine_similarity(due, found, dim=0) > 0.99
+
+
+def test_the_fast_dtype_is_what_the_processor_has(monkeypatch):
+    for found, due in (({}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": 1}, torch.bfloat16)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found, raising=False)
+        assert fast_dtype(torch.device("cpu")) == due
+    monkeypatch.delattr(torch.cpu, "get_capabilities")  # before torch 2.12
+    assert fast_dtype(torch.device("cpu")) == torch.float32
 
 
 def test_too_few_known_prompts_are_refused_in_a_whole_run(run, monkeypatch):
