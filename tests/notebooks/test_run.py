@@ -93,7 +93,7 @@ def run_twice(notebook, folder, before=()):
 
 
 def not_timed(cells):
-    """Without those that show what the clock said, where no two runs agree, and those that take long."""
+    """Without those that show what the clock said: they take long, and no two runs of them agree."""
     return [cell for cell in cells if "timed" not in cell.metadata.get("tags", ())]
 
 

@@ -29,7 +29,7 @@ def test_rounding_hardly_turns_a_step():
 def test_it_finds_the_matrix(dtype):
     target = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
     found = torch.zeros(6, 4, requires_grad=True)
-    muon = Muon([found], lr=0.1, dtype=dtype)
+    muon = Muon([found], lr=0.5, dtype=dtype)
     for _ in range(200):
         muon.zero_grad()
         (found - target).square().sum().backward()
