@@ -13,6 +13,7 @@ from training import known, quatrains
 from training.corpus import SHARES
 from training.evaluate import Evaluation, report
 from training.measures import Sample
+from training.train import Config
 
 TEMPLATE = Path(__file__).parent / "data" / "model_card.md"
 CARD, CURVE = "MODEL_CARD.md", "loss.svg"
@@ -57,6 +58,7 @@ def write_card(
         mixture="\n".join(f"| {part} | {share:.0%} |" for part, share in SHARES.items()),
         command=command,
         device=device,
+        exact=f"{Config.exact:.0%}",
         minutes=f"{last['seconds'] / 60:.0f}",
         tokens=f"{last['tokens']:,}",
         steps=f"{last['step']:,}",

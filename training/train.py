@@ -64,7 +64,7 @@ class Config:
     exact: float = 0.15  # of the steps, the last ones: in float32, as the model is used; rounded logits are off by 1/32
     held_out_documents: int = 100  # of each part
     checkpoint_every: int = 1000
-    compile: bool = shutil.which("g++") is not None  # a third faster, after half a minute
+    compile: bool = shutil.which("g++") is not None  # a quarter faster, after a minute
 
     def __post_init__(self):
         if self.steps < 1:
@@ -161,11 +161,11 @@ def cross_entropy(model: Transformer, tokens: Tensor, targets: Tensor, dtype: to
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the processor multiplies in it, with half the time; float32 elsewhere."""
+    """bfloat16 where the processor multiplies in it, which is faster; float32 elsewhere."""
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported()
     else:
-        can = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}  # torch 2.12 and later
+        can = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}  # older torches lack it
         fast = can.get("avx512_bf16") or can.get("amx_bf16")
     return torch.bfloat16 if fast else torch.float32
 

@@ -14,7 +14,7 @@ from training.measures import Bench
 LARGEST_ERROR = 0.03  # of a known probability; 0.016 measured. Exact, for nothing is sampled
 MEAN_VARIATION = 0.03  # total variation distance, mean over the known prompts; 0.012 measured
 N = 48  # questions of a kind
-LEAST_RIGHT = {"memory": 28, "system": 29}  # of N; 46 are wanted, 31 and 32 measured
+LEAST_RIGHT = {"memory": 31, "system": 29}  # of N; 46 are wanted, 31 and 32 measured
 
 
 @pytest.fixture(scope="module")

@@ -177,7 +177,7 @@ def test_the_fast_dtype_is_what_the_processor_has(monkeypatch):
     for found, due in (({}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": 1}, torch.bfloat16)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found, raising=False)
         assert fast_dtype(torch.device("cpu")) == due
-    monkeypatch.delattr(torch.cpu, "get_capabilities")  # before torch 2.12
+    monkeypatch.delattr(torch.cpu, "get_capabilities")  # as in older torches
     assert fast_dtype(torch.device("cpu")) == torch.float32
 
 
