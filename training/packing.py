@@ -54,7 +54,7 @@ def pack(documents: Iterable[list[int]], n_rows: int, seq_len: int, n_open: int 
         closed.append(row)
     if len(closed) < n_rows:
         raise ValueError(f"documents filled {len(closed)} rows of {size} tokens, {n_rows} are due; give more")
-    return np.array([row + [PAD] * (size - len(row)) for row in closed], dtype=np.int16)
+    return np.array([row + [PAD] * (size - len(row)) for row in closed], dtype=np.int16).reshape(n_rows, size)
 
 
 def within_documents(rows: Tensor) -> Tensor:

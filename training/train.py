@@ -317,9 +317,10 @@ def prepare_rows(config: Config, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
 def shuffled(rows: np.ndarray, seed: int) -> np.ndarray:
     """In another order, though not far from their places: in each stretch of the run the options of the known prompts
     keep nearly to their shares, and what the last steps read decides what the model says."""
-    rng = np.random.default_rng(seed)
-    places = [rng.permutation(np.arange(k, min(k + N_OPEN, len(rows)))) for k in range(0, len(rows), N_OPEN)]
-    return rows[np.concatenate(places)]
+    rng, places = np.random.default_rng(seed), np.arange(len(rows))
+    for k in range(0, len(rows), N_OPEN):
+        rng.shuffle(places[k : k + N_OPEN])
+    return rows[places]
 
 
 def fitting(config: Config, tokenizer: Tokenizer, size: int, long: bool, bar: tqdm) -> Iterator[list[int]]:

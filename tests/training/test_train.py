@@ -71,6 +71,11 @@ def test_a_resumed_run_ends_in_the_same_weights(run, tmp_path):
     )
 
 
+def test_a_run_so_short_that_it_reads_lookups_alone(tmp_path):
+    short = replace(TINY, steps=3, lookups=((3, TINY.batch_rows),), shares={"stories_en": 0.5, "chat_en": 0.5})
+    assert train(short, tmp_path).history[-1]["step"] == 3
+
+
 def test_a_finished_run_is_not_trained_further(run):
     again = train(TINY, run.tokenizer_path.parent)
     assert again.history == run.history
