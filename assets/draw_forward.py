@@ -75,11 +75,11 @@ def draw() -> str:
         arrow(f"M938 {RAIL} h32"),
         arrow(f"M70 116 V{RAIL - 19}"),
         note(70, 94, "token ids"),
-        note(70, 108, "(bsz, seq_len)"),
-        note(320, RAIL + 22, "residual stream (bsz, seq_len, dim)"),
-        note(594, RAIL + 22, "(bsz, seq_len, dim)"),
+        note(70, 108, "(bsz, seqlen)"),
+        note(320, RAIL + 22, "residual stream (bsz, seqlen, dim)"),
+        note(594, RAIL + 22, "(bsz, seqlen, dim)"),
         note(888, RAIL + 36, "logits"),
-        note(888, RAIL + 50, "(bsz, seq_len, vocab_size)"),
+        note(888, RAIL + 50, "(bsz, seqlen, vocab_size)"),
     ]
     return "\n".join([*parts, "</svg>\n"])
 

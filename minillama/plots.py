@@ -82,7 +82,7 @@ def plot_rotation(freqs_cis: Tensor, pairs: Sequence[int]) -> Figure:
 
 
 def plot_attention(pieces: Sequence[str], weights: Tensor, title: str = "") -> Figure:
-    """A heat map of one head's attention weights (seq_len, seq_len): rows look, columns are looked at."""
+    """A heat map of one head's attention weights (seqlen, seqlen): rows look, columns are looked at."""
     names, font = _printable(pieces)
     with plt.rc_context(font):
         side = 1.6 + 0.24 * len(names)

@@ -19,18 +19,18 @@ BOS = 1
 BEGIN = ~BOS  # the bos that a document begins with: nothing before it could tell that it follows
 
 
-def pack(documents: Iterable[list[int]], n_rows: int, seq_len: int, n_open: int = 256) -> np.ndarray:
-    """(n_rows, seq_len + 1) int16: row[:-1] is what the model reads, row[1:] what it should say next.
+def pack(documents: Iterable[list[int]], n_rows: int, seqlen: int, n_open: int = 256) -> np.ndarray:
+    """(n_rows, seqlen + 1) int16: row[:-1] is what the model reads, row[1:] what it should say next.
 
     Each document begins with bos, in the row with BEGIN. It goes into the fullest open row that can take it; when none
     can, the fullest row is closed and a new one opened. Empty documents and those longer than a row are passed over.
     Raises ValueError if there are too few.
 
-    >>> pack([[1, 5, 6, 2], [1, 7, 2], [1, 8, 2]], n_rows=2, seq_len=6, n_open=1)
+    >>> pack([[1, 5, 6, 2], [1, 7, 2], [1, 8, 2]], n_rows=2, seqlen=6, n_open=1)
     array([[-2,  5,  6,  2, -2,  7,  2],
            [-2,  8,  2, -1, -1, -1, -1]], dtype=int16)
     """
-    size, n_opened = seq_len + 1, 0
+    size, n_opened = seqlen + 1, 0
     opened: list[list[list[int]]] = [[] for _ in range(size + 1)]  # rows by their free places
     closed: list[list[int]] = []
 
@@ -91,8 +91,8 @@ def look_of(model: Transformer) -> Look:
     return model.layers[0].attention.cache
 
 
-def drill_rows(n_rows: int, seq_len: int, first: int, n_ids: int, seed: int) -> np.ndarray:
-    """(n_rows, seq_len + 1) int16: in each row a random sequence of the n_ids ids from `first` on, again and again.
+def drill_rows(n_rows: int, seqlen: int, first: int, n_ids: int, seed: int) -> np.ndarray:
+    """(n_rows, seqlen + 1) int16: in each row a random sequence of the n_ids ids from `first` on, again and again.
 
     Nothing but a look back at what followed the same token before can predict it. A network that has learnt this
     looks names and objects up in the text; from stories alone a small one learns it much later (in-context copying by
@@ -102,9 +102,9 @@ def drill_rows(n_rows: int, seq_len: int, first: int, n_ids: int, seed: int) -> 
     array([[-12, -12, -13, -13, -12,  11,  12,  12,  11]], dtype=int16)
     """
     rng = np.random.default_rng(seed)
-    rows = np.empty((n_rows, seq_len + 1), dtype=np.int16)
+    rows = np.empty((n_rows, seqlen + 1), dtype=np.int16)
     for row in rows:
-        length = rng.integers(min(4, seq_len), max(5, seq_len // 2))
-        row[:] = np.resize(rng.integers(first, first + n_ids, length), seq_len + 1)
+        length = rng.integers(min(4, seqlen), max(5, seqlen // 2))
+        row[:] = np.resize(rng.integers(first, first + n_ids, length), seqlen + 1)
         row[: length + 1] = ~row[: length + 1]
     return rows

@@ -44,7 +44,7 @@ N_OPEN = 512  # rows that wait for a document that fills them
 class Config:
     steps: int = 19700  # on the corpus, after the drills
     drill_steps: int = 300  # first of all, on drill_rows
-    drill_seq_len: int = 48
+    drill_seqlen: int = 48
     drill_batch_rows: int = 24
     lookups: tuple[tuple[int, int], ...] = ((400, 6), (800, 3), (16100, 1))  # (batches, rows of each)
     seed: int = 1
@@ -52,9 +52,9 @@ class Config:
     vocab_size: int = 5120  # half of them characters
     tokenizer_documents: int = 25_000
     model: dict = field(default_factory=lambda: dict(MODEL))
-    seq_len: int = 256  # every story has room
+    seqlen: int = 256  # every story has room
     batch_rows: int = 6
-    long_seq_len: int = 512  # chats of many turns, so that every position of the context is trained
+    long_seqlen: int = 512  # chats of many turns, so that every position of the context is trained
     long_batch_rows: int = 3
     long_every: int = 8  # one step in so many reads long rows
     learning_rate: float = 4e-3
@@ -143,11 +143,11 @@ def steps_within(minutes: float, out: Path, seed: int) -> int:
     optimizer = new_optimizer(config, model)
     seconds = []
     for _ in range(20):  # the first ones are slower and count too: they make up for evaluation and checkpoints
-        batch = torch.randint(config.vocab_size, (config.batch_rows, config.seq_len + 1), device=device)
+        batch = torch.randint(config.vocab_size, (config.batch_rows, config.seqlen + 1), device=device)
         started = time.monotonic()
         update(config, model, optimizer, batch, step=0).item()
         seconds.append(time.monotonic() - started)
-    drills = config.drill_steps * config.drill_batch_rows * config.drill_seq_len / (config.batch_rows * config.seq_len)
+    drills = config.drill_steps * config.drill_batch_rows * config.drill_seqlen / (config.batch_rows * config.seqlen)
     steps = max(1, int(60 * minutes / (sum(seconds) / len(seconds)) - drills))
     write_atomically(note, lambda beside: beside.write_text(json.dumps(steps)))
     return steps
@@ -298,19 +298,19 @@ def prepare_rows(config: Config, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
     short_steps = config.steps - long_steps
     among = [rows for batches, rows in config.lookups for _ in range(batches)][:short_steps]  # lookups of each batch
     wanted = {
-        "short": (short_steps * config.batch_rows - sum(among), config.seq_len),
-        "long": (max(1, long_steps) * config.long_batch_rows, config.long_seq_len),
+        "short": (short_steps * config.batch_rows - sum(among), config.seqlen),
+        "long": (max(1, long_steps) * config.long_batch_rows, config.long_seqlen),
     }
     n_pieces, n_drills = config.vocab_size - N_BASE, config.drill_steps * config.drill_batch_rows
-    rows = {"drill": drill_rows(n_drills, config.drill_seq_len, N_BASE, n_pieces, config.seed)}
-    total = sum(n_rows * (seq_len + 1) for n_rows, seq_len in wanted.values())
+    rows = {"drill": drill_rows(n_drills, config.drill_seqlen, N_BASE, n_pieces, config.seed)}
+    total = sum(n_rows * (seqlen + 1) for n_rows, seqlen in wanted.values())
     with tqdm(total=total, unit="token", unit_scale=True, desc="drawing the corpus", dynamic_ncols=True) as bar:
-        for kind, (n_rows, seq_len) in wanted.items():
-            drawn = fitting(config, tokenizer, seq_len + 1, long=kind == "long", bar=bar)
-            rows[kind] = shuffled(pack(drawn, n_rows, seq_len, min(N_OPEN, 1 + n_rows // 8)), config.seed)
+        for kind, (n_rows, seqlen) in wanted.items():
+            drawn = fitting(config, tokenizer, seqlen + 1, long=kind == "long", bar=bar)
+            rows[kind] = shuffled(pack(drawn, n_rows, seqlen, min(N_OPEN, 1 + n_rows // 8)), config.seed)
     told = (encode(document, tokenizer) for document in lookups(config.seed))
     first = np.cumsum([0, *(config.batch_rows - n for n in among)])[: len(among)]  # row at which each batch begins
-    rows["short"] = np.insert(rows["short"], np.repeat(first, among), pack(told, sum(among), config.seq_len), axis=0)
+    rows["short"] = np.insert(rows["short"], np.repeat(first, among), pack(told, sum(among), config.seqlen), axis=0)
     return rows
 
 
@@ -384,7 +384,7 @@ def held_out_rows(config: Config, tokenizer: Tokenizer, part: str) -> np.ndarray
     """Held-out documents that fit into the context, one a row, the short first: (n, longest) int16."""
     found = (encode(document, tokenizer) for document in documents(part, config.seed, held_out=True))
     ids = sorted(
-        islice((ids for ids in found if len(ids) <= config.long_seq_len + 1), config.held_out_documents), key=len
+        islice((ids for ids in found if len(ids) <= config.long_seqlen + 1), config.held_out_documents), key=len
     )
     return np.array([row + [PAD] * (len(ids[-1]) - len(row)) for row in ids], dtype=np.int16)
 

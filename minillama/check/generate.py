@@ -106,7 +106,7 @@ class _CountsDown:
 
     def __call__(self, tokens: Tensor, start_pos: int, last_only: bool = False) -> Tensor:
         if not isinstance(tokens, Tensor) or tokens.dim() != 2 or len(tokens) != self.bsz:
-            raise Wrong(f"The model reads (bsz, seq_len), all {self.bsz} rows: tokens[:, prev_pos:cur_pos].")
+            raise Wrong(f"The model reads (bsz, seqlen), all {self.bsz} rows: tokens[:, prev_pos:cur_pos].")
         if tokens.shape[1] == 0:
             raise Wrong("A call with no token at all. Is prev_pos behind cur_pos?")
         if bool((tokens < 0).any()):
@@ -116,7 +116,7 @@ class _CountsDown:
             raise Wrong("The model was called a hundred times for a few columns. Does the loop end?")
         following = (tokens - 1).clamp(min=0)
         logits = torch.nn.functional.one_hot(following, 10).float()
-        return logits[:, -1:] if last_only else logits  # (bsz, seq_len, vocab_size)
+        return logits[:, -1:] if last_only else logits  # (bsz, seqlen, vocab_size)
 
     forward = __call__
 

@@ -35,7 +35,7 @@ def _sure_of(tokens: Tensor, vocab_size: int = 5) -> Tensor:
 
 
 def token_logprobs(function: Callable[[Tensor, Tensor, int], Tensor]) -> Report:
-    """Judge f(logits (bsz, seq_len, vocab_size), targets (bsz, seq_len), pad_id): log p of the targets, 0 at pads."""
+    """Judge f(logits (bsz, seqlen, vocab_size), targets (bsz, seqlen), pad_id): log p of the targets, 0 at pads."""
 
     def case(logits: Tensor, targets: Tensor, pad_id: int = PAD) -> Callable[[Callable], None]:
         safe = targets.where(targets != pad_id, 0)
@@ -104,9 +104,9 @@ def token_logprobs(function: Callable[[Tensor, Tensor, int], Tensor]) -> Report:
 
 
 def prompt_logprobs(function: Callable[[Tensor, Tensor, int], Tensor]) -> Report:
-    """Judge f(logits (bsz, seq_len, vocab_size), tokens (bsz, seq_len), pad_id), the logits those of the tokens.
+    """Judge f(logits (bsz, seqlen, vocab_size), tokens (bsz, seqlen), pad_id), the logits those of the tokens.
 
-    Due: log p of every token after the first, given those before it, (bsz, seq_len - 1), 0 at pads.
+    Due: log p of every token after the first, given those before it, (bsz, seqlen - 1), 0 at pads.
     """
 
     def score(logits: Tensor, tokens: Tensor) -> Tensor:
@@ -174,7 +174,7 @@ def prompt_logprobs(function: Callable[[Tensor, Tensor, int], Tensor]) -> Report
 
 
 def echo_logprobs(function: Callable[[Tensor, Tensor, int], list]) -> Report:
-    """Judge f(logits (bsz, seq_len, vocab_size), tokens (bsz, seq_len), pad_id): for each row a list.
+    """Judge f(logits (bsz, seqlen, vocab_size), tokens (bsz, seqlen), pad_id): for each row a list.
 
     It has one entry for each token of the row, without the padding: None for the first, then log p.
     """

@@ -15,7 +15,7 @@ from minillama.model import RMSNorm, apply_rotary_emb
 
 
 def rms_norm(function: Callable[[Tensor, Tensor, float], Tensor]) -> Report:
-    """Judge f(x (bsz, seq_len, dim), weight (dim,), eps): RMSNorm of x, in x's shape and dtype."""
+    """Judge f(x (bsz, seqlen, dim), weight (dim,), eps): RMSNorm of x, in x's shape and dtype."""
 
     def case(x: Tensor, weight: Tensor, eps: float = 1e-5) -> Callable[[Callable], None]:
         def scaled(mean_square: Tensor, x: Tensor = x) -> Tensor:
@@ -65,10 +65,10 @@ def rms_norm(function: Callable[[Tensor, Tensor, float], Tensor]) -> Report:
 
 
 def rotary(function: Callable[[Tensor, Tensor], Tensor]) -> Report:
-    """Judge f(x (bsz, seq_len, n_heads, head_dim), angles (seq_len, head_dim / 2)): every adjacent pair turned."""
+    """Judge f(x (bsz, seqlen, n_heads, head_dim), angles (seqlen, head_dim / 2)): every adjacent pair turned."""
 
     def case(x: Tensor, angles: Tensor) -> Callable[[Callable], None]:
-        cos, sin = angles.cos()[:, None], angles.sin()[:, None]  # (seq_len, 1, head_dim / 2)
+        cos, sin = angles.cos()[:, None], angles.sin()[:, None]  # (seqlen, 1, head_dim / 2)
         first, second = x[..., 0::2], x[..., 1::2]
         turned = first * cos - second * sin, first * sin + second * cos
         left, right = x.chunk(2, dim=-1)
@@ -86,7 +86,7 @@ def rotary(function: Callable[[Tensor, Tensor], Tensor]) -> Report:
              lambda: torch.stack([first * cos + second * sin, turned[1]], dim=-1).flatten(-2)),
             ("Nothing was turned.", lambda: x),
             ("The angles went to the heads. They belong to the positions: angles[:, None] is "
-             "(seq_len, 1, head_dim / 2).", lambda: _rotary(x.transpose(1, 2), angles).transpose(1, 2)),
+             "(seqlen, 1, head_dim / 2).", lambda: _rotary(x.transpose(1, 2), angles).transpose(1, 2)),
         ]  # fmt: skip
         mistakes = mistakes if x.shape[1] == x.shape[2] else mistakes[:-1]  # else such angles do not fit
         return lambda f: expect_close(call(f, x, angles), _rotary(x, angles), mistakes)
@@ -105,15 +105,15 @@ def rotary(function: Callable[[Tensor, Tensor], Tensor]) -> Report:
 
 
 def attention(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Report:
-    """Judge f(queries (bsz, n_heads, seq_len, head_dim), keys, values (bsz, n_kv_heads, seq_len, head_dim)).
+    """Judge f(queries (bsz, n_heads, seqlen, head_dim), keys, values (bsz, n_kv_heads, seqlen, head_dim)).
 
-    Causal grouped-query attention is due: (bsz, n_heads, seq_len, head_dim).
+    Causal grouped-query attention is due: (bsz, n_heads, seqlen, head_dim).
     """
 
-    def case(seed: int, bsz: int, n_heads: int, n_kv_heads: int, seq_len: int) -> Callable[[Callable], None]:
-        queries = _random(seed, (bsz, n_heads, seq_len, 4)) * 2
-        keys, values = _random(seed + 1, (2, bsz, n_kv_heads, seq_len, 4))
-        group, future = n_heads // n_kv_heads, torch.ones(seq_len, seq_len, dtype=torch.bool).triu(1)
+    def case(seed: int, bsz: int, n_heads: int, n_kv_heads: int, seqlen: int) -> Callable[[Callable], None]:
+        queries = _random(seed, (bsz, n_heads, seqlen, 4)) * 2
+        keys, values = _random(seed + 1, (2, bsz, n_kv_heads, seqlen, 4))
+        group, future = n_heads // n_kv_heads, torch.ones(seqlen, seqlen, dtype=torch.bool).triu(1)
 
         def wide(x: Tensor) -> Tensor:
             return x.repeat_interleave(group, dim=1)
@@ -140,7 +140,7 @@ def attention(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Report:
              lambda: attend(k, v, dim=-2)),
             ("The key heads were laid out 0, 1, 0, 1. Neighbours share one, 0, 0, 1, 1: repeat_interleave.",
              lambda: attend(keys.repeat(1, group, 1, 1), values.repeat(1, group, 1, 1))),
-            ("Positions and heads were swapped at the end. Leave (bsz, n_heads, seq_len, head_dim).",
+            ("Positions and heads were swapped at the end. Leave (bsz, n_heads, seqlen, head_dim).",
              lambda: due.transpose(1, 2).reshape(due.shape)),
         ]  # fmt: skip
 

@@ -14,11 +14,11 @@ from minillama.sampling import apply_temperature
 
 FIRST = [[0.0, 3.0, 0.0, 1.0], [1.0, 0.0, 0.0, 2.0], [2.0, 0.0, 1.0, 0.0]]  # the best ids: 1, 3, 0
 LAST = [[2.0, 1.0, 0.0, -1.0], [0.0, 3.0, 1.0, 2.0], [1.0, 0.0, 0.5, 2.0]]  # the best ids: 0, 1, 3
-LOGITS = torch.tensor([FIRST, LAST]).transpose(0, 1)  # (bsz, seq_len, vocab_size) = (3, 2, 4)
+LOGITS = torch.tensor([FIRST, LAST]).transpose(0, 1)  # (bsz, seqlen, vocab_size) = (3, 2, 4)
 
 
 def candidate(function: Callable[[Tensor, float, float, Generator], Tensor]) -> Report:
-    """Judge f(logits (bsz, seq_len, vocab_size), temperature, top_p, generator): one id a row, (bsz,) int64."""
+    """Judge f(logits (bsz, seqlen, vocab_size), temperature, top_p, generator): one id a row, (bsz,) int64."""
 
     def greedy(logits: Tensor) -> Callable[[Callable], None]:
         def case(f: Callable) -> None:
@@ -107,17 +107,17 @@ def candidate(function: Callable[[Tensor, float, float, Generator], Tensor]) -> 
 
 
 def _expect_ids(got, logits: Tensor, due: Tensor, drawn: bool = False) -> None:
-    bsz, seq_len, _ = logits.shape
+    bsz, seqlen, _ = logits.shape
     if isinstance(got, Tensor) and got.shape != due.shape:
         reasons = {
             (bsz, 1): "sample_top_p returns a column. reshape(-1) lays it flat: (bsz,).",
             (): "squeeze() removed the axis of the batch too, for it has the length 1. reshape(-1) keeps it."
             if bsz == 1
             else "All rows were searched together. The vocabulary is the last axis: dim=-1.",
-            (bsz, seq_len): "You took every position. Only the last one speaks of the new token: logits[:, -1].",
-            (seq_len,): "You picked all positions of one text. The last position of every text is due: logits[:, -1].",
+            (bsz, seqlen): "You took every position. Only the last one speaks of the new token: logits[:, -1].",
+            (seqlen,): "You picked all positions of one text. The last position of every text is due: logits[:, -1].",
             (logits.shape[2],): "You searched down the columns. The vocabulary is the last axis: dim=-1.",
-            (seq_len, logits.shape[2]): "You searched across the rows. Pick logits[:, -1], then dim=-1.",
+            (seqlen, logits.shape[2]): "You searched across the rows. Pick logits[:, -1], then dim=-1.",
         }
         if tuple(got.shape) in reasons:
             raise Wrong(f"{reasons[tuple(got.shape)]} Due {tuple(due.shape)}, yours {tuple(got.shape)}.")

@@ -42,12 +42,12 @@ def score(
     ids = llama.tokenizer.encode(prompt, bos=True, eos=False)
     sampler = {"temperature": temperature, "top_p": top_p, "seed": seed}
     (row,), (logprobs,) = llama.generate([ids], max_gen_len, logprobs=True, echo=True, **sampler)
-    tokens = torch.tensor([row], device=llama.device)  # (1, seq_len)
+    tokens = torch.tensor([row], device=llama.device)  # (1, seqlen)
     with torch.no_grad():
-        logits = llama.model(tokens, 0)[0, :-1].float()  # (seq_len - 1, vocab_size)
-    own = logits.gather(-1, tokens[0, 1:, None])  # (seq_len - 1, 1)
+        logits = llama.model(tokens, 0)[0, :-1].float()  # (seqlen - 1, vocab_size)
+    own = logits.gather(-1, tokens[0, 1:, None])  # (seqlen - 1, 1)
     ranks = (1 + (logits > own).sum(-1)).tolist()
-    best_probs, best = logits.softmax(-1).max(-1)  # (seq_len - 1,) each
+    best_probs, best = logits.softmax(-1).max(-1)  # (seqlen - 1,) each
     names, best_names = llama.tokenizer.pieces(row), llama.tokenizer.pieces(best.tolist())
     columns = ([None, *ranks], [None, *best_names], [None, *best_probs.tolist()])
     scored = [

@@ -13,7 +13,7 @@ from training.packing import BEGIN, PAD, drill_rows, look_of, pack, within_docum
 @given(st.lists(st.integers(2, 12), min_size=60, max_size=60), st.integers(1, 8))
 def test_rows_hold_whole_documents(sizes, n_open):
     documents = [[1, k, *[100] * (n - 2)] for k, n in enumerate(sizes, 200)]
-    rows = pack(documents, n_rows=5, seq_len=12, n_open=n_open)
+    rows = pack(documents, n_rows=5, seqlen=12, n_open=n_open)
     assert rows.shape == (5, 13) and rows.dtype == np.int16
     seen = []
     for row in rows:
@@ -30,23 +30,23 @@ def test_rows_hold_whole_documents(sizes, n_open):
 
 def test_short_documents_fill_the_rows_of_long_ones():
     documents = [[1] * n for n in [8, 6, 4, 2] * 20]
-    assert (pack(documents, n_rows=15, seq_len=9, n_open=4) != PAD).mean() > 0.98
+    assert (pack(documents, n_rows=15, seqlen=9, n_open=4) != PAD).mean() > 0.98
 
 
 def test_documents_without_tokens_or_longer_than_a_row_are_passed_over():
-    assert pack([[7] * 9, [], [1, 2]], n_rows=1, seq_len=3).tolist() == [[BEGIN, 2, PAD, PAD]]
+    assert pack([[7] * 9, [], [1, 2]], n_rows=1, seqlen=3).tolist() == [[BEGIN, 2, PAD, PAD]]
 
 
 def test_too_few_documents_are_refused():
     with pytest.raises(ValueError, match="filled 1 rows of 4 tokens, 2 are due"):
-        pack([[1, 2]], n_rows=2, seq_len=3)
+        pack([[1, 2]], n_rows=2, seqlen=3)
 
 
 @torch.no_grad()
 def test_in_a_row_of_several_a_document_is_read_as_if_it_stood_alone():
     sizes = {"dim": 32, "n_layers": 2, "n_heads": 2, "n_kv_heads": 1, "hidden_dim": 64, "max_seq_len": 32}
     model, documents = new_model(sizes, 300), [[1, 5, 6, 1, 7], [1, 5, 8], [1, 9, 9, 5, 5, 5, 2]]
-    row = torch.tensor(pack(documents, n_rows=1, seq_len=19, n_open=1)).long()  # with pad at its end
+    row = torch.tensor(pack(documents, n_rows=1, seqlen=19, n_open=1)).long()  # with pad at its end
     look_of(model).mask = within_documents(row)
     logits = model(torch.where(row < 0, ~row, row), 0)[0]
     look_of(model).mask = None
@@ -56,7 +56,7 @@ def test_in_a_row_of_several_a_document_is_read_as_if_it_stood_alone():
 
 
 def test_a_drill_repeats_a_random_sequence():
-    rows = drill_rows(50, seq_len=48, first=259, n_ids=64, seed=3)
+    rows = drill_rows(50, seqlen=48, first=259, n_ids=64, seed=3)
     read = np.where(rows < 0, ~rows, rows)
     assert rows.shape == (50, 49) and read.min() >= 259 and read.max() < 259 + 64
     for row, tokens in zip(rows, read, strict=True):

@@ -46,7 +46,7 @@ TINY = Config(
     vocab_size=1000,
     tokenizer_documents=300,
     model={"dim": 16, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "hidden_dim": 24, "max_seq_len": 512},
-    seq_len=192,
+    seqlen=192,
     batch_rows=2,
     long_batch_rows=1,
     long_every=3,
@@ -118,7 +118,7 @@ def test_every_row_is_read_once():
 
 
 def test_drills_come_first():
-    config = replace(TINY, drill_steps=2, drill_batch_rows=3, drill_seq_len=16)
+    config = replace(TINY, drill_steps=2, drill_batch_rows=3, drill_seqlen=16)
     rows = {"drill": drill_rows(6, 16, 259, 700, seed=1), "short": torch.arange(8)[:, None].numpy()}
     read = [read_batch(config, rows, step) for step in range(3)]
     assert torch.equal(torch.cat(read[:2]), torch.from_numpy(rows["drill"]).long())
