@@ -24,8 +24,8 @@ def nats(llama: Llama, texts: list[str]) -> tuple[float, int]:
     """The sum of -ln p over all tokens of the texts, and how many these are; the first of a text is not asked for."""
     total, count = 0.0, 0
     for text in texts:
-        ids = torch.tensor([llama.tokenizer.encode(text, bos=True, eos=False)])  # (1, seqlen)
-        scores = token_logprobs(llama.model(ids, 0)[:, :-1], ids[:, 1:])  # (1, seqlen - 1)
+        ids = llama.tokenizer.encode(text, bos=True, eos=False)
+        scores = token_logprobs(llama.logits([ids])[:, :-1], torch.tensor([ids[1:]]))  # (1, seqlen - 1)
         total, count = total - scores.sum().item(), count + scores.numel()
     return total, count
 

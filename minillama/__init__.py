@@ -7,10 +7,11 @@
 
 from minillama.chat import Dialog, Message
 from minillama.checkpoint import COURSE_MODEL
-from minillama.generation import GenerationStep, Llama
+from minillama.generation import Llama
+from minillama.loop import GenerationStep, steps
 from minillama.model import ModelArgs, Transformer
 from minillama.results import ChatPrediction, CompletionPrediction
-from minillama.sampling import sample_top_p
+from minillama.sampling import Sampling, sample_top_p
 from minillama.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
@@ -24,7 +25,9 @@ __all__ = [
     "Llama",
     "Message",
     "ModelArgs",
+    "Sampling",
     "Tokenizer",
     "Transformer",
     "sample_top_p",
+    "steps",
 ]

@@ -19,22 +19,28 @@ ROLES = ("system", "user", "assistant")
 LARGEST_SEED = 2**63 - 1
 
 
-def number(name: str, value, low: float, high: float = math.inf) -> None:
-    """A finite number from low to high."""
+def number(name: str, value, low: float, high: float = math.inf) -> float:
+    """A finite number from low to high; numpy's comes back as Python's."""
     allowed = f"a number from {low:g} to {high:g}" if high < math.inf else f"a finite number of at least {low:g}"
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be {allowed}, got {type(value).__name__} {value!r}")
-    if not math.isfinite(value) or not low <= value <= high:
+    try:
+        converted = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        converted = math.inf
+    if not math.isfinite(converted) or not low <= converted <= high:
         raise ValueError(f"{name} must be {allowed}, got {value!r}")
+    return converted
 
 
-def whole(name: str, value, low: int, high: float = math.inf) -> None:
-    """A whole number from low to high."""
+def whole(name: str, value, low: int, high: float = math.inf) -> int:
+    """A whole number from low to high; numpy's comes back as Python's."""
     allowed = f"a whole number of at least {low}" if high == math.inf else f"a whole number from {low} to {high}"
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be {allowed}, got {type(value).__name__} {value!r}")
     if not low <= value <= high:
         raise ValueError(f"{name} must be {allowed}, got {value}")
+    return int(value)
 
 
 def listing(name: str, value, of: str) -> None:
@@ -45,18 +51,18 @@ def listing(name: str, value, of: str) -> None:
     if not isinstance(value, Sequence):
         raise TypeError(f"{name} must be a list of {of}, got {type(value).__name__}")
     if not value:
-        raise ValueError(f"{name} is empty; at least one of {of} is due")
+        raise ValueError(f"{name} is empty; expected at least one of {of}")
 
 
 def text(name: str, value) -> None:
-    """A str that UTF-8 can hold."""
+    """A str that UTF-8 can encode."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, got {type(value).__name__} {value!r}")
     try:
         value.encode()
     except UnicodeEncodeError as error:
         found = f"a lone surrogate, {value[error.start]!r} at index {error.start}"
-        raise ValueError(f"{name} has {found}; that is no character: take it out") from None
+        raise ValueError(f"{name} has {found}; that is not a character: take it out") from None
 
 
 def texts(name: str, value) -> None:
@@ -85,18 +91,17 @@ def dialog(value, name: str = "dialog") -> None:
         )
 
 
-def prompt_tokens(value, params, max_gen_len) -> None:
+def prompt_tokens(value, params, max_gen_len: int, name: str = "prompt_tokens") -> None:
     """At most max_batch_size non-empty lists of token ids, each with room for a new token; params are the model's."""
-    listing("prompt_tokens", value, "lists of token ids")
+    listing(name, value, "lists of token ids")
     for k, row in enumerate(value):
-        name = f"prompt_tokens[{k}]"
         if isinstance(row, Integral):
-            raise TypeError(f"prompt_tokens must be a list of lists of token ids, but {name} is {row!r}; write [[...]]")
-        listing(name, row, "token ids")
-    room("prompt_tokens", dict(enumerate(value)), params, max_gen_len)
+            raise TypeError(f"{name} must be a list of lists of token ids, but {name}[{k}] is {row!r}; write [[...]]")
+        listing(f"{name}[{k}]", row, "token ids")
+    room(name, dict(enumerate(value)), params, max_gen_len)
     for k, row in enumerate(value):
         for i in row:
-            whole(f"a token id in prompt_tokens[{k}]", i, 0, params.vocab_size - 1)
+            whole(f"a token id in {name}[{k}]", i, 0, params.vocab_size - 1)
 
 
 def room(name: str, rows: Mapping[int | None, Sequence[int]], params, max_gen_len) -> None:
@@ -119,45 +124,26 @@ def room(name: str, rows: Mapping[int | None, Sequence[int]], params, max_gen_le
             )
 
 
-def settings(
-    bsz: int, max_gen_len, temperature, top_p, top_k, min_p, seed, stop=()
-) -> tuple[list[int] | None, list[str]]:
-    """What steers a run of bsz rows. Returns a seed for each row, or None, and the stop strings."""
-    if max_gen_len is not None:
-        whole("max_gen_len", max_gen_len, 0)
-    number("temperature", temperature, 0)
-    number("top_p", top_p, 0, 1)
-    if top_k is not None:
-        whole("top_k", top_k, 1)
-    if min_p is not None:
-        number("min_p", min_p, 0, 1)
-    return seeds(seed, bsz), stops(stop)
-
-
-def generation(params, tokens, max_gen_len, **sampler) -> list[int] | None:
-    """What the loop takes; params is the model's ModelArgs. Returns a seed for each row, or None."""
-    whole("max_gen_len", max_gen_len, 0)
-    prompt_tokens(tokens, params, max_gen_len)
-    return settings(len(tokens), max_gen_len, **sampler)[0]
-
-
-def chat(value, max_gen_len, stop, **sampler) -> list[int] | None:
-    """What `chat_completion` takes: a non-empty list of dialogs. Returns a seed for each, or None."""
+def dialogs(value) -> None:
+    """A non-empty list of dialogs."""
     listing("dialogs", value, "dialogs")
     if isinstance(value[0], dict):
         raise TypeError("dialogs must be a list of dialogs, got one dialog; write [dialog]")
     for k, each in enumerate(value):
         dialog(each, f"dialogs[{k}]")
-    return settings(len(value), max_gen_len, stop=stop, **sampler)[0]
 
 
-def stream(value, max_gen_len, stop, **sampler) -> None:
-    """What `stream` takes: a str, or a dialog."""
+def prompt_or_dialog(value) -> None:
+    """A str, or a dialog."""
     if isinstance(value, str):
         text("prompt_or_dialog", value)
     else:
         dialog(value, "prompt_or_dialog")
-    settings(1, max_gen_len, stop=stop, **sampler)
+
+
+def max_gen_len(value, params) -> int:
+    """How many new tokens at most; None: as many as the context of params, the model's ModelArgs, has room for."""
+    return params.max_seq_len - 1 if value is None else whole("max_gen_len", value, 0)
 
 
 def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, dtype) -> None:
@@ -184,11 +170,11 @@ def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, d
         raise ValueError(f"dtype must be a floating-point torch.dtype such as torch.float32, got {dtype}")
 
 
-def opt_in(compile: bool, int8: bool, device: torch.device, n_ranks: int) -> None:
-    """What `Llama.build` takes on request, where it can be had."""
+def faster(compile: bool, int8: bool, device: torch.device, n_ranks: int) -> None:
+    """The two ways to a faster model that `Llama.build` offers, where this machine has what they need."""
     for name, wanted in (("compile", compile), ("int8", int8)):
         if wanted and n_ranks > 1:
-            raise ValueError(f"{name} must be False where {n_ranks} ranks share a model: it was not tried there")
+            raise ValueError(f"{name} must be False where {n_ranks} ranks share a model: together they are untested")
     if compile and device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
         raise ValueError("compile=True needs a C++ compiler on a CPU; install g++, or leave compile out")
 

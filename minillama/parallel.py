@@ -164,6 +164,12 @@ def check_alike(**values) -> None:
             raise ValueError(f"{name} differs between the ranks; make the same call on every rank")
 
 
+def of_rank_0(tensor: Tensor) -> Tensor:
+    """The tensor with rank 0's numbers in it, on every rank."""
+    dist.broadcast(tensor, src=0)
+    return tensor
+
+
 def from_rank_0(make: Callable[[], T]) -> T:
     """What make() returns on rank 0, where alone it is called."""
     if _talk is None:

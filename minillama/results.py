@@ -13,7 +13,8 @@ from typing import Literal, TypedDict
 import torch
 from torch import Tensor
 
-from minillama.chat import Message
+from minillama.chat import UNSAFE_ERROR, Message
+from minillama.loop import GenerationStep
 from minillama.tokenizer import Tokenizer
 
 
@@ -39,13 +40,18 @@ class ChatPrediction(Prediction, total=False):
     generation: Message
 
 
+def refusal(logprobs: bool = False) -> ChatPrediction:
+    """What a dialog with special tags gets instead of an answer: Meta's fixed text, and no token."""
+    empty = {"tokens": [], "token_ids": [], "token_bytes": [], "logprobs": []} if logprobs else {}
+    return {"generation": {"role": "assistant", "content": UNSAFE_ERROR}, "finish_reason": "refused", **empty}
+
+
 class Row:
     """The generated tokens of one row, up to where it ends."""
 
     def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int], max_gen_len: int, stop: Sequence[str]):
         self.tokenizer, self.prompt, self.max_gen_len = tokenizer, list(prompt), max_gen_len
         self.stop = [text.encode() for text in stop]
-        self.ends = ends(tokenizer)
         self.ids: list[int] = []
         self.token_bytes: list[bytes] = []
         self.data = b""  # token_bytes, joined
@@ -56,7 +62,7 @@ class Row:
         """Take the next generated token; what comes after the end is surplus."""
         if self.ended:
             return
-        if token in self.ends:
+        if token in self.tokenizer.stop_ids:
             self.ended, self.finish_reason = True, "stop"
             return
         old = len(self.data)
@@ -87,11 +93,6 @@ class Row:
         return len(self.data)
 
 
-def ends(tokenizer: Tokenizer) -> set[int]:
-    """The ids that end a row: eos_id, and others if the checkpoint names them."""
-    return {tokenizer.eos_id, *getattr(tokenizer, "other_ends", ())}
-
-
 class Collector:
     """Gathers the steps of one run.
 
@@ -102,32 +103,22 @@ class Collector:
     def __init__(self, tokenizer: Tokenizer, prompt_tokens, max_gen_len: int, stop: Sequence[str], watch: bool = False):
         self.tokenizer = tokenizer
         self.rows = [Row(tokenizer, prompt, max_gen_len, stop) for prompt in prompt_tokens]
-        self.watch = watch or bool(stop) or len(ends(tokenizer)) > 1  # the loop knows eos_id alone
-        self.blocks: list[Tensor] = []  # log-probabilities of the positions 1, 2, …: (bsz, columns of one step) each
+        self.watch = watch or bool(stop)
+        self.scores: list[Tensor] = []  # log-probabilities of the positions 1, 2, …: (bsz, columns of one step) each
         self.canvas: Tensor | None = None
-        self.written = self.read = 0  # columns of the canvas
+        self.n_written = self.n_read = 0  # columns of the canvas
 
-    def add(self, step) -> bool:
-        """Take one GenerationStep; True once every row is known to have ended."""
-        self.canvas, self.written = step.tokens, step.cur_pos + 1
-        if step.logprobs is not None:
-            self.blocks.append(step.logprobs)
-        if self.watch:
-            self.finish()
-        return self.watch and all(row.ended for row in self.rows)
+    def collect(self, steps: Iterator[GenerationStep]) -> Collector:
+        """Take all the steps of a run, or as many as it needs."""
+        for step in steps:
+            if self.add(step):
+                break
+        self.read()
+        return self
 
-    def finish(self) -> None:
-        """Read the columns that were written since the last look."""
-        if self.canvas is None:
-            return
-        for row, columns in zip(self.rows, self.canvas[:, self.read : self.written].tolist(), strict=True):
-            for token in columns[max(0, len(row.prompt) - self.read) :]:
-                row.push(token)
-        self.read = self.written
-
-    def texts(self, steps, stream: TextStream) -> Iterator[str]:
-        """The text of the first row, piece by piece as its GenerationSteps come, as far as it is settled."""
-        row, shown = self.rows[0], 0
+    def texts(self, steps: Iterator[GenerationStep], skip_space: bool) -> Iterator[str]:
+        """The text of the first row, piece by piece as the steps come, as far as it is settled."""
+        row, shown, stream = self.rows[0], 0, TextStream(skip_space)
         for step in steps:
             ended = self.add(step)
             new, shown = row.data[shown : row.settled()], row.settled()
@@ -138,12 +129,30 @@ class Collector:
         if rest := stream.push(row.data[shown:], final=True):
             yield rest
 
+    def add(self, step: GenerationStep) -> bool:
+        """Take one step; True once every row is known to have ended."""
+        self.canvas, self.n_written = step.tokens, step.cur_pos + 1
+        if step.logprobs is not None:
+            self.scores.append(step.logprobs)
+        if self.watch:
+            self.read()
+        return self.watch and all(row.ended for row in self.rows)
+
+    def read(self) -> None:
+        """Hand the columns that were written since the last look to their rows."""
+        if self.canvas is None:
+            return
+        for row, columns in zip(self.rows, self.canvas[:, self.n_read : self.n_written].tolist(), strict=True):
+            for token in columns[max(0, len(row.prompt) - self.n_read) :]:
+                row.push(token)
+        self.n_read = self.n_written
+
     def token_ids(self, echo: bool) -> list[list[int]]:
         return [(row.prompt if echo else []) + row.ids for row in self.rows]
 
     def logprobs(self, echo: bool) -> list[list[float | None]]:
         """One number for each of `token_ids`; the first token of an echo has None, for nothing predicts it."""
-        known = torch.cat(self.blocks, dim=1).tolist() if self.blocks else [[] for _ in self.rows]
+        known = torch.cat(self.scores, dim=1).tolist() if self.scores else [[] for _ in self.rows]
         scores = []
         for row, after_first in zip(self.rows, known, strict=True):
             by_position = [None, *after_first]
@@ -171,13 +180,13 @@ class Collector:
 class TextStream:
     """Bytes in, whole characters out; on demand without the one space before the first word."""
 
-    def __init__(self, drop_space: bool):
+    def __init__(self, skip_space: bool):
         self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self.drop_space = drop_space
+        self.skip_space = skip_space
 
     def push(self, data: bytes, final: bool = False) -> str:
-        if self.drop_space and data:
-            self.drop_space, data = False, data.removeprefix(b" ")
+        if self.skip_space and data:
+            self.skip_space, data = False, data.removeprefix(b" ")
         return self.decoder.decode(data, final)
 
 

@@ -1,19 +1,59 @@
 """From logits to one token: temperature, then top_k, then min_p, then top_p.
 
-Pure functions on tensors; the last axis is the vocabulary. `sample_top_p` follows Meta's `llama/generation.py`.
-Nucleus sampling: Holtzman et al., arXiv:1904.09751. min_p: Nguyen et al., arXiv:2407.01082.
+Pure functions on tensors; the last axis is the vocabulary. `Sampling` holds the settings of a run, `sample_top_p`
+follows Meta's `llama/generation.py`. Nucleus sampling: Holtzman et al., arXiv:1904.09751. min_p: Nguyen et al.,
+arXiv:2407.01082.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
-LIKELY = 1e-4  # a probability; a nucleus has hardly ever a token below
-ROUNDING = 1e-4  # more than float32 loses over a sum of probabilities
+from minillama import arguments
+
+LIKELY = 1e-4  # a probability; tokens below it are almost never in a nucleus
+ROUNDING = 1e-4  # more than float32 loses in a sum of probabilities
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen; judged once, when it is made.
+
+    temperature: at least 0; 0 is greedy. top_p: 0 to 1. top_k: at least 1, or None. min_p: 0 to 1, or None. Raises
+    TypeError or ValueError that names the setting. numpy's numbers are taken as Python's.
+    """
+
+    temperature: float = 0.6
+    top_p: float = 0.9
+    top_k: int | None = None
+    min_p: float | None = None
+
+    def __post_init__(self):
+        judged = {
+            "temperature": arguments.number("temperature", self.temperature, 0),
+            "top_p": arguments.number("top_p", self.top_p, 0, 1),
+            "top_k": None if self.top_k is None else arguments.whole("top_k", self.top_k, 1),
+            "min_p": None if self.min_p is None else arguments.number("min_p", self.min_p, 0, 1),
+        }
+        for name, value in judged.items():
+            object.__setattr__(self, name, value)
+
+    def probs(self, logits: Tensor) -> Tensor | None:
+        """Logits (bsz, vocab_size) to what top_p then cuts: temperature, top_k, min_p. None if greedy.
+
+        >>> Sampling(temperature=1.0, min_p=0.5).probs(torch.tensor([[1.0, 2.0, 2.5]]))
+        tensor([[0.0000, 0.3775, 0.6225]])
+        """
+        if self.temperature == 0:
+            return None
+        probs = apply_temperature(logits, self.temperature)  # (bsz, vocab_size)
+        probs = filter_top_k(probs, self.top_k) if self.top_k is not None else probs
+        return filter_min_p(probs, self.min_p) if self.min_p is not None else probs
 
 
 def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
@@ -83,22 +123,16 @@ def sample_top_p(probs: Tensor, p: float, generator: Generator | Sequence[Genera
     """Draw one token id a row from the nucleus: (bsz, vocab_size) probabilities to (bsz, 1) int64.
 
     generator: None for torch's global one, one for all rows, or one for each row, which then does not depend on
-    its neighbours.
+    its neighbours. Raises ValueError where p is outside 0 to 1, or the generators are not as many as the rows.
 
     >>> sample_top_p(torch.tensor([[0.1, 0.6, 0.3]]), p=0.0)
     tensor([[1]])
     """
-    ids = _few_with_nucleus(probs, p)  # (n,)
-    top = nucleus(probs[:, ids], p)  # each field (bsz, n)
-    weights = top.probs_sort * top.kept  # (bsz, n)
-    if probs.device.type == "cpu":  # the tokens that were cut draw no random numbers: so n does not matter
-        sizes = top.kept.sum(-1).clamp(min=1).tolist()
-        if generator is None or isinstance(generator, Generator):
-            weights = weights[:, : max(sizes)]
-        else:
-            weights = [row[:, :size] for row, size in zip(weights.split(1), sizes, strict=True)]
-    place = draw(weights, generator)  # (bsz, 1), places in the sorted order
-    return ids[top.probs_idx.gather(-1, place)]  # (bsz, 1), token ids
+    ids = _few_with_nucleus(probs, p) if isinstance(generator, Sequence) else slice(None)
+    top = nucleus(probs[:, ids], p)  # each (bsz, n): sorted, mass before, kept, renormalised
+    place = draw(top.renormalised, generator, kept=top.kept)  # (bsz, 1) in the sorted order
+    token = top.probs_idx.gather(-1, place)  # (bsz, 1) in probs[:, ids]
+    return token if isinstance(ids, slice) else ids[token]
 
 
 def _few_with_nucleus(probs: Tensor, p: float) -> Tensor:
@@ -112,17 +146,24 @@ def _few_with_nucleus(probs: Tensor, p: float) -> Tensor:
 
 
 def draw(
-    probs: Tensor | Sequence[Tensor], generator: Generator | Sequence[Generator] | None = None, num_samples: int = 1
+    probs: Tensor,
+    generator: Generator | Sequence[Generator] | None = None,
+    num_samples: int = 1,
+    kept: Tensor | None = None,
 ) -> Tensor:
-    """Places drawn from each row of probs (bsz, n), with replacement: (bsz, num_samples) int64.
+    """Columns drawn from each row of probs (bsz, n), with replacement: (bsz, num_samples) int64.
 
-    With a generator for each row, probs may be bsz rows (1, n) of different lengths.
+    generator: as for `sample_top_p`. kept (bsz, n) bool: which columns of a sorted row can be drawn at all, the first
+    ones. With a generator a row, the others then use up no random numbers on a CPU, so that n does not matter.
     """
     if generator is None or isinstance(generator, Generator):
         return torch.multinomial(probs, num_samples, replacement=num_samples > 1, generator=generator)
     if len(generator) != len(probs):
-        raise ValueError(f"generator: one for each of the {len(probs)} rows of probs is due, got {len(generator)}")
-    rows = probs.split(1) if isinstance(probs, Tensor) else probs
+        raise ValueError(f"generator: expected one for each of the {len(probs)} rows of probs, got {len(generator)}")
+    rows = probs.split(1)
+    if kept is not None and probs.device.type == "cpu":
+        sizes = kept.sum(-1).clamp(min=1).tolist()
+        rows = [row[:, :size] for row, size in zip(rows, sizes, strict=True)]
     drawn = [draw(row, g, num_samples) for row, g in zip(rows, generator, strict=True)]
     return torch.cat(drawn) if len(drawn) > 1 else drawn[0]
 

@@ -35,6 +35,7 @@ class Tokenizer:
         self.bos_id: int = self.sp_model.bos_id()
         self.eos_id: int = self.sp_model.eos_id()
         self.pad_id: int = -1  # as in Llama 2's file: no id at all, so that it can never be a prompt's token
+        self.stop_ids: tuple[int, ...] = (self.eos_id,)
         self._bytes = [self._bytes_of(i) for i in range(self.n_words)]
 
     def encode(self, s: str, bos: bool, eos: bool) -> list[int]:

@@ -47,6 +47,7 @@ class BPETokenizer:
         self.pad_id = -1
         self.chat_format = None
         self.other_ends = tuple(other_ends)
+        self.stop_ids = (eos_id, *self.other_ends)
         tokenizer.encode_special_tokens = True  # the text "<|im_end|>" is text, never the token
         tokenizer.no_padding(), tokenizer.no_truncation()
         decoder = tokenizer.decoder.__getstate__().decode() if tokenizer.decoder is not None else ""
@@ -150,6 +151,7 @@ def set_format(tokenizer, template: str | None, ends=()) -> None:
     if isinstance(tokenizer.chat_format, chat_formats.ChatML):
         ends = [*ends, tokenizer.chat_format.end_id]
     tokenizer.other_ends = tuple(sorted({*ends} - {tokenizer.eos_id}))
+    tokenizer.stop_ids = (tokenizer.eos_id, *tokenizer.other_ends)
 
 
 def id_of(tokenizer):

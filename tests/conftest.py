@@ -31,7 +31,7 @@ SIZES = {"dim": 32, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "hidden_dim": 
 class LetterTokenizer:
     """Ids 0 to 2 as in Llama 2, then one letter for each id: a vocabulary of any size, and eos comes up often."""
 
-    bos_id, eos_id, pad_id = 1, 2, -1
+    bos_id, eos_id, pad_id, stop_ids = 1, 2, -1, (2,)
 
     def __init__(self, n_words: int):
         self.n_words = n_words

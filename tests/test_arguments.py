@@ -325,5 +325,3 @@ def test_what_is_fine_comes_back_ready_to_use():
     assert arguments.seeds(None, 3) is None
     assert arguments.seeds(5, 3) == [5, 6, 7] and arguments.seeds((1, 2), 2) == [1, 2]
     assert arguments.stops("ab") == ["ab"] and arguments.stops(("a", "b")) == ["a", "b"] and arguments.stops(()) == []
-    sampler = {"temperature": 0, "top_p": 1, "top_k": None, "min_p": None, "seed": 4}
-    assert arguments.chat([[USER], [SYSTEM, USER]], max_gen_len=3, stop=(), **sampler) == [4, 5]

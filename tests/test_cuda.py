@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from minillama import Llama
-from minillama.generation import POLL_EVERY
+from minillama.guard import POLL_EVERY
 from minillama.sampling import nucleus, sample_top_p
 
 pytestmark = [

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from minillama import Llama, plots, sample_top_p
+from minillama import Llama, plots, sample_top_p, steps
 from minillama.links import REPOSITORY, meta_link, source_link
 
 
-@pytest.mark.parametrize("obj", [sample_top_p, Llama, Llama.generate, Llama.generate_steps, Llama._steps])
+@pytest.mark.parametrize("obj", [sample_top_p, Llama, Llama.generate, Llama.generate_steps, steps])
 def test_source_links_lead_to_the_definition(obj):
     link = source_link(obj)
     path, line = link.text.split(": ")[1].split(", line ")

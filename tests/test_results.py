@@ -15,7 +15,7 @@ EOS = 2
 class PieceTokenizer:
     """Tokens whose bytes a test can choose stop strings among: empty, short, long, and parts of a character."""
 
-    eos_id = EOS
+    eos_id, stop_ids = EOS, (EOS, 14)
     table = [
         b"",
         b"",
@@ -47,8 +47,8 @@ STOPS = st.lists(st.text(st.sampled_from("ab 猫é"), min_size=1, max_size=4), m
 def by_definition(script, max_gen_len, stop):
     """(ids, their bytes, finish_reason) of a row that the model continues with `script`."""
     ids = script[:max_gen_len]
-    if EOS in ids:
-        ids, reason = ids[: ids.index(EOS)], "stop"
+    if ends := [k for k, i in enumerate(ids) if i in TOKENIZER.stop_ids]:
+        ids, reason = ids[: ends[0]], "stop"
     else:
         reason = "length"
     for n in range(1, len(ids) + 1):
@@ -168,7 +168,7 @@ def run(prompts, scripts, max_gen_len, stop=(), watch=False, scores=None):
         prev_pos = cur_pos
         if collector.add(SimpleNamespace(tokens=canvas, cur_pos=cur_pos, logprobs=block)):
             break
-    collector.finish()
+    collector.read()
     return collector
 
 
@@ -259,7 +259,7 @@ def test_token_bytes_join_to_the_text(batch, max_gen_len, stop, echo, chat):
 def test_pieces_join_to_the_text(data, draws):
     cuts = sorted(draws.draw(st.lists(st.integers(0, len(data)), max_size=6)))
     drop = draws.draw(st.booleans())
-    stream = TextStream(drop_space=drop)
+    stream = TextStream(skip_space=drop)
     borders = [0, *cuts, len(data)]
     pieces = [stream.push(data[a:b]) for a, b in zip(borders, borders[1:], strict=False)] + [stream.push(b"", True)]
     assert "".join(pieces) == (data.removeprefix(b" ") if drop else data).decode(errors="replace")
@@ -267,7 +267,7 @@ def test_pieces_join_to_the_text(data, draws):
 
 @given(st.text(st.sampled_from("aé猫🦙 "), max_size=8))
 def test_every_piece_is_whole_characters(text):
-    stream = TextStream(drop_space=False)
+    stream = TextStream(skip_space=False)
     pieces = [stream.push(bytes([byte])) for byte in text.encode()]
     assert [piece for piece in pieces if piece] == list(text)
     assert stream.push(b"", final=True) == ""

@@ -270,8 +270,8 @@ def test_without_a_generator_torchs_own_is_used():
         assert torch.equal(sample_top_p(probs, 1.0), first)
 
 
-def test_a_generator_for_each_row_is_due():
-    with pytest.raises(ValueError, match="generator: one for each of the 3 rows of probs is due, got 2"):
+def test_the_generators_are_as_many_as_the_rows():
+    with pytest.raises(ValueError, match="generator: expected one for each of the 3 rows of probs, got 2"):
         sample_top_p(torch.full((3, 4), 0.25), 0.9, [generator(), generator()])
 
 
@@ -303,3 +303,16 @@ def test_a_temperature_below_zero_is_refused(temperature):
 def test_a_p_outside_zero_to_one_is_refused(function, p):
     with pytest.raises(ValueError, match="p must be a number from 0 to 1, got (-0.1|1.1|nan)"):
         function(distribution([1, 2, 3])[None], p)
+
+
+@pytest.mark.parametrize("vocab_size", [50, 5120])
+@pytest.mark.parametrize("p", [0.0, 0.5, 0.9, 1.0])
+def test_one_generator_for_all_rows_draws_as_the_six_lines_of_notebook_07(vocab_size, p):
+    """Over all columns, so that a thousand rows of any nuclei draw what the lines written by hand draw."""
+    probs = torch.softmax(3 * torch.randn(1000, vocab_size, generator=generator(vocab_size)), dim=-1)
+    probs_sort, probs_idx = torch.sort(probs, dim=-1, descending=True)
+    mask = torch.cumsum(probs_sort, dim=-1) - probs_sort > p
+    probs_sort = probs_sort.masked_fill(mask, 0.0) if p < 1 else probs_sort
+    probs_sort = probs_sort / probs_sort.sum(dim=-1, keepdim=True)
+    due = torch.gather(probs_idx, -1, torch.multinomial(probs_sort, 1, generator=generator(7)))
+    assert torch.equal(sample_top_p(probs, p, generator(7)), due)

@@ -12,8 +12,10 @@ import ipywidgets as W
 
 from minillama import arguments
 from minillama.chat import encode_dialog, format_tags, has_special_tags
-from minillama.generation import CacheTaken, Llama
+from minillama.generation import Llama
+from minillama.guard import CacheTaken
 from minillama.markup import STYLE, escape, wrap
+from minillama.sampling import Sampling
 from minillama.widgets.labels import labels
 
 REDRAW = 0.05  # seconds: a fast model writes more often than a page can be drawn
@@ -75,7 +77,7 @@ class ChatPanel(W.VBox):
         language: str = "en",
     ):
         arguments.text("system", system)
-        arguments.settings(1, max_gen_len, temperature, top_p, None, None, seed)
+        Sampling(temperature, top_p), arguments.max_gen_len(max_gen_len, llama.model.params), arguments.seeds(seed, 1)
         self.text, self.llama = labels(language), llama
         self.settings = {"temperature": temperature, "top_p": top_p, "max_gen_len": max_gen_len, "seed": seed}
         self.turns: list[Turn] = []

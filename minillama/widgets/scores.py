@@ -42,10 +42,8 @@ def score(
     ids = llama.tokenizer.encode(prompt, bos=True, eos=False)
     sampler = {"temperature": temperature, "top_p": top_p, "seed": seed}
     (row,), (logprobs,) = llama.generate([ids], max_gen_len, logprobs=True, echo=True, **sampler)
-    tokens = torch.tensor([row], device=llama.device)  # (1, seqlen)
-    with torch.no_grad():
-        logits = llama.model(tokens, 0)[0, :-1].float()  # (seqlen - 1, vocab_size)
-    own = logits.gather(-1, tokens[0, 1:, None])  # (seqlen - 1, 1)
+    logits = llama.logits([row])[0, :-1]  # (seqlen - 1, vocab_size)
+    own = logits.gather(-1, torch.tensor(row[1:], device=logits.device)[:, None])  # (seqlen - 1, 1)
     ranks = (1 + (logits > own).sum(-1)).tolist()
     best_probs, best = logits.softmax(-1).max(-1)  # (seqlen - 1,) each
     names, best_names = llama.tokenizer.pieces(row), llama.tokenizer.pieces(best.tolist())

@@ -98,4 +98,4 @@ class TopPExplorer(W.VBox):
 def next_token_logits(llama: Llama, prompt: str) -> Tensor:
     """The raw logits (vocab_size,) for the token after a prompt, on the CPU."""
     prompt_tokens = [llama.tokenizer.encode(prompt, bos=True, eos=False)]
-    return next(llama.generate_steps(prompt_tokens, max_gen_len=1, temperature=0)).logits[0].float().cpu()
+    return llama.logits(prompt_tokens)[0, -1].cpu()

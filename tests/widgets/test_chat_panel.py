@@ -7,7 +7,7 @@ import time
 import pytest
 
 from minillama.chat import encode_dialog
-from minillama.generation import CacheTaken
+from minillama.guard import CacheTaken
 from minillama.widgets import ChatPanel
 from minillama.widgets.chat_panel import LONGEST, MAX_TURNS, Turn, panel_html
 from minillama.widgets.labels import EN

@@ -1,0 +1,69 @@
+"""A model as the loop of one run sees it: its cache guarded, its one-token step compiled, a GPU seldom asked."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from minillama.compiled import compile_step
+from minillama.loop import Forward
+from minillama.model import Transformer
+from minillama.parallel import is_shared
+
+POLL_EVERY = 16  # steps between two looks at eos_reached on a GPU: each look waits for all queued work
+
+
+class CacheTaken(RuntimeError):
+    """A run goes on after a later one on the same model has begun: its keys and values are overwritten."""
+
+
+class Guard:
+    """Lets one run at a time use a model's cache: the latest."""
+
+    def __init__(self, model: Transformer, compile: bool = False):
+        """compile: read single tokens by a compiled step, see compiled.py."""
+        self.model = model
+        self.decode = compile_step(model) if compile else None
+        self._shared = is_shared(model.output.weight)
+        self._owner: object = None  # the run that owns the cache
+        self._reading = threading.Lock()  # one forward at a time: a widget may run the model in a thread of its own
+
+    def forward(self, last_only: bool) -> Forward:
+        """The model's forward for one new run: forward(tokens (bsz, n), start_pos) to logits, as `loop.steps` calls it.
+
+        Its call with start_pos 0 takes the cache over; a later call raises CacheTaken once another run has done so.
+        last_only: give the logits of the last position alone.
+        """
+        run = object()
+
+        def forward(tokens: Tensor, start_pos: int) -> Tensor:  # (bsz, n) -> (bsz, n or 1, vocab_size)
+            with self._reading:
+                self._owner = run if start_pos == 0 else self._owner
+                if self._owner is not run:
+                    raise CacheTaken("another run on this Llama has taken the cache over; finish one before the next")
+                # inference_mode is a tenth faster than no_grad; with DTensors half as fast
+                with torch.no_grad() if self._shared else torch.inference_mode():
+                    if self.decode is None or tokens.shape[1] > 1:
+                        logits = self.model(tokens, start_pos, last_only)
+                    else:
+                        position = torch.full((), start_pos, device=tokens.device)  # torch.tensor would wait
+                        tokens = tokens.clone(memory_format=torch.contiguous_format)  # the same strides on any canvas
+                        logits = self.decode(tokens, position, last_only=True)
+                return logits.clone()  # tensors of inference mode refuse gradients; a CUDA graph overwrites its own
+
+        return forward
+
+
+def polled(device: torch.device) -> Callable[[Tensor], bool]:
+    """Whether every row has reached eos; on a GPU it is asked only every POLL_EVERY steps, and False in between."""
+    n_steps = 0
+
+    def all_ended(eos_reached: Tensor) -> bool:  # (bsz,)
+        nonlocal n_steps
+        n_steps += 1
+        return (device.type == "cpu" or n_steps % POLL_EVERY == 0) and bool(eos_reached.all())
+
+    return all_ended
