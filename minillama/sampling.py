@@ -122,26 +122,32 @@ def nucleus(probs: Tensor, p: float) -> Nucleus:
 def sample_top_p(probs: Tensor, p: float, generator: Generator | Sequence[Generator] | None = None) -> Tensor:
     """Draw one token id a row from the nucleus: (bsz, vocab_size) probabilities to (bsz, 1) int64.
 
-    generator: None for torch's global one, one for all rows, or one for each row, which then does not depend on
-    its neighbours. Raises ValueError where p is outside 0 to 1, or the generators are not as many as the rows.
+    generator: None for torch's global one; one for all rows, which draws over all columns; or one for each row, which
+    draws over the nucleus alone and so does not depend on the row's neighbours. Raises ValueError where p is outside 0
+    to 1, or there are not as many generators as rows.
 
     >>> sample_top_p(torch.tensor([[0.1, 0.6, 0.3]]), p=0.0)
     tensor([[1]])
     """
-    ids = _few_with_nucleus(probs, p) if isinstance(generator, Sequence) else slice(None)
-    top = nucleus(probs[:, ids], p)  # each (bsz, n): sorted, mass before, kept, renormalised
-    place = draw(top.renormalised, generator, kept=top.kept)  # (bsz, 1) in the sorted order
-    token = top.probs_idx.gather(-1, place)  # (bsz, 1) in probs[:, ids]
-    return token if isinstance(ids, slice) else ids[token]
+    if isinstance(generator, Generator) and len(probs) == 1:
+        generator = [generator]  # it serves this row alone
+    ids = _few_with_nucleus(probs, p) if isinstance(generator, Sequence) else _all_ids(probs)  # (n,)
+    top = nucleus(probs[:, ids], p)  # sort, mass before, keep, renormalise: each (bsz, n)
+    place = draw(top.renormalised, generator, kept=top.kept)  # (bsz, 1), places in the sorted order
+    return ids[top.probs_idx.gather(-1, place)]  # (bsz, 1), token ids
 
 
 def _few_with_nucleus(probs: Tensor, p: float) -> Tensor:
-    """Ids (n,), ascending, among which is every row's nucleus: on a CPU, where sorting is slow, often only a few."""
+    """Ids (n,), ascending, that hold every row's nucleus: on a CPU, where sorting is slow, often only a few."""
     if probs.device.type == "cpu":
         likely = probs > LIKELY  # (bsz, vocab_size)
         mass = probs.where(likely, 0.0).sum(-1)  # (bsz,)
-        if bool((mass > p + ROUNDING).all()):  # what is left out stands behind the nucleus
+        if bool((mass > p + ROUNDING).all()):  # then no nucleus needs a token that is left out
             return likely.any(0).nonzero().squeeze(1)
+    return _all_ids(probs)
+
+
+def _all_ids(probs: Tensor) -> Tensor:
     return torch.arange(probs.shape[-1], device=probs.device)
 
 
