@@ -22,15 +22,18 @@ lab: setup              ## open JupyterLab at the first notebook
 	$(PY) -m jupyterlab --ServerApp.ip=127.0.0.1 --MappingKernelManager.transport_encryption=auto \
 	  --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
 
-test: lint              ## everything: lint, every notebook, browser and unit tests
+test: lint              ## lint, unit tests, every notebook, browser tests: at most 10 minutes on two cores
 	$(PYTEST) tests -rs --durations=5
+
+test-full: setup        ## what takes longer: a real model, and every property over ten times as many examples
+	MINILLAMA_FULL=1 $(PYTEST) tests -rs --durations=5
 
 lint: setup             ## ruff for code and notebooks; no outputs in git
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(VENV)/bin/nbstripout --verify --keep-id notebooks/*.ipynb
 
-format: setup           ## mend what lint complains about
+format: setup           ## fix what lint complains about
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 	$(VENV)/bin/nbstripout --keep-id notebooks/*.ipynb
@@ -48,7 +51,7 @@ real-model: setup       ## fetch SmolLM2-135M-Instruct, a real model (92 MB, fro
 	$(PY) -m minillama.smollm2
 
 real: real-model        ## the real model against transformers
-	MINILLAMA_REQUIRE_REAL=1 $(PYTEST) tests/real -rs
+	MINILLAMA_FULL=1 MINILLAMA_REQUIRE_REAL=1 $(PYTEST) tests/real -rs
 
 screenshots:            ## what the browser tests see, light and dark, in tests/browser/screenshots
 	MINILLAMA_SCREENSHOTS=1 $(MAKE) browser
@@ -65,5 +68,5 @@ bench: setup            ## minillama against transformers, on an idle machine
 bench-widgets: setup    ## slider to redraw, in the browser
 	$(PY) -m benchmarks.widgets $(ARGS)
 
-.PHONY: help setup lab test lint format unit notebooks browser real real-model screenshots train evaluate bench \
+.PHONY: help setup lab test test-full lint format unit notebooks browser real real-model screenshots train evaluate bench \
   bench-widgets

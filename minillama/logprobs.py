@@ -26,7 +26,7 @@ def token_logprobs(logits: Tensor, tokens: Tensor, ignore_index: int = -1) -> Te
 def entropy(probs: Tensor) -> Tensor:
     """How undecided each distribution is: minus the mean log p, in nats; (..., vocab_size) to (...).
 
-    A token of probability 0 adds nothing. exp of it says as how many equally likely tokens.
+    A token of probability 0 adds nothing. Its exp is the number of equally likely tokens that are as undecided.
 
     >>> entropy(torch.tensor([0.5, 0.5])).exp()  # a coin
     tensor(2.)
@@ -48,8 +48,8 @@ def perplexity(logprobs: Sequence[float | None]) -> float:
 
     Raises ValueError if there is no log-probability at all.
 
-    >>> perplexity([None, math.log(1 / 6), math.log(1 / 6)])  # a die
-    6.000000000000001
+    >>> round(perplexity([None, math.log(1 / 6), math.log(1 / 6)]), 4)  # a die
+    6.0
     """
     known = _known(logprobs)
     if not known:
@@ -58,7 +58,7 @@ def perplexity(logprobs: Sequence[float | None]) -> float:
 
 
 def least_certain(logprobs: Sequence[float | None], n: int = 3) -> list[int]:
-    """Places of the n lowest log-probabilities, the lowest first.
+    """The indices of the n lowest log-probabilities, the lowest first.
 
     >>> least_certain([None, -0.1, -2.0, -0.7], n=2)
     [2, 3]

@@ -12,9 +12,11 @@ from sentencepiece import SentencePieceTrainer
 from xdist.scheduler import LoadFileScheduling
 
 from minillama import Llama, ModelArgs, Tokenizer, Transformer
+from tests.examples import FULL
 from tests.kernels import forked_kernels
 
-settings.register_profile("minillama", deadline=None, derandomize=True, database=None, max_examples=50)
+EXAMPLES = 500 if FULL else 50
+settings.register_profile("minillama", deadline=None, derandomize=True, database=None, max_examples=EXAMPLES)
 settings.load_profile("minillama")
 torch.set_num_threads(1)  # the models are tiny; on a busy machine threads wait for one another ten times as long
 
@@ -57,9 +59,16 @@ def pytest_xdist_make_scheduler(config, log):
     return ByFile(config, log)
 
 
-def pytest_collection_modifyitems(items):
-    """Runs of notebooks first: they take longest."""
-    items.sort(key=lambda item: item.path.name != "test_run.py")
+def pytest_collection_modifyitems(config, items):
+    """Tests marked `full` run in `make test-full` alone, beside the properties. Notebooks come first: they take longest."""
+
+    def chosen(item):
+        marked, is_property = item.get_closest_marker("full"), hasattr(item.obj, "hypothesis")
+        return (marked or is_property) if FULL else not marked
+
+    if left_out := [item for item in items if not chosen(item)]:
+        config.hook.pytest_deselected(items=left_out)
+    items[:] = sorted(filter(chosen, items), key=lambda item: item.path.name != "test_run.py")
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,12 @@ from contextlib import contextmanager, redirect_stdout
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minillama import Llama
 from minillama.chat import UNSAFE_ERROR, encode_dialog
+from tests.examples import examples
 
 VOCAB, CONTEXT, EOS = 24, 20, 2
 PROMPT = st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=8)
@@ -75,7 +76,7 @@ def continue_alone(plain, prompt, max_gen_len, temperature, top_p, seed, top_k=N
     return ids[len(prompt) :]
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(PROMPTS, st.integers(0, 14), SAMPLERS, st.integers(0, 9999))
 def test_generate_is_the_naive_loop(small, plain, prompts, max_gen_len, sampler, seed):
     tokens, logprobs = small.generate(prompts, max_gen_len, seed=seed, **sampler)
@@ -83,7 +84,7 @@ def test_generate_is_the_naive_loop(small, plain, prompts, max_gen_len, sampler,
     assert logprobs is None
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(PROMPTS, SAMPLERS, st.data())
 def test_a_row_is_what_it_is_alone(small, prompts, sampler, data):
     """Whatever the lengths beside it, with or without log-probabilities, and in any place of the batch."""
@@ -117,7 +118,7 @@ def test_the_decode_step_with_tensor_positions_gives_the_same(random_llama):
 # ---- the steps -----------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(PROMPTS, st.integers(1, 14), SAMPLERS, st.booleans(), st.integers(0, 99))
 def test_every_step_keeps_its_promises(small, plain, prompts, max_gen_len, sampler, logprobs, seed):
     bsz, shortest, longest = len(prompts), min(map(len, prompts)), max(map(len, prompts))
@@ -516,7 +517,7 @@ def test_a_stream_is_the_completion_in_whole_characters(reciter, tokenizer, text
     )
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(st.integers(0, 999), st.lists(st.sampled_from(["a", " ", "e", "th", "猫", "\n", "s."]), max_size=3))
 def test_a_stream_of_anything_is_the_completion(llama, seed, stop):
     """A random model emits broken characters, which both must show alike."""

@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -10,11 +10,12 @@ from minillama.__main__ import build, parser
 from minillama.int8 import FEW_ROWS, Int8Linear, is_int8, quantize, to_int8
 from minillama.logprobs import perplexity
 from minillama.model import ModelArgs, Transformer
+from tests.examples import examples
 
 TEXTS = ("Once upon a time", "从前有一只小猫", "[INST] What is your name? [/INST]")
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(1, 9), st.integers(1, 40), st.floats(1e-6, 1e4), st.integers(0, 99))
 def test_no_number_moves_by_more_than_half_a_step(rows, columns, size, seed):
     weight = size * torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))

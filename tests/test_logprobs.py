@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minillama.logprobs import entropy, least_certain, perplexity, sequence_logprob, token_logprobs
+from tests.examples import examples
 
 VOCAB, CONTEXT = 24, 20
 PROMPTS = st.lists(st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=9), min_size=1, max_size=4)
@@ -36,7 +37,7 @@ def due(small, without_cache):
 # ---- what generate reports -----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     PROMPTS,
     st.integers(0, 8),

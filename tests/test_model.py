@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import peers
@@ -14,6 +14,7 @@ from minillama.model import (
     apply_rotary_emb,
     precompute_freqs_cis,
 )
+from tests.examples import examples
 
 TOLERANCE = {"rtol": 0, "atol": 1e-4}
 
@@ -111,7 +112,7 @@ def test_two_pieces_are_the_whole(pair, cut, position):
     torch.testing.assert_close(in_pieces(model, tokens, [cut], position), due, **TOLERANCE)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.lists(st.integers(0, LENGTH), max_size=LENGTH).map(sorted), st.sampled_from([int, torch.tensor]))
 def test_any_pieces_are_the_whole(pair, cuts, position):
     model, _, tokens, due = pair

@@ -106,6 +106,7 @@ def test_runs(notebook, folder):
         assert smollm2.HOW in shown(cell), cell.source
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("with_real", WITH_REAL)
 def test_runs_with_the_real_model(with_real, folder):
     if smollm2.find() is None:

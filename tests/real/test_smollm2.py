@@ -15,6 +15,7 @@ from minillama import Llama, smollm2
 from minillama.chat import encode_dialog
 from minillama.logprobs import token_logprobs
 
+pytestmark = pytest.mark.full
 TEXT = (
     "The Eiffel Tower is a wrought-iron lattice tower in Paris, France. It is named after the engineer Gustave Eiffel, "
     "whose company designed and built the tower from 1887 to 1889."

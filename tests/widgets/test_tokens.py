@@ -4,12 +4,13 @@ import html
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minillama.widgets import TokenView, show_tokens
 from minillama.widgets.labels import EN
 from minillama.widgets.tokens import MAX_CHARACTERS, MAX_ROWS, tokens_html, tokens_of
+from tests.examples import examples
 
 TEXT = "Once 猫 🦙 12"
 
@@ -46,7 +47,7 @@ def test_the_bytes_of_a_character_stand_together(tokenizer):
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\u2581"), max_size=30))
-@settings(max_examples=40)
+@examples(40)
 def test_what_is_completed_is_the_text(tokenizer, text):
     tokens = tokens_of(tokenizer, text, bos=True)
     assert "".join(row.completed for row in tokens.rows) == (f" {text}" if text else "")
