@@ -12,6 +12,7 @@ from minillama import __version__, checkpoint, parallel
 from minillama.checkpoint import COURSE_MODEL
 from minillama.doctor import examine
 from minillama.generation import Llama
+from minillama.sampling import Sampling
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,22 +33,28 @@ def parser() -> argparse.ArgumentParser:
     )
 
     sampler = argparse.ArgumentParser(add_help=False, parents=[model])
-    sampler.add_argument("--temperature", type=float, default=0.6, help="0 is greedy (default: %(default)s)")
-    sampler.add_argument("--top-p", type=float, default=0.9, help="nucleus threshold, 0 to 1 (default: %(default)s)")
-    sampler.add_argument("--top-k", type=int, help="keep the k most probable tokens")
-    sampler.add_argument("--min-p", type=float, help="keep tokens at least this share as probable as the best")
-    sampler.add_argument("--max-gen-len", type=int, metavar="N", help="at most N new tokens (default: the context)")
     sampler.add_argument(
-        "--stop", action="append", default=[], metavar="TEXT", help="stop before TEXT; may be repeated"
+        "--temperature", type=float, default=Sampling.temperature, help="0 is greedy (default: %(default)s)"
     )
-    sampler.add_argument("--seed", type=int, help="the same seed gives the same text (default: a new text each time)")
+    sampler.add_argument(
+        "--top-p", type=float, default=Sampling.top_p, help="nucleus threshold, 0 to 1 (default: %(default)s)"
+    )
+    sampler.add_argument("--top-k", type=int, help="keep the k most probable tokens")
+    sampler.add_argument("--min-p", type=float, help="keep tokens at least MIN_P times as probable as the best one")
+    sampler.add_argument(
+        "--max-gen-len", type=int, metavar="N", help="write at most N tokens (default: until the context is full)"
+    )
+    sampler.add_argument(
+        "--stop", action="append", default=[], metavar="TEXT", help="stop before TEXT; can be given several times"
+    )
+    sampler.add_argument("--seed", type=int, help="the same seed gives the same text (default: a new one each time)")
     sampler.add_argument("--device", help="cpu, cuda or mps (default: cuda if there is one)")
     sampler.add_argument(
         "--dtype", choices=["float32", "bfloat16", "float16"], help="default: bfloat16 on cuda, float32"
     )
     sampler.add_argument("--int8", action="store_true", help="keep the weights in 8 bits: a quarter of the memory")
     sampler.add_argument(
-        "--compile", action="store_true", help="compile the step: a minute at first, then faster (best on a GPU)"
+        "--compile", action="store_true", help="compile the step for one token: takes a minute, then runs faster"
     )
 
     complete = commands.add_parser(
@@ -55,13 +62,14 @@ def parser() -> argparse.ArgumentParser:
     )
     complete.add_argument("prompt", help="the text to continue")
     chat = commands.add_parser("chat", parents=[sampler], help="talk to the model", description="Talk to the model.")
-    chat.add_argument(
-        "message", nargs="?", help="one message to answer; without it you are asked for one after another"
-    )
+    chat.add_argument("message", nargs="?", help="one message to answer; without it you can write one after another")
     chat.add_argument("--system", help="system prompt: how to answer")
     commands.add_parser("info", parents=[model], help="what is in a checkpoint", description="What is in a checkpoint.")
     convert = commands.add_parser(
-        "convert", parents=[model], help="write a checkpoint in another format", description="Write a checkpoint anew."
+        "convert",
+        parents=[model],
+        help="write a checkpoint in another format",
+        description="Write a checkpoint in another format.",
     )
     convert.add_argument("folder", help="where to write it")
     convert.add_argument("--format", choices=["meta", "hf"], default="meta", help="default: %(default)s")
@@ -139,7 +147,7 @@ def chat(args: argparse.Namespace) -> int:
         except ValueError as error:
             if len(turn) <= 2:  # not the dialog's length then
                 raise
-            print(f"minillama: {error}\nThe chat begins anew.", file=sys.stderr)
+            print(f"minillama: {error}\nStarting a new chat.", file=sys.stderr)
             dialog = dialog[:1] if args.system else []
             continue
         dialog = [*turn, {"role": "assistant", "content": answer}]
@@ -147,7 +155,7 @@ def chat(args: argparse.Namespace) -> int:
 
 
 def ask() -> str:
-    """The next line that the user writes; empty at the end of the input."""
+    """The next line the user writes; empty at the end of the input."""
     try:
         return input("> " if sys.stdin.isatty() else "").strip()
     except EOFError:

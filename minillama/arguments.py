@@ -1,4 +1,4 @@
-"""The one place that judges what a caller passed, so that the loop stays readable.
+"""The one place that judges what a caller passed, so that the rest stays readable.
 
 Each function raises a TypeError or ValueError that names the argument, what it got, what is allowed and what to do,
 before anything has run; what it returns is ready to use.
@@ -162,7 +162,7 @@ def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, d
             raise ValueError(f"device must be 'cpu', 'cuda', 'cuda:1' or 'mps', got {device!r}") from None
         if kind == "cuda" and not torch.cuda.is_available():
             raise ValueError(
-                f"device is {str(device)!r}, but torch finds no GPU; pass 'cpu', or None for what there is"
+                f"device is {str(device)!r}, but torch finds no GPU; pass 'cpu', or None to take what there is"
             )
     if dtype is not None and not isinstance(dtype, torch.dtype):
         raise TypeError(f"dtype must be a torch.dtype such as torch.float32, got {type(dtype).__name__} {dtype!r}")

@@ -10,17 +10,17 @@ from torch import Tensor
 from minillama.model import Transformer
 
 ON_CPU = {
-    "freezing": True,  # the weights are constants, and may be laid out anew
-    "max_autotune_gemm": True,  # where it is faster than the library's, a product is generated for these very sizes
+    "freezing": True,  # the weights are constants: the compiler may change their layout
+    "max_autotune_gemm": True,  # generate a matrix product for exactly these sizes where that beats the library's
     "max_autotune_gemm_backends": "CPP,ATEN",
     "autotune_num_choices_displayed": 0,
 }
 
 
 def compile_step(model: Transformer) -> Callable[..., Tensor]:
-    """`model.forward` for a position given as a 0-d tensor; the first call compiles, as does a new number of rows.
+    """`model.forward` for a position given as a 0-d tensor; the first call compiles, and so does a new number of rows.
 
-    Frozen: weights that change afterwards change nothing in it.
+    On a CPU the weights are part of what is compiled: changing them later has no effect on it.
     """
     if model.norm.weight.device.type == "cuda":
         return torch.compile(model, mode="reduce-overhead", fullgraph=True)

@@ -1,4 +1,4 @@
-"""Llama: build, and what stands on the generate loop: streaming, text completion, chat completion.
+"""Llama: build, and what is made of the generate loop: streaming, text completion, chat completion.
 
 The loop itself is in `loop.py`; here it gets a model, whose cache serves one run at a time (`guard.py`). `generate`,
 `stream` and the completions differ only in what they make of its steps.

@@ -1,9 +1,8 @@
-"""Weights in 8 bits, activations as they were: a quarter of float32's bytes, half of bfloat16's.
+"""Weights in 8 bits, activations unchanged: a quarter of float32's bytes, half of bfloat16's.
 
-One token's step reads every weight once and hardly computes, so its time is the time to read them (notebook 14).
-Each row of a matrix keeps a scale of its own: the largest of its numbers becomes 127, and all are rounded to whole
-numbers. Rounding to the nearest, one scale an output: "weight-only, per-channel, absmax" (LLM.int8(),
-arXiv:2208.07339, section 2.1).
+The step for one token reads every weight once and computes little, so its time is the time to read them (notebook 14).
+Each row of a matrix has its own scale: its largest number becomes 127, and all are rounded to the nearest whole number.
+The field calls this weight-only, per-channel, absmax quantisation (LLM.int8(), arXiv:2208.07339, section 2.1).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from minillama.model import Transformer
 from minillama.parallel import is_shared
 
-FEW_ROWS = 16  # up to so many the CPU's int8 product is taken; above, the weight is widened once for all of them
+FEW_ROWS = 16  # up to this many rows the CPU's int8 product is used; beyond, the weight is widened once for all
 
 
 class Int8Linear(nn.Module):
@@ -32,7 +31,7 @@ class Int8Linear(nn.Module):
         rows = x.flatten(0, -2)  # (n, in_features)
         if x.device.type == "cpu" and len(rows) <= FEW_ROWS:
             y = torch._weight_int8pack_mm(rows, self.weight, self.scale)  # reads int8, adds up in float32
-        else:  # the weight is widened first; compiled for a GPU, that happens in registers
+        else:  # widen the weight first; when compiled for a GPU this happens in registers
             y = F.linear(rows, self.weight.to(x.dtype)) * self.scale
         return y.unflatten(0, x.shape[:-1])
 
@@ -51,9 +50,9 @@ def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def to_int8(model: Transformer) -> Transformer:
-    """Exchange every nn.Linear of the model, in place, matrix by matrix; embeddings and norms stay. Returns it.
+    """Replace every nn.Linear of the model, in place, one matrix at a time; embeddings and norms stay. Returns it.
 
-    It can then generate, but no longer be trained, saved or shared between ranks. Raises ValueError if it is shared.
+    The model can then generate, but no longer be trained, saved or split over ranks. Raises ValueError if it is split.
     """
     if is_shared(model.output.weight):
         raise ValueError("several ranks share this model; int8 is for a model in one process")

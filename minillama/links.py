@@ -25,7 +25,7 @@ class Link:
 
 
 def source_link(obj) -> Link:
-    """Where obj is defined, as it stands in the file now; opens in JupyterLab from a notebook in notebooks/.
+    """The file and line in which obj is defined now; opens in JupyterLab from a notebook in notebooks/.
 
     >>> from minillama import sample_top_p
     >>> source_link(sample_top_p).text.split(",")[0]

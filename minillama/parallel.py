@@ -3,11 +3,12 @@
     torchrun --nproc_per_node 2 -m minillama complete "Once upon a time"
 
 Each process, a rank, runs the same program and holds a part of every matrix: some of the attention heads with their
-cache, some of the hidden units, some of the vocabulary. In every block the ranks add up what their heads, and then what
-their hidden units, contribute; else each computes for itself. All have the same logits then, and rank 0 draws.
+cache, some of the hidden units, some of the vocabulary. In every block the ranks add up what their heads contribute,
+then what their hidden units contribute; the rest each computes alone. So all of them get the same logits, and rank 0
+draws.
 
-Nothing here happens in a process that torchrun has not started. The splits are those of Megatron-LM
-(arXiv:1909.08053), hence of Meta's files (shards.py); the work is done by torch.distributed's tensor parallelism.
+Nothing here happens in a process that torchrun did not start. The splits are those of Megatron-LM (arXiv:1909.08053)
+and so of Meta's files (shards.py); torch.distributed's tensor parallelism does the work.
 """
 
 from __future__ import annotations
@@ -26,16 +27,17 @@ from torch import Tensor
 
 from minillama.model import ModelArgs, Transformer
 
-TIMEOUT = timedelta(seconds=60)  # after it a rank that waits for numbers from a silent one raises RuntimeError
+TIMEOUT = timedelta(seconds=60)  # a rank that waits longer for another's numbers raises RuntimeError
 PATIENCE = timedelta(days=7)  # the same for what may take long: a slow disk, a user who thinks
 T = TypeVar("T")
 _talk: dist.ProcessGroup | None = None  # for Python objects, with PATIENCE; None: this process is alone
 
 
 def join(model_parallel_size: int | None = None) -> int:
-    """Meet the other ranks; return how many share a model: 1 where torchrun has not started several.
+    """Meet the other ranks; return how many share a model: 1 unless torchrun started several processes.
 
-    model_parallel_size None takes all of them, 1 keeps this process to itself, any other number must be theirs.
+    model_parallel_size: None for all of them, 1 to keep this process to itself; otherwise it must be their number.
+    Raises ValueError if it is not.
     """
     global _talk
     n_ranks = int(os.environ.get("WORLD_SIZE", "1"))
@@ -57,7 +59,7 @@ def join(model_parallel_size: int | None = None) -> int:
 
 
 def place(device: str | torch.device | None, n_ranks: int) -> torch.device:
-    """The device of this rank; None: cuda if there is one, else cpu. With several ranks each takes a GPU of its own."""
+    """The device of this rank. None: cuda if there is one, else cpu; with several ranks, each takes its own GPU."""
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if n_ranks == 1 or device.type == "cpu":
         return device
@@ -70,7 +72,7 @@ def place(device: str | torch.device | None, n_ranks: int) -> torch.device:
 
 
 def check_sizes(args: ModelArgs, n_ranks: int) -> None:
-    """Raise a ValueError unless every rank gets as many whole heads and hidden units as the others."""
+    """Raise a ValueError unless every rank gets the same number of whole heads and of hidden units."""
     sizes = {"n_heads": args.n_heads, "n_kv_heads": args.n_kv_heads, "hidden_dim": args.ffn_width()}
     most = math.gcd(*sizes.values())
     for name, size in sizes.items():
@@ -83,17 +85,17 @@ def check_sizes(args: ModelArgs, n_ranks: int) -> None:
 
 
 def split(model: Transformer, n_ranks: int, device: torch.device) -> None:
-    """Make every matrix of a model, still without numbers (on "meta"), a DTensor that lies on all ranks in parts.
+    """Turn every matrix of a model that holds no numbers yet (device "meta") into a DTensor, split over the ranks.
 
-    Between the layers are plain tensors, whole and equal on all ranks.
+    Between the layers there are plain tensors, whole and equal on all ranks.
     """
-    from torch.distributed.device_mesh import init_device_mesh  # here: a second of import that few need
+    from torch.distributed.device_mesh import init_device_mesh  # not at the top: a second of import that few need
     from torch.distributed.tensor import Replicate
     from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
-    outputs = ColwiseParallel()  # a part of the rows of the weight: of what it computes; no exchange
-    inputs = RowwiseParallel()  # a part of the columns: of what it reads; the results are added up, all_reduce
-    gathered = ColwiseParallel(output_layouts=Replicate())  # as `outputs`, then put together, all_gather
+    outputs = ColwiseParallel()  # each rank has some rows of the weight, so some outputs; nothing is exchanged
+    inputs = RowwiseParallel()  # some columns, so some inputs; the results are added up: all_reduce
+    gathered = ColwiseParallel(output_layouts=Replicate())  # as `outputs`, then put together: all_gather
     plan = {
         "tok_embeddings": gathered,  # (vocab_size, dim / n_ranks)
         "layers.*.attention.wq": outputs,  # (n_heads / n_ranks * head_dim, dim)
@@ -112,25 +114,25 @@ def split(model: Transformer, n_ranks: int, device: torch.device) -> None:
         layer.attention.n_kv_heads //= n_ranks  # the cache holds this rank's heads
 
 
-def take(weight, due: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """What model parameter `due` is to hold of `weight`, a Tensor or anything that is sliced like one.
+def take(weight, like: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The part of `weight` that the model parameter `like` should hold; weight is anything that is sliced as a Tensor.
 
-    Where `due` is a DTensor only this rank's rows or columns are read.
+    Where `like` is a DTensor only this rank's rows or columns are read.
     """
-    if not is_shared(due):
+    if not is_shared(like):
         return weight[...].to(device, dtype)
     from torch.distributed.tensor import DTensor
 
-    dim, mesh = due.placements[0].dim, due.device_mesh
-    size = -(-due.shape[dim] // mesh.size())  # rounded up: the last rank may have less
-    rows = slice(size * mesh.get_local_rank(), min(size * (mesh.get_local_rank() + 1), due.shape[dim]))
+    dim, mesh = like.placements[0].dim, like.device_mesh
+    size = -(-like.shape[dim] // mesh.size())  # rounded up: the last rank may have less
+    rows = slice(size * mesh.get_local_rank(), min(size * (mesh.get_local_rank() + 1), like.shape[dim]))
     part = weight[rows] if dim == 0 else weight[:, rows]
     part = part.to(device, dtype).contiguous()
-    return DTensor.from_local(part, mesh, due.placements, run_check=False, shape=due.shape, stride=due.stride())
+    return DTensor.from_local(part, mesh, like.placements, run_check=False, shape=like.shape, stride=like.stride())
 
 
 def is_shared(weight: Tensor) -> bool:
-    """Whether it lies on several ranks in parts."""
+    """Whether a weight is split over several ranks."""
     return hasattr(weight, "device_mesh")
 
 
@@ -139,7 +141,7 @@ def is_shared(weight: Tensor) -> bool:
 
 @contextlib.contextmanager
 def together(n_ranks: int) -> Iterator[None]:
-    """An error that one rank meets inside is raised on all of them, so that none waits for it in vain."""
+    """What one rank raises inside, all ranks raise, so that none waits for it in vain."""
     error = None
     try:
         yield
@@ -181,7 +183,7 @@ def from_rank_0(make: Callable[[], T]) -> T:
 
 @contextlib.contextmanager
 def one_voice() -> Iterator[None]:
-    """Of the ranks that torchrun has started only rank 0 prints inside; an exception that leaves it shows on any."""
+    """Inside, only rank 0 of those that torchrun started prints; an exception that leaves the block shows on any."""
     if join() == 1 or dist.get_rank() == 0:
         yield
         return

@@ -1,7 +1,7 @@
-"""What becomes of the columns that the generate loop writes: per row, the tokens that count, and their exact bytes.
+"""From the columns that the generate loop writes to results: the tokens that count in each row, and their exact bytes.
 
 The loop fills whole columns and knows nothing of text. Here each row is cut at its eos, its stop string or its
-length. `generate`, the completions and `stream` all take their results from one `Collector`.
+length. `generate`, the completions and `stream` all get their results from one `Collector`.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Row:
             self.token_bytes[-1] = self.token_bytes[-1][: end - start]
 
     def settled(self) -> int:
-        """How many bytes are sure to stay: all but an end that may be the beginning of a stop string."""
+        """How many bytes are certain to stay: all but an end that may turn out to begin a stop string."""
         longest = 0 if self.ended else max((len(text) - 1 for text in self.stop), default=0)
         for held in range(min(longest, len(self.data)), 0, -1):
             if any(text.startswith(self.data[-held:]) for text in self.stop):
@@ -94,10 +94,10 @@ class Row:
 
 
 class Collector:
-    """Gathers the steps of one run.
+    """Collects the steps of one run.
 
-    With `watch` every column is read as it comes, which streaming and stop strings need and which makes a GPU wait
-    at each step; without it the canvas is read once, at the end.
+    With `watch` every column is read as it comes: streaming and stop strings need this, and it makes a GPU wait at each
+    step. Without it the canvas is read once, at the end.
     """
 
     def __init__(self, tokenizer: Tokenizer, prompt_tokens, max_gen_len: int, stop: Sequence[str], watch: bool = False):
@@ -151,7 +151,7 @@ class Collector:
         return [(row.prompt if echo else []) + row.ids for row in self.rows]
 
     def logprobs(self, echo: bool) -> list[list[float | None]]:
-        """One number for each of `token_ids`; the first token of an echo has None, for nothing predicts it."""
+        """One number for each of `token_ids`; None for the first token of an echo, which nothing predicts."""
         known = torch.cat(self.scores, dim=1).tolist() if self.scores else [[] for _ in self.rows]
         scores = []
         for row, after_first in zip(self.rows, known, strict=True):
@@ -178,7 +178,7 @@ class Collector:
 
 
 class TextStream:
-    """Bytes in, whole characters out; on demand without the one space before the first word."""
+    """Bytes in, whole characters out; with skip_space, without the one space before the first word."""
 
     def __init__(self, skip_space: bool):
         self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")

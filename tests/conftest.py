@@ -60,7 +60,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Tests marked `full` run in `make test-full` alone, beside the properties. Notebooks come first: they take longest."""
+    """Tests marked `full` run in `make test-full` alone, beside the properties. Notebooks first: they take longest."""
 
     def chosen(item):
         marked, is_property = item.get_closest_marker("full"), hasattr(item.obj, "hypothesis")
