@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     sampler.add_argument("--top-k", type=int, help="keep the k most probable tokens")
     sampler.add_argument("--min-p", type=float, help="keep tokens at least MIN_P times as probable as the best one")
     sampler.add_argument(
-        "--max-gen-len", type=int, metavar="N", help="write at most N tokens (default: until the context is full)"
+        "--max-gen-len", type=int, metavar="N", help="at most N new tokens (default: until the context is full)"
     )
     sampler.add_argument(
         "--stop", action="append", default=[], metavar="TEXT", help="stop before TEXT; can be given several times"

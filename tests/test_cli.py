@@ -85,10 +85,10 @@ def test_chat_system_prompt(capsys, asked):
     assert asked == [[{"role": "system", "content": system}, {"role": "user", "content": question}]]
 
 
-def test_a_chat_that_outgrows_the_context_begins_anew(capsys, monkeypatch):
+def test_a_chat_that_outgrows_the_context_starts_again(capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(["Tell me a story, please. " * 8] * 9)))
     code, out, err = run(capsys, "chat", "--temperature", "0", "--max-gen-len", "60")
-    assert code == 0 and "begins anew" in err and "max_seq_len" in err
+    assert code == 0 and "Starting a new chat" in err and "max_seq_len" in err
     assert len(out.splitlines()) >= 8
 
 

@@ -62,6 +62,8 @@ def in_ranks(n: int, function, *args, seconds: float = 300) -> list:
     results, end = [], time.monotonic() + seconds
     for process, (ours, _) in zip(ranks, pipes, strict=True):
         ready = multiprocessing.connection.wait([ours, process.sentinel], max(end - time.monotonic(), 0))
+        if ready and ours not in ready:
+            process.join()  # else its exit code may not be known yet
         results.append(ours.recv() if ours in ready else process.exitcode if ready else "hangs")
     for process in ranks:
         process.kill()
