@@ -92,7 +92,7 @@ def steps(
     min_prompt_len = min(len(t) for t in prompt_tokens)
     total_len = min(max_seq_len, max_gen_len + max(len(t) for t in prompt_tokens))
     generators = [torch.Generator(device or "cpu").manual_seed(seed) for seed in seeds or range(bsz)]
-    stops = torch.tensor(stop_ids, device=device)  # (n stop ids,)
+    stops = torch.tensor(stop_ids, dtype=torch.long, device=device)  # (n stop ids,)
 
     tokens = canvas(prompt_tokens, total_len, pad_id, device)  # (bsz, total_len)
     input_text_mask = tokens != pad_id  # (bsz, total_len)
