@@ -25,12 +25,15 @@ lab: setup              ## open JupyterLab at the first notebook
 test: lint              ## everything: lint, every notebook, browser and unit tests
 	$(PYTEST) tests -rs --durations=5
 
+test-full: real-model   ## the same, and the tests with the real model may not be skipped
+	MINILLAMA_REQUIRE_REAL=1 $(MAKE) test
+
 lint: setup             ## ruff for code and notebooks; no outputs in git
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(VENV)/bin/nbstripout --verify --keep-id notebooks/*.ipynb
 
-format: setup           ## mend what lint complains about
+format: setup           ## fix what lint complains about
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 	$(VENV)/bin/nbstripout --keep-id notebooks/*.ipynb
@@ -59,11 +62,11 @@ train: setup            ## make the course model from scratch; resumes where it 
 evaluate: setup         ## the course model against what is required of it, as a table
 	$(PY) -m training.evaluate $(ARGS)
 
-bench: setup            ## minillama against transformers, on an idle machine
-	$(PY) -m benchmarks.compare $(ARGS)
+bench: setup            ## minillama against transformers, on an idle machine; ARGS=--write keeps it, ARGS=--help has more
+	$(PY) -m benchmarks $(ARGS)
 
-bench-widgets: setup    ## slider to redraw, in the browser
-	$(PY) -m benchmarks.widgets $(ARGS)
+results: setup          ## benchmarks/RESULTS.md and the README's rows of speed, from what was measured
+	$(PY) -m benchmarks.results
 
-.PHONY: help setup lab test lint format unit notebooks browser real real-model screenshots train evaluate bench \
-  bench-widgets
+.PHONY: help setup lab test test-full lint format unit notebooks browser real real-model screenshots train evaluate bench \
+  results
