@@ -62,11 +62,11 @@ train: setup            ## make the course model from scratch; resumes where it 
 evaluate: setup         ## the course model against what is required of it, as a table
 	$(PY) -m training.evaluate $(ARGS)
 
-bench: setup            ## minillama against transformers, on an idle machine; ARGS=--write keeps it, ARGS=--help has more
+bench: setup            ## speed against transformers, on an idle machine; ARGS=--write keeps it
 	$(PY) -m benchmarks $(ARGS)
 
 results: setup          ## benchmarks/RESULTS.md and the README's rows of speed, from what was measured
 	$(PY) -m benchmarks.results
 
-.PHONY: help setup lab test test-full lint format unit notebooks browser real real-model screenshots train evaluate bench \
-  results
+.PHONY: help setup lab test test-full lint format unit notebooks browser real real-model screenshots train evaluate \
+  bench results
