@@ -62,11 +62,14 @@ train: setup            ## make the course model from scratch; resumes where it 
 evaluate: setup         ## the course model against what is required of it, as a table
 	$(PY) -m training.evaluate $(ARGS)
 
-bench: setup            ## minillama against transformers, on an idle machine
-	$(PY) -m benchmarks.compare $(ARGS)
+bench: setup            ## speed against transformers, on an idle machine; ARGS=--write keeps it
+	$(PY) -m benchmarks $(ARGS)
+
+results: setup          ## benchmarks/RESULTS.md and the README's rows of speed, from what was measured
+	$(PY) -m benchmarks.results
 
 bench-widgets: setup    ## slider to redraw, in the browser
 	$(PY) -m benchmarks.widgets $(ARGS)
 
-.PHONY: help setup lab test test-full lint format unit notebooks browser real real-model screenshots train evaluate bench \
-  bench-widgets
+.PHONY: help setup lab test test-full lint format unit notebooks browser real real-model screenshots train evaluate \
+  bench results bench-widgets

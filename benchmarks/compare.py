@@ -1,35 +1,33 @@
-"""Tokens a second: minillama against transformers, the same weights, interleaved in one process.
+"""Tokens a second: minillama compared with transformers, on the same weights, in turn, in one process.
 
-python -m benchmarks.compare [--models course 110M smollm2] [--ways eager compile int8] [--batches 1 8 32]
-                             [--repeats 5] [--new-tokens 200]
-
-Prompts have 16 tokens; no eos ends a run early. Each cell is the median of the repeats. The way is minillama's: as it
-is, with `compile=True`, or with `int8=True`; transformers always runs as it is. "linears" is the same step reduced to
-its linear layers, as PyTorch runs them. Peak memory is that of a process of its own for each library
-(resident set; on a GPU what torch allocated). smollm2 needs its file (`make real-model`).
+Prompts have 16 tokens, and no end token ends a run early. Each number is the median of the repeats, after a run that
+warms up. A way is how minillama runs: as it is, with compile=True or with int8=True; transformers always runs as it is.
+"linears" is the same step reduced to its linear layers. Peak memory is that of a process of its own for each library:
+resident memory, or on a GPU what torch allocated. The model smollm2 needs its file (`make real-model`).
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from itertools import product
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby, product
+from pathlib import Path
 
 import torch
 from torch import nn
 
+from benchmarks.record import Record, parser
 from minillama import COURSE_MODEL, Llama, ModelArgs, Tokenizer, Transformer, smollm2
 from minillama.checkpoint import TOKENIZER
 from minillama.int8 import Int8Linear, to_int8
 
 PROMPT = 16
 SAMPLERS = {"greedy": {"temperature": 0.0, "top_p": 1.0}, "sampled": {"temperature": 0.8, "top_p": 0.9}}
-WAYS = ("eager", "compile", "int8")
+WAYS, MODELS = ("eager", "compile", "int8"), ("course", "110M", "smollm2")
 SHAPE_110M = ModelArgs(dim=768, n_layers=12, n_heads=12, vocab_size=32000, max_seq_len=1024)
 
 
@@ -49,20 +47,20 @@ def build(name: str, batch: int, device: str) -> Llama:
         model = Transformer(SHAPE_110M).to(device, dtype).requires_grad_(False)
         model.setup_cache(batch, SHAPE_110M.max_seq_len)
         llama = Llama(model, tokenizer)
-    llama.tokenizer.eos_id = -2
+    llama.tokenizer.stop_ids = ()
     return llama
 
 
 def stretched(n_words: int) -> Tokenizer:
-    """The course model's tokenizer with as many pieces as a random model has: what that says is no text anyway."""
+    """The course model's tokenizer with added pieces for a random model's vocabulary, whose texts mean nothing."""
     tokenizer = Tokenizer(COURSE_MODEL / TOKENIZER)
     tokenizer._bytes += [b"?"] * (n_words - tokenizer.n_words)
-    tokenizer.n_words, tokenizer.eos_id = n_words, -2
+    tokenizer.n_words, tokenizer.stop_ids = n_words, ()
     return tokenizer
 
 
 def in_this_way(llama: Llama, way: str) -> Llama:
-    """The same model as it is, compiled, or, for good, with weights in 8 bits."""
+    """The model as it is, compiled, or with weights in 8 bits; the last changes `llama` itself."""
     if way == "int8":
         to_int8(llama.model)
     return Llama(llama.model, llama.tokenizer, compile=True) if way == "compile" else llama
@@ -73,7 +71,7 @@ def ours(llama: Llama, prompts: list[list[int]], new_tokens: int, sampler: str) 
 
 
 def theirs(llama: Llama, prompts: list[list[int]], new_tokens: int, sampler: str) -> Callable[[], object]:
-    from benchmarks.peers import to_transformers  # here, so that a process that measures minillama stays without it
+    from benchmarks.peers import to_transformers  # here, so that measuring minillama's memory does not import it
 
     network = to_transformers(llama.model).to(llama.device)
     ids = torch.tensor(prompts, device=llama.device)
@@ -110,27 +108,26 @@ def seconds(run: Callable[[], object], device: str) -> float:
     return time.perf_counter() - start
 
 
-def peak_memory(library: str, name: str, way: str, batch: int, new_tokens: int, sampler: str) -> float:
-    """MiB at most, of a fresh process that loads the model and generates once."""
-    settings = (library, name, way, str(batch), str(new_tokens), sampler)
-    command = [sys.executable, "-m", "benchmarks.compare", "--peak", *settings]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+def peak_memory(library: str, name: str, way: str, batch: int, new_tokens: int, device: str) -> float | None:
+    """The MiB that a fresh process needs at most to load the model and sample once; None where nothing tells."""
+    settings = (library, name, way, str(batch), str(new_tokens))
+    command = [sys.executable, "-m", "benchmarks.compare", "--device", device, "--peak", *settings]
+    printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    return float(printed[-1]) if printed else None
 
 
-def print_peak(library: str, name: str, way: str, batch: str, new_tokens: str, sampler: str, device: str) -> None:
+def print_peak(library: str, name: str, way: str, batch: str, new_tokens: str, device: str) -> None:
     llama = build(name, int(batch), device)
     if library == "minillama":
         llama, make = in_this_way(llama, way), ours
     else:
         make = theirs
-    make(llama, some_prompts(llama, int(batch)), int(new_tokens), sampler)()
-    print(torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else peak_resident())
-
-
-def peak_resident() -> float:
-    """MiB that this process has held at most: Linux's VmHWM, which, unlike ru_maxrss, knows nothing of the parent."""
-    with open("/proc/self/status") as f:
-        return next(int(line.split()[1]) / 1024 for line in f if line.startswith("VmHWM"))
+    make(llama, some_prompts(llama, int(batch)), int(new_tokens), "sampled")()
+    status = Path("/proc/self/status")
+    if device == "cuda":
+        print(torch.cuda.max_memory_allocated() / 2**20)
+    elif status.exists():  # VmHWM, because ru_maxrss also counts what the parent process had
+        print(next(int(line.split()[1]) / 1024 for line in status.read_text().splitlines() if "VmHWM" in line))
 
 
 def some_prompts(llama: Llama, batch: int) -> list[list[int]]:
@@ -138,50 +135,20 @@ def some_prompts(llama: Llama, batch: int) -> list[list[int]]:
     return torch.randint(3, llama.tokenizer.n_words, (batch, PROMPT), generator=generator).tolist()
 
 
-def machine(device: str) -> str:
-    import transformers
-
-    if device == "cuda":
-        chip = torch.cuda.get_device_name()
-    else:
-        with open("/proc/cpuinfo") as f:
-            names = [line.split(":")[1].strip() for line in f if line.startswith("model name")]
-        chip = f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} threads"
-    versions = f"torch {torch.__version__}, transformers {transformers.__version__}, python {platform.python_version()}"
-    return f"{chip}; {versions}"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=["course", "110M"], choices=["course", "110M", "smollm2"])
-    parser.add_argument("--ways", nargs="+", default=["eager"], choices=WAYS)
-    parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 32])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--new-tokens", type=int, default=200)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--peak", nargs=6, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.peak:
-        return print_peak(*args.peak, args.device)
-
-    print(machine(args.device))
-    columns = ["model", "way", "batch", "sampler", "minillama tok/s", "transformers tok/s", "ratio", "linears tok/s",
-               "of linears", "peak MiB", "transformers' peak MiB"]  # fmt: skip
-    print(f"\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
-    for name, way, batch in product(args.models, args.ways, args.batches):
-        compare(name, way, batch, args)
-
-
-def compare(name: str, way: str, batch: int, args: argparse.Namespace) -> None:
-    """Print the rows of one model in one way."""
+def compare(name: str, way: str, batch: int, samplers: Iterable[str], args: argparse.Namespace, record: Record) -> None:
+    """Measure one model in one way, a row for each sampler."""
     llama = build(name, batch, args.device)
     prompts = some_prompts(llama, batch)
     peers = {sampler: theirs(llama, prompts, args.new_tokens, sampler) for sampler in SAMPLERS}
     llama = in_this_way(llama, way)
-    for sampler, peer in peers.items():
+    peaks = [
+        None if args.no_peak else peak_memory(library, name, way, batch, args.new_tokens, args.device)
+        for library in ("minillama", "transformers")
+    ]
+    for sampler in samplers:
         runs = {
             "ours": ours(llama, prompts, args.new_tokens, sampler),
-            "theirs": peer,
+            "theirs": peers[sampler],
             "linears": linears(llama, batch, args.new_tokens),
         }
         times: dict[str, list[float]] = {key: [] for key in runs}
@@ -191,16 +158,41 @@ def compare(name: str, way: str, batch: int, args: argparse.Namespace) -> None:
                 if repeat:  # the first is a warm-up
                     times[key].append(took)
         speed = {key: batch * args.new_tokens / statistics.median(took) for key, took in times.items()}
-        peaks = [
-            peak_memory(library, name, way, batch, args.new_tokens, sampler)
-            for library in ("minillama", "transformers")
-        ]
-        print(
-            f"| {name} | {way} | {batch} | {sampler} | {speed['ours']:,.0f} | {speed['theirs']:,.0f} "
-            f"| {speed['ours'] / speed['theirs']:.2f} | {speed['linears']:,.0f} "
-            f"| {speed['ours'] / speed['linears']:.0%} | {peaks[0]:,.0f} | {peaks[1]:,.0f} |",
-            flush=True,
-        )
+        row = {"model": name, "way": way, "batch": batch, "sampler": sampler}
+        record.add(row | speed | {"peak": peaks[0], "peak_theirs": peaks[1]})
+
+
+def either(choices: Sequence[str]) -> str:
+    return f"{', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    options = parser("compare", __doc__)
+    add = options.add_argument
+    add(
+        "--models",
+        nargs="+",
+        default=["course"],
+        choices=MODELS,
+        metavar="M",
+        help=f"{either(MODELS)} (default: course)",
+    )
+    add("--ways", nargs="+", default=["eager"], choices=WAYS, metavar="W", help=f"{either(WAYS)} (default: eager)")
+    add("--batches", nargs="+", type=int, default=[1, 8, 32], metavar="N", help="prompts in a batch (default: 1 8 32)")
+    add("--repeats", type=int, default=5, metavar="N", help="timed runs of each row (default: %(default)s)")
+    add("--new-tokens", type=int, default=200, metavar="N", help="tokens to generate (default: %(default)s)")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda (default: %(default)s)")
+    add("--no-peak", action="store_true", help="leave memory out; it takes two more processes for each model and batch")
+    add("--peak", nargs=5, help=argparse.SUPPRESS)
+    args = options.parse_args(argv)
+    if args.peak:
+        return print_peak(*args.peak, args.device)
+
+    notes = [f"{args.new_tokens} new tokens after prompts of {PROMPT}", f"medians of {args.repeats}"]
+    record = Record("compare", argv, notes, args.device)
+    rows = record.todo(product(args.models, args.ways, args.batches, SAMPLERS))
+    for (name, way, batch), group in groupby(rows, key=lambda row: row[:3]):
+        compare(name, way, batch, (sampler for *_, sampler in group), args, record)
 
 
 if __name__ == "__main__":

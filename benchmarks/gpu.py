@@ -1,21 +1,20 @@
-"""A 7B shape on an NVIDIA GPU: how near decode comes to the memory's pace, and prefill to that of the matrix units.
+"""A 7B shape on an NVIDIA GPU: how close decoding comes to the memory's speed, and a prompt to the matrix units'.
 
-python -m benchmarks.gpu [--new-tokens 128] [--no-peer]
-
-Random weights in bfloat16, one row. Decode: bytes of weights and cache that a step reads, times steps a second, against
-a plain copy on the same GPU. Prefill: 2 * weights of the layers * tokens operations, against one large matrix product.
+Random weights in bfloat16, one row. Decoding: the bytes of weights and cache that a step reads, times steps a second,
+compared with a plain copy on the same GPU. Prompt: 2 * weights of the layers * tokens operations, compared with one
+large matrix product.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
-from benchmarks.compare import SAMPLERS, machine, ours, stretched, theirs
+from benchmarks.compare import SAMPLERS, ours, stretched, theirs
 from benchmarks.context import cache_bytes, copy_bandwidth
+from benchmarks.record import Record, parser
 from minillama import Llama, ModelArgs, Transformer
 
 SHAPE_7B = ModelArgs(dim=4096, n_layers=32, n_heads=32, vocab_size=32000, max_seq_len=4096)
@@ -34,7 +33,7 @@ def random_model() -> Transformer:
 
 
 def seconds(run: Callable[[], object], repeats: int = 5) -> float:
-    """The best of some runs, after one that warms up."""
+    """The shortest of some runs, after one that warms up."""
     times = []
     for _ in range(repeats + 1):
         torch.cuda.synchronize()
@@ -51,36 +50,39 @@ def matrix_throughput(n: int = 8192) -> float:
     return 2 * n**3 / seconds(lambda: a @ b)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--new-tokens", type=int, default=128)
-    parser.add_argument("--no-peer", action="store_true", help="without transformers, where it is not installed")
-    args = parser.parse_args()
+def main(argv: Sequence[str] | None = None) -> None:
+    options = parser("gpu", __doc__)
+    options.add_argument(
+        "--new-tokens", type=int, default=128, metavar="N", help="tokens to generate (default: %(default)s)"
+    )
+    options.add_argument("--no-peer", action="store_true", help="leave transformers out")
+    args = options.parse_args(argv)
     if not torch.cuda.is_available():
-        raise SystemExit("benchmarks.gpu needs an NVIDIA GPU that torch can use; there is none here")
+        raise SystemExit("benchmarks.gpu needs an NVIDIA GPU that torch can use, and found none")
     model, tokenizer = random_model(), stretched(SHAPE_7B.vocab_size)
     llamas = {way: Llama(model, tokenizer, compile=way == "compile") for way in ("eager", "compile")}
     bandwidth, throughput = copy_bandwidth("cuda", mebibytes=4096), matrix_throughput()
-    where = torch.cuda.get_device_name() if args.no_peer else machine("cuda")
-    print(f"{where}; a copy moves {bandwidth / 1e12:.2f} TB/s, a product makes {throughput / 1e12:.0f} TFLOP/s")
+    paces = f"a plain copy moves {bandwidth / 1e12:.2f} TB/s", f"a product makes {throughput / 1e12:.0f} TFLOP/s"
+    record = Record("gpu", argv, [*paces, f"{args.new_tokens} new tokens"], "cuda")
 
     prompt = [list(range(3, 19))]
     weights = sum(p.nbytes for name, p in model.named_parameters() if not name.startswith("tok_embeddings"))
-    read = weights + cache_bytes(model, len(prompt[0]) + args.new_tokens // 2)  # in the mean over the run
-    print("\n| decode | sampler | tok/s | of the copy's pace |\n|---|---|---|---|")
-    for sampler in SAMPLERS:
-        runs = {way: ours(llama, prompt, args.new_tokens, sampler) for way, llama in llamas.items()}
-        if not args.no_peer:
-            runs["transformers"] = theirs(llamas["eager"], prompt, args.new_tokens, sampler)
-        for way, run in runs.items():
-            pace = args.new_tokens / seconds(run)
-            print(f"| {way} | {sampler} | {pace:.1f} | {pace * read / bandwidth:.0%} |", flush=True)
-
-    tokens = torch.randint(3, 30000, (1, PREFILL), device="cuda")
-    with torch.inference_mode():
-        took = seconds(lambda: model(tokens, 0, last_only=True))
-    operations = 2 * sum(p.numel() for p in model.layers.parameters()) * PREFILL  # the output reads one token alone
-    print(f"\nprefill of {PREFILL}: {PREFILL / took:,.0f} tok/s, {operations / took / throughput:.0%} of the product's")
+    read = weights + cache_bytes(model, len(prompt[0]) + args.new_tokens // 2)  # on average over the run
+    decode, prefill = f"decode after {len(prompt[0])}", f"prompt of {PREFILL}"
+    ways = [*llamas, *(["transformers"] if not args.no_peer else [])]
+    keys = [(decode, way, sampler) for sampler in SAMPLERS for way in ways]
+    for work, way, sampler in record.todo([*keys, (prefill, "eager", "–")]):
+        if work == decode:
+            make, llama = (theirs, llamas["eager"]) if way == "transformers" else (ours, llamas[way])
+            speed = args.new_tokens / seconds(make(llama, prompt, args.new_tokens, sampler))
+            share = speed * read / bandwidth
+        else:
+            tokens = torch.randint(3, 30000, (1, PREFILL), device="cuda")  # (1, PREFILL)
+            with torch.inference_mode():
+                took = seconds(lambda tokens=tokens: model(tokens, 0, last_only=True))
+            operations = 2 * sum(p.numel() for p in model.layers.parameters()) * PREFILL  # the output reads one token
+            speed, share = PREFILL / took, operations / took / throughput
+        record.add({"work": work, "way": way, "sampler": sampler, "speed": speed, "share": share})
 
 
 if __name__ == "__main__":

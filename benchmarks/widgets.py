@@ -1,19 +1,19 @@
-"""Slider to redraw, in a real browser: the time from a key press on a slider to the next frame with the new table.
+"""From slider to view, in a real browser: the time from a key press on a slider to the next frame with the new view.
 
-python -m benchmarks.widgets [--presses 20]
-
-Prints the median and the worst of the presses for each slider. Needs Chromium.
+The median and the worst of the presses for each slider. Needs Chromium.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 from playwright.sync_api import Page
 
+from benchmarks.record import Record, parser
 from tests.browser.jupyterlab import chromium, close_all, jupyterlab, open_and_run
 
 SLIDERS = {
@@ -43,7 +43,7 @@ ARM = """([widget, slider]) => {
 
 
 def press(page: Page, widget: str, slider: str, presses: int) -> list[float]:
-    """Milliseconds of each press; the keys alternate, and go far enough that every press changes what is seen."""
+    """Milliseconds of each press. The keys alternate, each far enough to change the view."""
     handle = page.locator(f"{widget} {slider} .noUi-handle")
     handle.scroll_into_view_if_needed()
     times = []
@@ -52,23 +52,25 @@ def press(page: Page, widget: str, slider: str, presses: int) -> list[float]:
         handle.press("PageDown" if n % 2 else "PageUp")
         times.append(page.evaluate("() => window.redrawn"))
         page.wait_for_timeout(100)
-    return times[3:]  # the first ones warm up
+    return times[3:]  # after three that warm up
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--presses", type=int, default=20)
-    args = parser.parse_args()
-    print("| notebook | slider | median ms | worst ms |\n|---|---|---|---|")
+def main(argv: Sequence[str] | None = None) -> None:
+    options = parser("widgets", __doc__)
+    options.add_argument(
+        "--presses", type=int, default=20, metavar="N", help="key presses on each slider (default: %(default)s)"
+    )
+    args = options.parse_args(argv)
+    record = Record("widgets", argv, [f"{args.presses} presses"])
+    places = {(notebook, slider[3:]): (widget, slider) for notebook, views in SLIDERS.items()
+              for widget, sliders in views.items() for slider in sliders}  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, jupyterlab(Path(folder)) as address, chromium(address) as page:
-        for notebook, widgets in SLIDERS.items():
+        for notebook, rows in groupby(record.todo(places), key=lambda row: row[0]):
             open_and_run(page, notebook)
-            for widget, sliders in widgets.items():
-                for slider in sliders:
-                    times = press(page, widget, slider, args.presses)
-                    print(
-                        f"| {notebook} | {slider[3:]} | {statistics.median(times):.0f} | {max(times):.0f} |", flush=True
-                    )
+            for row in rows:
+                times = press(page, *places[row], args.presses)
+                found = {"median": statistics.median(times), "worst": max(times)}
+                record.add({"notebook": notebook, "slider": row[1], **found})
             close_all(page)
 
 

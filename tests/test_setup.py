@@ -84,7 +84,7 @@ def test_make_targets_of_the_documents_exist():
         assert {next(filter(None, each)) for each in named} <= targets, document
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "minillama/README.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "minillama/README.md", "benchmarks/RESULTS.md"])
 def test_local_links_lead_somewhere(document):
     path = ROOT / document
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):

@@ -1,0 +1,107 @@
+"""The README's claims, computed. `python -m tests.test_readme` writes what is true now into it; read it then."""
+
+import io
+import json
+import math
+import re
+import shlex
+import textwrap
+from contextlib import redirect_stdout
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+
+from minillama import COURSE_MODEL, Llama
+from minillama.__main__ import main
+from minillama.chat import encode_dialog
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONSOLE = re.compile(r"(?<=```console\n).*?(?=```)", re.S)
+COMMAND = re.compile(r"^\$ python -m minillama (.*)\n", re.M)
+NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+@cache
+def course() -> Llama:
+    return Llama.build(COURSE_MODEL, max_batch_size=1, device="cpu", dtype=torch.float32)
+
+
+@torch.no_grad()
+def largest_error() -> float:
+    """The largest distance between a known next-token probability and the model's, over all prompts."""
+    llama, worst = course(), 0.0
+    known = json.loads((COURSE_MODEL / "known_probabilities.json").read_text(encoding="utf-8"))
+    for entry in known["prompts"]:
+        prompt, *texts = [tokens(llama, entry, text) for text in (None, *(each["text"] for each in entry["options"]))]
+        probs = llama.model(torch.tensor([prompt]), 0)[0, -1].softmax(dim=-1)  # (vocab_size,)
+        for ids, option in zip(texts, entry["options"], strict=True):
+            assert ids[: len(prompt)] == prompt
+            worst = max(worst, abs(probs[ids[len(prompt)]].item() - option["probability"]))
+    return worst
+
+
+def tokens(llama: Llama, entry: dict, option: str | None) -> list[int]:
+    """The ids of a known prompt, or with one of its options after it."""
+    if entry["kind"] == "text":
+        return llama.tokenizer.encode(entry["prompt"] + (option or ""), bos=True, eos=False)
+    dialog = entry["dialog"]
+    if option is not None:  # the next question only closes the answer: what is encoded ends with the user
+        dialog = [*dialog, {"role": "assistant", "content": option}, {"role": "user", "content": "?"}]
+    return encode_dialog(llama.tokenizer, dialog)
+
+
+def parameters() -> int:
+    return sum(parameter.numel() for parameter in course().model.parameters())
+
+
+CLAIMS = {
+    "parameters": (r"trained model of ([\d.]+) million parameters", lambda: f"{parameters() / 1e6:.1f}"),
+    "known probabilities": (r"to within ([\d.]+)\.", lambda: f"{math.ceil(100 * largest_error()) / 100:.2f}"),
+    "python": (
+        r"Python ([\d.]+) or newer",
+        lambda: re.search(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text())[1],
+    ),
+}
+
+
+def output_of(command: str) -> str:
+    """What `python -m minillama COMMAND` prints."""
+    with redirect_stdout(io.StringIO()) as printed:
+        assert main(shlex.split(command)) == 0
+    return printed.getvalue()
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_a_number_is_what_the_code_says(claim):
+    pattern, compute = CLAIMS[claim]
+    (found,) = re.findall(pattern, README)
+    assert found == compute()
+
+
+def shown() -> list[tuple[str, str]]:
+    """The commands of the README's console, each with its output."""
+    _, *parts = COMMAND.split(CONSOLE.search(README)[0])
+    return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+@pytest.mark.parametrize(("command", "output"), shown())
+def test_a_command_prints_what_is_shown(command, output):
+    assert output.split() == output_of(command).split()
+
+
+def test_the_map_has_every_notebook():
+    rows = re.findall(r"^\| (\d\d) \| \[[^]]+\]\(notebooks/([^)]+)\) \|", README, re.M)
+    assert [name for _, name in rows] == NOTEBOOKS
+    assert all(name.startswith(f"{number}_") for number, name in rows)
+
+
+if __name__ == "__main__":
+    text = README
+    for pattern, compute in CLAIMS.values():
+        now = compute()
+        text = re.sub(pattern, lambda found, now=now: found[0].replace(found[1], now), text)
+    lines = [f"$ python -m minillama {command}\n{textwrap.fill(output_of(command), 118)}\n" for command, _ in shown()]
+    (ROOT / "README.md").write_text(CONSOLE.sub(lambda _: "".join(lines), text), encoding="utf-8")
