@@ -7,13 +7,10 @@ apart, and from there on `load` treats them alike.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -23,8 +20,9 @@ from torch import Tensor
 from minillama import parallel, tokenizer_bpe
 from minillama.checkpoint_gguf import GGUFFile, begins_as_gguf
 from minillama.checkpoint_hf import CONFIG, HuggingFaceFolder
+from minillama.files import read_json, written_beside
 from minillama.model import ModelArgs, Transformer
-from minillama.shards import SPLIT_DIM, MergedWeight, last_word, read_shards
+from minillama.shards import SHARD_NAME, SPLIT_DIM, MergedWeight, last_word, read_shards
 from minillama.stored import StoredWeight
 from minillama.tokenizer import Tokenizer
 
@@ -168,15 +166,11 @@ def read_params(ckpt_dir: str | Path) -> ModelArgs:
         )
     if not path.is_file():
         raise ValueError(f"ckpt_dir: {str(path.parent)!r} has no {PARAMS} and no {CONFIG}; it is no checkpoint")
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"ckpt_dir: {str(path)!r} is not JSON ({error})") from error
-    if isinstance(fields, dict) and fields.get("use_scaled_rope") in (None, False):
+    fields = read_json(path)
+    if fields.get("use_scaled_rope") in (None, False):
         fields.pop("use_scaled_rope", None)  # Llama 3 carries it; True stretches the rotary embedding (3.1): refused
     known = {field.name for field in dataclasses.fields(ModelArgs)}
-    if not isinstance(fields, dict) or not fields.keys() <= known:
-        unknown = sorted(fields.keys() - known) if isinstance(fields, dict) else fields
+    if unknown := sorted(fields.keys() - known):
         raise ValueError(
             f"ckpt_dir: {str(path)!r} has {unknown}, which this model does not have; known are {sorted(known)}"
         )
@@ -222,7 +216,7 @@ def save(
     """
     fields = dataclasses.asdict(model.params) | {"max_seq_len": model.context}
     params = {k: v for k, v in fields.items() if v is not None and k != "max_batch_size"}
-    with written_beside(Path(ckpt_dir), "consolidated.*.pth") as write:
+    with written_beside(Path(ckpt_dir), SHARD_NAME) as write:
         write(PARAMS, json.dumps(params, indent=2) + "\n")
         for rank in range(shards):
             state = {key: part_of(key, t, rank, shards, dtype) for key, t in model.state_dict().items()}
@@ -245,47 +239,3 @@ def save_state(state: dict[str, Tensor], path: Path) -> None:
     """torch.save, which is silent about why it failed unless the file was opened by somebody else."""
     with path.open("wb") as file:
         torch.save(state, file)
-
-
-Content = str | bytes | Callable[[Path], object]  # what a file holds, or what writes it to a path
-
-
-@contextlib.contextmanager
-def written_beside(folder: Path, weights: str) -> Iterator[Callable[[str, Content], None]]:
-    """write(name, content), whose files are moved into `folder` at the end, the weights last.
-
-    If writing fails nothing has changed. weights: a pattern; files of an older checkpoint that fit it and were not
-    written again, such as surplus shards, are removed at the end.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
-        yield partial(_write, Path(beside), folder)
-        written = sorted(Path(beside).iterdir(), key=lambda path: (path.match(weights), path.name))
-        folder.mkdir(exist_ok=True)
-        for path in written:
-            os.replace(path, folder / path.name)
-        for old in {*folder.glob(weights)} - {folder / path.name for path in written}:
-            old.unlink()
-
-
-def _write(beside: Path, folder: Path, name: str, content: Content) -> None:
-    try:
-        if callable(content):
-            content(beside / name)
-        else:
-            (beside / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    except Exception as error:  # torch and safetensors have errors of their own for a full disk
-        raise OSError(
-            f"ckpt_dir: {str(folder / name)!r} could not be written: {_reason(error)}; no file there was changed. "
-            f"Make room, or give another ckpt_dir"
-        ) from error
-
-
-def _reason(error: BaseException) -> str:
-    """What the system said, or else the first line of what the writer made of it."""
-    first, each = str(error).split("\n")[0], error
-    while each is not None:
-        if isinstance(each, OSError) and each.strerror:
-            return each.strerror
-        each = each.__context__
-    return first

@@ -8,6 +8,7 @@ read the one, llama.cpp's converter the other.
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +18,14 @@ from torch import Tensor
 from minillama import checkpoint, tokenizer_bpe
 from minillama.arguments import whole
 from minillama.checkpoint_hf import CONFIG, INDEX, WEIGHTS, names
+from minillama.files import written_beside
 from minillama.int8 import is_int8
 from minillama.model import Transformer
 from minillama.parallel import is_shared
 from minillama.stored import rotate_halves
 
 FORMATS = ("meta", "hf")
+WEIGHTS_NAME = re.compile(r"model\.safetensors(\.index\.json)?|model-[0-9]{5}-of-[0-9]{5}\.safetensors")
 
 
 def save(ckpt_dir, model: Transformer, tokenizer, format: str = "meta", shards: int = 1, dtype=None) -> None:
@@ -81,7 +84,7 @@ def _save_hugging_face(folder: Path, model: Transformer, tokenizer, shards: int,
     table = names(model.params.n_layers)
     if tied:
         del table["output.weight"]
-    with checkpoint.written_beside(folder, "model*.safetensors*") as write:
+    with written_beside(folder, WEIGHTS_NAME) as write:
         where, total = {}, 0
         for k, keys in enumerate(_parts(table, shards)):
             file = WEIGHTS if shards == 1 else f"model-{k + 1:05}-of-{shards:05}.safetensors"

@@ -30,6 +30,7 @@ SPLIT_DIM = {  # the axis along which the parts of a weight lie side by side; No
 }  # SPLIT_DIM[last_word(key)]
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 WQ = "layers.0.attention.wq.weight"
+SHARD_NAME = re.compile(r"consolidated\.([0-9]+)\.pth")
 
 
 def last_word(key: str) -> str:
@@ -85,7 +86,7 @@ def read_shards(folder: Path) -> dict[str, Tensor | MergedWeight]:
 
 def _numbered(folder: Path) -> list[Path]:
     """The shards in the order of their numbers, which must be 0, 1, 2 …"""
-    numbers = {path: re.fullmatch(r"consolidated\.(\d+)\.pth", path.name) for path in folder.glob("consolidated.*.pth")}
+    numbers = {path: SHARD_NAME.fullmatch(path.name) for path in folder.glob("consolidated.*.pth")}
     paths = sorted((path for path, number in numbers.items() if number), key=lambda path: int(numbers[path][1]))
     if not paths:
         raise ValueError(f"ckpt_dir: {str(folder)!r} has no consolidated.*.pth; consolidated.00.pth is due")

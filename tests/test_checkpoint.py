@@ -216,6 +216,13 @@ def test_params_that_are_no_table(folder, content):
     check_refusal(folder, "ckpt_dir", "params.json")
 
 
+@pytest.mark.parametrize("depth", [33, 500, 950, 100_000])
+def test_deeply_nested_params(folder, checkpoint, depth):
+    text = json.dumps(checkpoint.params | {"dim": "here"})
+    (folder / "params.json").write_text(text.replace('"here"', "[" * depth + "]" * depth))
+    check_refusal(folder, "ckpt_dir", "params.json", "nested more than 32 levels deep")
+
+
 def test_params_with_a_field_that_this_model_lacks(folder, checkpoint):
     (folder / "params.json").write_text(json.dumps(checkpoint.params | {"use_scaled_rope": True}))
     check_refusal(folder, "ckpt_dir", "params.json", "use_scaled_rope", "known are", "rope_theta")

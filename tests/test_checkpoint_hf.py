@@ -215,6 +215,13 @@ def test_json_that_is_none(folder, name, content):
     check_refusal(folder, name)
 
 
+@pytest.mark.parametrize("depth", [33, 500, 950, 100_000])
+@pytest.mark.parametrize("name", [CONFIG, INDEX, "tokenizer_config.json", "generation_config.json"])
+def test_deeply_nested_json(folder, name, depth):
+    (folder / name).write_text('{"rope_scaling": ' + "[" * depth + "]" * depth + "}")
+    check_refusal(folder, name, "nested more than 32 levels deep")
+
+
 def test_a_json_file_of_a_gigabyte_is_not_read(folder):
     with open(folder / CONFIG, "r+b") as file:
         file.truncate(2**30)

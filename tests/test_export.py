@@ -134,6 +134,42 @@ def test_fewer_shards_over_more_leave_none_behind(random_llama, tokenizer, tmp_p
     assert len([*(tmp_path / "meta").glob("*.pth")]) == 2 and not (tmp_path / "hf" / "model.safetensors").exists()
 
 
+BYSTANDERS = (
+    "consolidated.notes.pth", "consolidated.00.pth.bak", "old.consolidated.01.pth", "model.safetensors.bak",
+    "model-mine.safetensors", "model-00001-of-00002.safetensors.old", "model.safetensors.index.json.orig",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("format", ["meta", "hf"])
+def test_files_that_are_nobodys_shards_stay(random_llama, tokenizer, tmp_path, format):
+    llama = random_llama(7, tokenizer)
+    llama.save(tmp_path, format, shards=2)
+    for name in BYSTANDERS:
+        (tmp_path / name).write_text(name)
+    (tmp_path / ("consolidated.07.pth" if format == "meta" else "model-00007-of-00007.safetensors")).mkdir()
+    llama.save(tmp_path, format)
+    assert all((tmp_path / name).read_text() == name for name in BYSTANDERS)
+    left = {path.name for path in tmp_path.iterdir() if path.is_file()} - {*BYSTANDERS}
+    assert sorted(left) == FILES[format]
+
+
+@pytest.mark.parametrize("format", ["meta", "hf"])
+def test_nothing_is_removed_before_the_new_files_are_in_place(random_llama, tokenizer, tmp_path, format, monkeypatch):
+    llama = random_llama(7, tokenizer)
+    llama.save(tmp_path, format, shards=2)
+    before, replace = {*os.listdir(tmp_path)}, os.replace
+
+    def fail_at_the_weights(old, new):
+        if str(new).endswith((".pth", ".safetensors")):
+            raise OSError(errno.EIO, "broken disk")
+        replace(old, new)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="broken disk"):
+        patch.setattr(os, "replace", fail_at_the_weights)
+        llama.save(tmp_path, format)
+    assert {*os.listdir(tmp_path)} >= before
+
+
 def test_over_the_folder_in_use(random_llama, tokenizer, tmp_path):
     llama = random_llama(7, tokenizer)
     for format in ("meta", "hf"):
