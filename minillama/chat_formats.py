@@ -28,6 +28,7 @@ class ChatML:
 
     def __init__(self, start_id: int, end_id: int, system: str | None = None):
         self.start_id, self.end_id, self.system = start_id, end_id, system
+        self.end_ids = (end_id,)
 
     def segments(self, tokenizer, dialog: Dialog) -> list[Segment]:
         """As `chat.segment_dialog`; the two tokens are labelled "bos" and "eos"."""
@@ -47,7 +48,7 @@ class ChatML:
 class NoChat:
     """A checkpoint whose chat format is not known: texts can be continued, dialogs cannot be answered."""
 
-    tags = ()
+    tags, end_ids = (), ()
 
     def __init__(self, reason: str):
         self.reason = reason

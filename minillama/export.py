@@ -69,8 +69,7 @@ def _tokenizer_files(tokenizer, plain: bool) -> dict[str, str | bytes]:
     if isinstance(tokenizer, tokenizer_bpe.BPETokenizer):
         return tokenizer_bpe.to_json(tokenizer)
     files = {tokenizer_bpe.MODEL: tokenizer.sp_model.serialized_model_proto()}
-    plain = plain and getattr(tokenizer, "chat_format", None) is None
-    return files if plain else files | tokenizer_bpe.to_json(tokenizer)
+    return files if plain and tokenizer.chat_format is None else files | tokenizer_bpe.to_json(tokenizer)
 
 
 def _save_hugging_face(folder: Path, model: Transformer, tokenizer, shards: int, dtype: torch.dtype | None) -> None:

@@ -89,7 +89,7 @@ class Row:
 
 def ends(tokenizer: Tokenizer) -> set[int]:
     """The ids that end a row: eos_id, and others if the checkpoint names them."""
-    return {tokenizer.eos_id, *getattr(tokenizer, "other_ends", ())}
+    return set(tokenizer.stop_ids)
 
 
 class Collector:

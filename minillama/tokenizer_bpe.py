@@ -1,19 +1,17 @@
 """Tokenizers that are no sentencepiece model: byte-level BPE as GPT-2's, and whatever else a tokenizer.json holds.
 
-The work is done by the `tokenizers` library; `BPETokenizer` gives it the face of `tokenizer.Tokenizer`. Byte-level BPE
+The work is done by the `tokenizers` library; `BPETokenizer` makes it a `BaseTokenizer`. Byte-level BPE
 writes every byte as a printable character ("Ġ" is a space), so that a piece is a text even if its bytes are not.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from numbers import Integral
 from pathlib import Path
 
 from minillama import arguments, chat_formats
 from minillama.files import read_json
-from minillama.tokenizer import SPACE, Tokenizer
+from minillama.tokenizer import SPACE, BaseTokenizer, Tokenizer
 
 MODEL, JSON, CONFIG, TEMPLATE = "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
 GENERATION = "generation_config.json"
@@ -34,31 +32,28 @@ def byte_alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(256 + k): byte for k, byte in enumerate(others)}
 
 
-class BPETokenizer:
-    """A tokenizer of the `tokenizers` library, with the members of `tokenizer.Tokenizer`.
+class BPETokenizer(BaseTokenizer):
+    """A tokenizer of the `tokenizers` library.
 
-    n_words: the rows of the weights; ids that the tokenizer does not know are empty tokens. begins: whether a text of
-    this model begins with bos_id; `encode(bos=True)` adds it only then. other_ends: ids that end a text as eos_id does.
+    n_words: the rows of the weights; ids that the tokenizer does not know are empty tokens. bos_id: None if there is
+    none. begins: whether a text of this model begins with bos_id; `encode(bos=True)` adds it only then. Raises
+    ValueError for a tokenizer whose tokens do not stand for exact bytes.
     """
 
-    def __init__(self, tokenizer, n_words: int, bos_id: int | None, eos_id: int, begins: bool, other_ends=()):
-        self.tokenizer, self.n_words, self.begins = tokenizer, n_words, begins and bos_id is not None
-        self.bos_id, self.eos_id = -1 if bos_id is None else bos_id, eos_id
-        self.pad_id = -1
-        self.chat_format = None
-        self.other_ends = tuple(other_ends)
+    def __init__(self, tokenizer, n_words: int, bos_id: int | None, eos_id: int, begins: bool, chat_format=None):
         tokenizer.encode_special_tokens = True  # the text "<|im_end|>" is text, never the token
         tokenizer.no_padding(), tokenizer.no_truncation()
         decoder = tokenizer.decoder.__getstate__().decode() if tokenizer.decoder is not None else ""
         if "ByteLevel" not in decoder and "ByteFallback" not in decoder:
             raise ValueError("it is neither byte-level BPE nor BPE with byte fallback")
-        self._alphabet = byte_alphabet() if "ByteLevel" in decoder else None
-        self.dummy_spaces = 0 if self._alphabet else 1  # before every text
+        self.tokenizer, self.begins = tokenizer, begins and bos_id is not None
+        alphabet = byte_alphabet() if "ByteLevel" in decoder else None
         added = tokenizer.get_added_tokens_decoder()
-        self._added = {i: token.content for i, token in added.items()}
-        self._control = {i for i, token in added.items() if token.special}
-        self._pieces = [tokenizer.id_to_token(i) for i in range(n_words)]
-        self._bytes = [self._bytes_of(i) for i in range(n_words)]
+        pieces = [tokenizer.id_to_token(i) for i in range(n_words)]
+        token_bytes = [bytes_of(piece, added.get(i), alphabet) for i, piece in enumerate(pieces)]
+        names = [f"<unused {i}>" if piece is None else piece for i, piece in enumerate(pieces)]
+        bos_id = -1 if bos_id is None else bos_id
+        super().__init__(token_bytes, names, bos_id, eos_id, space_in_front=alphabet is None, chat_format=chat_format)
 
     def encode(self, s: str, bos: bool, eos: bool) -> list[int]:
         """Token ids of s, with bos_id before (if texts of this model have it) and eos_id after if asked.
@@ -69,46 +64,18 @@ class BPETokenizer:
         ids = self.tokenizer.encode(s, add_special_tokens=False).ids
         return [self.bos_id] * (bos and self.begins) + ids + [self.eos_id] * eos
 
-    def decode(self, t: Sequence[int]) -> str:
-        """Text of the ids t; control ids are silent. Raises ValueError for an id outside the vocabulary."""
-        text = self.decode_bytes(t).decode(errors="replace")
-        return text if self._alphabet else text.removeprefix(" ")
 
-    def decode_bytes(self, t: Sequence[int]) -> bytes:
-        """The exact bytes of the ids t, one after the other."""
-        return b"".join(self.token_bytes(i) for i in t)
-
-    def token_bytes(self, i: int) -> bytes:
-        """The bytes that token i adds to a text; empty for control tokens. Raises ValueError outside the vocabulary."""
-        self._check(i)
-        return self._bytes[i]
-
-    def pieces(self, t: Sequence[int]) -> list[str]:
-        """The tokenizer's own names of the ids t: "ĠOnce", "<|im_end|>". Raises ValueError as `decode` does."""
-        for i in t:
-            self._check(i)
-        return [f"<unused {i}>" if self._pieces[i] is None else self._pieces[i] for i in t]
-
-    def id_of(self, piece: str) -> int | None:
-        return self.tokenizer.token_to_id(piece)
-
-    def _check(self, i: int) -> None:
-        if not isinstance(i, Integral):
-            raise TypeError(f"a token id must be a whole number, got {type(i).__name__} {i!r}")
-        if not 0 <= i < self.n_words:
-            raise ValueError(f"token id {i} is outside the vocabulary, 0 to {self.n_words - 1}")
-
-    def _bytes_of(self, i: int) -> bytes:
-        piece = self._pieces[i]
-        if piece is None or i in self._control:
-            return b""
-        if i in self._added:
-            return self._added[i].encode()
-        if self._alphabet:
-            return b"".join(bytes([self._alphabet[c]]) if c in self._alphabet else c.encode() for c in piece)
-        if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
-            return bytes([int(piece[3:5], 16)])
-        return piece.replace(SPACE, " ").encode()
+def bytes_of(piece: str | None, added, alphabet: dict[str, int] | None) -> bytes:
+    """What a token adds to a text; added: the library's AddedToken, if it is one; alphabet: of a byte-level BPE."""
+    if piece is None or added is not None and added.special:
+        return b""
+    if added is not None:
+        return added.content.encode()
+    if alphabet:
+        return b"".join(bytes([alphabet[c]]) if c in alphabet else c.encode() for c in piece)
+    if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
+        return bytes([int(piece[3:5], 16)])
+    return piece.replace(SPACE, " ").encode()
 
 
 def read_tokenizer(folder: Path, n_words: int, config: dict, path: str | Path | None = None):
@@ -135,29 +102,12 @@ def read_tokenizer(folder: Path, n_words: int, config: dict, path: str | Path | 
         raise ValueError(f"tokenizer_path: no tokenizer at {str(folder)!r}; a {MODEL} or {JSON} is due")
     ends = generation.get("eos_token_id", [])
     ends = [i for i in (ends if isinstance(ends, list) else [ends]) if isinstance(i, int)]
-    set_format(tokenizer, _template(folder, settings), ends)
-    return tokenizer
+    return tokenizer.with_format(chat_formats.recognise(_template(folder, settings), tokenizer.id_of), ends)
 
 
 def read_tokenizer_file(path: str | Path, n_words: int):
     """The tokenizer.model or tokenizer.json that a caller names in place of the checkpoint's own."""
     return read_tokenizer(Path(path).parent, n_words, {}, path)
-
-
-def set_format(tokenizer, template: str | None, ends=()) -> None:
-    """Give a tokenizer the chat format of `template`, and the ids besides eos_id that end a text."""
-    tokenizer.chat_format = chat_formats.recognise(template, id_of(tokenizer))
-    if isinstance(tokenizer.chat_format, chat_formats.ChatML):
-        ends = [*ends, tokenizer.chat_format.end_id]
-    tokenizer.other_ends = tuple(sorted({*ends} - {tokenizer.eos_id}))
-
-
-def id_of(tokenizer):
-    """The function from a special token's name to its id, or None."""
-    if isinstance(tokenizer, BPETokenizer):
-        return tokenizer.id_of
-    sp = tokenizer.sp_model
-    return lambda piece: i if sp.id_to_piece(i := sp.piece_to_id(piece)) == piece else None
 
 
 def read_json_tokenizer(path: Path, n_words: int, settings: dict, config: dict) -> BPETokenizer:
@@ -253,7 +203,7 @@ def to_json(tokenizer) -> dict[str, str]:
              for name, i in (("bos", tokenizer.bos_id), ("eos", tokenizer.eos_id)) if i >= 0}  # fmt: skip
     config = {"tokenizer_class": "PreTrainedTokenizerFast", **names, "add_bos_token": begins, "add_eos_token": False}
     config["clean_up_tokenization_spaces"] = False
-    if (template := chat_formats.to_template(getattr(tokenizer, "chat_format", None))) is not None:
+    if (template := chat_formats.to_template(tokenizer.chat_format)) is not None:
         config["chat_template"] = template
     fields = {CONFIG: config, GENERATION: end_ids(tokenizer)}
     return {JSON: made.to_str()} | {name: json.dumps(each, indent=2) + "\n" for name, each in fields.items()}
@@ -261,6 +211,5 @@ def to_json(tokenizer) -> dict[str, str]:
 
 def end_ids(tokenizer) -> dict:
     """bos_token_id and eos_token_id, as config.json and generation_config.json have them."""
-    ends = [tokenizer.eos_id, *getattr(tokenizer, "other_ends", ())]
     bos = {"bos_token_id": tokenizer.bos_id} if tokenizer.bos_id >= 0 else {}
-    return bos | {"eos_token_id": ends if len(ends) > 1 else ends[0]}
+    return bos | {"eos_token_id": list(tokenizer.stop_ids) if len(tokenizer.stop_ids) > 1 else tokenizer.eos_id}
