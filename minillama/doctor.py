@@ -13,13 +13,14 @@ from pathlib import Path
 
 import torch
 
-from minillama import checkpoint
+from minillama.checkpoint import COURSE_MODEL
+from minillama.formats import recognise
 
 NEEDED = ("python", "torch", "sentencepiece", "model")
 PACKAGES = ("minillama", "torch", "sentencepiece", "jupyterlab", "ipywidgets", "matplotlib")
 
 
-def examine(ckpt_dir: str | Path = checkpoint.COURSE_MODEL) -> bool:
+def examine(ckpt_dir: str | Path = COURSE_MODEL) -> bool:
     """Print what was found, a line for each thing; return whether minillama can run here."""
     found = diagnose(ckpt_dir)
     for name, fine, text in found:
@@ -62,7 +63,7 @@ def _memory() -> tuple[str, bool, str]:
 
 def _model(ckpt_dir: str | Path) -> tuple[str, bool, str]:
     try:
-        source = checkpoint.recognise(ckpt_dir)
+        source = recognise(ckpt_dir)
         args = source.args
         source.weights()
     except ValueError as error:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from minillama import Llama
-from minillama.checkpoint import course_model, load, read_params, read_weights, save
+from minillama.checkpoint import MetaFolder, course_model, load, read_params, read_weights, save
 from tests.disk import files_end_at
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -40,7 +40,7 @@ def folder(checkpoint, tmp_path):
 def test_a_checkpoint_of_metas_is_read(checkpoint):
     """Its rope.freqs are ignored, its vocab_size of -1 is the tokenizer's, its weights are the weights."""
     assert "rope.freqs" in torch.load(checkpoint.folder / FILES[0], weights_only=True)
-    model = load(checkpoint.folder, 400, torch.device("cpu"), torch.float32)
+    model = load(MetaFolder(checkpoint.folder), 400, torch.device("cpu"), torch.float32)
     assert model.params.vocab_size == 400 and model.params.hidden_dim == 48 and model.params.n_kv_heads == 2
     state = model.state_dict()
     assert state.keys() == checkpoint.model.state_dict().keys()
@@ -100,7 +100,7 @@ def test_there_and_back(checkpoint, tokenizer_path, tmp_path, dtype):
     assert sorted(os.listdir(folder)) == FILES and os.listdir(folder.parent) == ["saved"]
     assert (folder / "tokenizer.model").read_bytes() == tokenizer_path.read_bytes()
     dtype = dtype or torch.float32
-    model = load(folder, 400, torch.device("cpu"), dtype)
+    model = load(MetaFolder(folder), 400, torch.device("cpu"), dtype)
     for key, tensor in checkpoint.model.state_dict().items():
         assert torch.equal(model.state_dict()[key], tensor.to(dtype)), key
     fields = ("dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "norm_eps", "max_seq_len", "rope_theta")
@@ -120,7 +120,7 @@ def test_every_size_survives(random_model, tokenizer_path, tmp_path, sizes):
     model = random_model(5, vocab_size=400, **sizes)
     save(tmp_path / "saved", model, tokenizer_path)
     tokens = torch.tensor([[1, 300, 301, 302]])
-    again = load(tmp_path / "saved", 400, torch.device("cpu"), torch.float32)
+    again = load(MetaFolder(tmp_path / "saved"), 400, torch.device("cpu"), torch.float32)
     assert again.params == model.params
     assert torch.equal(again(tokens, 0), model(tokens, 0))
 
@@ -300,7 +300,7 @@ def test_an_unexpected_weight(edit):
 
 def test_a_weight_of_the_wrong_shape(edit):
     folder = edit(lambda state: state.update({"layers.0.attention.wk.weight": torch.ones(32, 32)}))
-    check_refusal(folder, "layers.0.attention.wk.weight", "(32, 32)", "due (16, 32)")
+    check_refusal(folder, "layers.0.attention.wk.weight", "expected the shape (16, 32), got (32, 32)")
 
 
 def test_many_wrong_weights_are_not_all_listed(edit):
@@ -310,7 +310,7 @@ def test_many_wrong_weights_are_not_all_listed(edit):
 
 def test_more_than_one_shard(folder):
     shutil.copy(folder / FILES[0], folder / "consolidated.01.pth")
-    check_refusal(folder, "ckpt_dir", "the whole model", "are 2;", FILES[0])
+    check_refusal(folder, "ckpt_dir", "the whole model", "has 2 of them", FILES[0])
 
 
 class Intruder:

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from minillama import check
-from minillama.chat_formats import ChatML
 from minillama.check.chat import messages
 from minillama.check.real_models import MISTAKES, _chatml
+from minillama.formats.chat_templates import ChatML
 from minillama.tokenizer import BaseTokenizer
 
 

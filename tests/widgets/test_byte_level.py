@@ -7,8 +7,8 @@ import pytest
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from minillama.chat_formats import ChatML
-from minillama.tokenizer_bpe import BPETokenizer
+from minillama.formats.bpe import BPETokenizer
+from minillama.formats.chat_templates import ChatML
 from minillama.widgets import ChatPanel, ChatView, TokenView, show_chat
 from minillama.widgets.labels import EN
 from minillama.widgets.tokens import is_part, tokens_html, tokens_of

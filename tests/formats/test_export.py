@@ -9,7 +9,8 @@ import torch
 import transformers
 
 from minillama import COURSE_MODEL, Llama
-from minillama.checkpoint import load, recognise
+from minillama.checkpoint import load
+from minillama.formats import recognise
 from tests.disk import files_end_at
 
 PROMPTS = ["Once upon a time", "从前有一只", "A coin shows"]
@@ -67,7 +68,7 @@ def test_the_export_of_the_course_model_read_back(course_export):
 
 
 def same(model, folder, dtype=torch.float32):
-    again = load(folder, 400, torch.device("cpu"), dtype)
+    again = load(recognise(folder), 400, torch.device("cpu"), dtype)
     for key, weight in model.state_dict().items():
         assert torch.equal(again.state_dict()[key], weight.to(dtype)), key
     fields = ("dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "norm_eps", "max_seq_len", "rope_theta")

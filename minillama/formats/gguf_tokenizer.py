@@ -11,10 +11,10 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 
-from minillama import chat_formats
 from minillama.files import listed
-from minillama.tokenizer import Tokenizer
-from minillama.tokenizer_bpe import INSTALL, MOST_TOKENS, BPETokenizer
+from minillama.formats import chat_templates
+from minillama.formats.bpe import INSTALL, MOST_TOKENS, BPETokenizer
+from minillama.tokenizer import BaseTokenizer, Tokenizer
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4  # types of tokens, in GGUF as in sentencepiece
 LLAMA_3 = (
@@ -24,7 +24,7 @@ LLAMA_3 = (
 SPLITTINGS = ("gpt-2", "smollm", "llama-bpe")  # before the merges; values of tokenizer.ggml.pre
 
 
-def from_metadata(metadata: Mapping, n_words: int, path: Path) -> Tokenizer | BPETokenizer:
+def from_metadata(metadata: Mapping, n_words: int, path: Path) -> BaseTokenizer:
     """The tokenizer in a GGUF file's metadata. Raises ValueError naming the file `path`."""
 
     def error(what: str) -> ValueError:
@@ -66,7 +66,7 @@ def from_metadata(metadata: Mapping, n_words: int, path: Path) -> Tokenizer | BP
         raise error(f"has a tokenizer that cannot be used: {problem}") from problem
     template = metadata.get("tokenizer.chat_template")
     template = template if isinstance(template, str) else None
-    return tokenizer.with_format(chat_formats.recognise(template, tokenizer.id_of))
+    return tokenizer.with_format(chat_templates.recognise(template, tokenizer.id_of))
 
 
 def byte_level_bpe(tokens: list[str], merges: list[str], types: list[int], splitting: str):

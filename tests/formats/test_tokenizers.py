@@ -13,9 +13,10 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from minillama import Llama
 from minillama.chat import encode_dialog, has_special_tags, segment_dialog
-from minillama.chat_formats import ChatML, NoChat, recognise, to_template
-from minillama.tokenizer_bpe import BPETokenizer, byte_alphabet, from_sentencepiece, read_tokenizer
-from minillama.tokenizer_gguf import from_metadata
+from minillama.formats.bpe import BPETokenizer, byte_alphabet
+from minillama.formats.chat_templates import ChatML, NoChat, recognise, to_template
+from minillama.formats.gguf_tokenizer import from_metadata
+from minillama.formats.tokenizer_files import from_sentencepiece, read_tokenizer
 
 TEXTS = [
     "Once upon a time",

@@ -1,7 +1,7 @@
-"""Tokenizers that are no sentencepiece model: byte-level BPE as GPT-2's, and whatever else a tokenizer.json holds.
+"""Tokenizers in files: tokenizer.model or tokenizer.json, with the files beside them that say how they are used.
 
-The work is done by the `tokenizers` library; `BPETokenizer` makes it a `BaseTokenizer`. Byte-level BPE
-writes every byte as a printable character ("Ġ" is a space), so that a piece is a text even if its bytes are not.
+tokenizer_config.json names bos and eos and often holds the chat template; generation_config.json has the ids that end
+an answer.
 """
 
 from __future__ import annotations
@@ -9,76 +9,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from minillama import arguments, chat_formats
 from minillama.files import read_json
+from minillama.formats import chat_templates
+from minillama.formats.bpe import INSTALL, MOST_TOKENS, BPETokenizer
 from minillama.tokenizer import SPACE, BaseTokenizer, Tokenizer
 
-MODEL, JSON, CONFIG, TEMPLATE = "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
+MODEL, JSON, CONFIG = "tokenizer.model", "tokenizer.json", "tokenizer_config.json"
 GENERATION = "generation_config.json"
-LARGEST_JSON, MOST_TOKENS = 256 * 2**20, 2**20  # bytes, tokens
-INSTALL = "install tokenizers: pip install tokenizers"
+LARGEST_JSON = 256 * 2**20  # bytes
 
 
-def byte_alphabet() -> dict[str, int]:
-    """The byte that each character of a byte-level piece stands for.
-
-    Printable characters of Latin-1 stand for themselves, all other bytes for the characters from 256 on, in order.
-
-    >>> byte_alphabet()["A"], byte_alphabet()["Ġ"]
-    (65, 32)
-    """
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + k): byte for k, byte in enumerate(others)}
-
-
-class BPETokenizer(BaseTokenizer):
-    """A tokenizer of the `tokenizers` library.
-
-    n_words: the rows of the weights; ids that the tokenizer does not know are empty tokens. bos_id: None if there is
-    none. begins: whether a text of this model begins with bos_id; `encode(bos=True)` adds it only then. Raises
-    ValueError for a tokenizer whose tokens do not stand for exact bytes.
-    """
-
-    def __init__(self, tokenizer, n_words: int, bos_id: int | None, eos_id: int, begins: bool, chat_format=None):
-        tokenizer.encode_special_tokens = True  # the text "<|im_end|>" is text, never the token
-        tokenizer.no_padding(), tokenizer.no_truncation()
-        decoder = tokenizer.decoder.__getstate__().decode() if tokenizer.decoder is not None else ""
-        if "ByteLevel" not in decoder and "ByteFallback" not in decoder:
-            raise ValueError("it is neither byte-level BPE nor BPE with byte fallback")
-        self.tokenizer, self.begins = tokenizer, begins and bos_id is not None
-        alphabet = byte_alphabet() if "ByteLevel" in decoder else None
-        added = tokenizer.get_added_tokens_decoder()
-        pieces = [tokenizer.id_to_token(i) for i in range(n_words)]
-        token_bytes = [bytes_of(piece, added.get(i), alphabet) for i, piece in enumerate(pieces)]
-        names = [f"<unused {i}>" if piece is None else piece for i, piece in enumerate(pieces)]
-        bos_id = -1 if bos_id is None else bos_id
-        super().__init__(token_bytes, names, bos_id, eos_id, space_in_front=alphabet is None, chat_format=chat_format)
-
-    def encode(self, s: str, bos: bool, eos: bool) -> list[int]:
-        """Token ids of s, with bos_id before (if texts of this model have it) and eos_id after if asked.
-
-        The text "<|im_end|>" is ten characters, never the token. Raises as `Tokenizer.encode` does.
-        """
-        arguments.text("s", s)
-        ids = self.tokenizer.encode(s, add_special_tokens=False).ids
-        return [self.bos_id] * (bos and self.begins) + ids + [self.eos_id] * eos
-
-
-def bytes_of(piece: str | None, added, alphabet: dict[str, int] | None) -> bytes:
-    """What a token adds to a text; added: the library's AddedToken, if it is one; alphabet: of a byte-level BPE."""
-    if piece is None or added is not None and added.special:
-        return b""
-    if added is not None:
-        return added.content.encode()
-    if alphabet:
-        return b"".join(bytes([alphabet[c]]) if c in alphabet else c.encode() for c in piece)
-    if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
-        return bytes([int(piece[3:5], 16)])
-    return piece.replace(SPACE, " ").encode()
-
-
-def read_tokenizer(folder: Path, n_words: int, config: dict, path: str | Path | None = None):
+def read_tokenizer(folder: Path, n_words: int, config: dict, path: str | Path | None = None) -> BaseTokenizer:
     """The tokenizer of a folder: tokenizer.model if it has n_words tokens, else tokenizer.json; or the file at `path`.
 
     n_words: -1 if only the tokenizer knows. config: the fields of config.json, for the ids of bos and eos. The chat
@@ -86,11 +27,11 @@ def read_tokenizer(folder: Path, n_words: int, config: dict, path: str | Path | 
     """
     model, other = folder / MODEL, folder / JSON
     if path is not None:
-        model, other = (folder / "nothing", Path(path)) if Path(path).suffix == ".json" else (Path(path), None)
-    settings = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
-    generation = read_json(folder / GENERATION) if (folder / GENERATION).is_file() else {}
+        model, other = (None, Path(path)) if Path(path).suffix == ".json" else (Path(path), None)
+    settings, generation = (read_json(folder / name) if (folder / name).is_file() else {}
+                            for name in (CONFIG, GENERATION))  # fmt: skip
     tokenizer = None
-    if model.is_file() or other is None:
+    if model is not None and (model.is_file() or other is None):
         try:
             tokenizer = Tokenizer(model)
         except ValueError:
@@ -99,19 +40,23 @@ def read_tokenizer(folder: Path, n_words: int, config: dict, path: str | Path | 
     if other is not None and other.is_file() and (tokenizer is None or tokenizer.n_words != n_words != -1):
         tokenizer = read_json_tokenizer(other, n_words, settings, generation | config)
     if tokenizer is None:
-        raise ValueError(f"tokenizer_path: no tokenizer at {str(folder)!r}; a {MODEL} or {JSON} is due")
+        raise ValueError(f"tokenizer_path: no tokenizer at {str(folder)!r}; expected {MODEL} or {JSON}")
     ends = generation.get("eos_token_id", [])
     ends = [i for i in (ends if isinstance(ends, list) else [ends]) if isinstance(i, int)]
-    return tokenizer.with_format(chat_formats.recognise(_template(folder, settings), tokenizer.id_of), ends)
+    template = chat_templates.read(folder, settings)
+    return tokenizer.with_format(chat_templates.recognise(template, tokenizer.id_of), ends)
 
 
-def read_tokenizer_file(path: str | Path, n_words: int):
+def read_tokenizer_file(path: str | Path, n_words: int) -> BaseTokenizer:
     """The tokenizer.model or tokenizer.json that a caller names in place of the checkpoint's own."""
     return read_tokenizer(Path(path).parent, n_words, {}, path)
 
 
 def read_json_tokenizer(path: Path, n_words: int, settings: dict, config: dict) -> BPETokenizer:
-    """A BPETokenizer from tokenizer.json; settings are the fields of tokenizer_config.json."""
+    """A BPETokenizer from tokenizer.json; settings: the fields of tokenizer_config.json, config: of config.json.
+
+    n_words: the rows of the weights, at least the tokenizer's size; -1 takes that. Raises ValueError naming the file.
+    """
     try:
         import tokenizers
     except ImportError:
@@ -149,18 +94,6 @@ def _named(tokenizer, settings: dict, config: dict, name: str) -> int | None:
     return first if isinstance(first, int) and tokenizer.id_to_token(first) is not None else None
 
 
-def _template(folder: Path, settings: dict) -> str | None:
-    """The chat template: in a file of its own (transformers 5) or in tokenizer_config.json (before)."""
-    path = folder / TEMPLATE
-    if path.is_file() and path.stat().st_size < 2**20:
-        return path.read_text(encoding="utf-8", errors="replace")
-    template = settings.get("chat_template")
-    if isinstance(template, list):  # several, by name
-        named = {each.get("name"): each.get("template") for each in template if isinstance(each, dict)}
-        template = named.get("default")
-    return template if isinstance(template, str) else None
-
-
 def from_sentencepiece(tokenizer: Tokenizer):
     """The same tokenizer for the `tokenizers` library, which others read without sentencepiece.
 
@@ -193,7 +126,7 @@ def from_sentencepiece(tokenizer: Tokenizer):
     return made
 
 
-def to_json(tokenizer) -> dict[str, str]:
+def to_json(tokenizer: BaseTokenizer) -> dict[str, str]:
     """The files tokenizer.json and tokenizer_config.json that say what `tokenizer` does, by name."""
     if isinstance(tokenizer, BPETokenizer):
         made, begins = tokenizer.tokenizer, tokenizer.begins
@@ -203,13 +136,24 @@ def to_json(tokenizer) -> dict[str, str]:
              for name, i in (("bos", tokenizer.bos_id), ("eos", tokenizer.eos_id)) if i >= 0}  # fmt: skip
     config = {"tokenizer_class": "PreTrainedTokenizerFast", **names, "add_bos_token": begins, "add_eos_token": False}
     config["clean_up_tokenization_spaces"] = False
-    if (template := chat_formats.to_template(tokenizer.chat_format)) is not None:
+    if (template := chat_templates.to_template(tokenizer.chat_format)) is not None:
         config["chat_template"] = template
     fields = {CONFIG: config, GENERATION: end_ids(tokenizer)}
     return {JSON: made.to_str()} | {name: json.dumps(each, indent=2) + "\n" for name, each in fields.items()}
 
 
-def end_ids(tokenizer) -> dict:
+def end_ids(tokenizer: BaseTokenizer) -> dict:
     """bos_token_id and eos_token_id, as config.json and generation_config.json have them."""
     bos = {"bos_token_id": tokenizer.bos_id} if tokenizer.bos_id >= 0 else {}
     return bos | {"eos_token_id": list(tokenizer.stop_ids) if len(tokenizer.stop_ids) > 1 else tokenizer.eos_id}
+
+
+def files_of(tokenizer: BaseTokenizer, plain: bool) -> dict[str, str | bytes]:
+    """All files of a tokenizer, by name, with its chat format and stop_ids.
+
+    plain: a tokenizer.model alone is enough where it says everything, as in Meta's layout.
+    """
+    if isinstance(tokenizer, BPETokenizer):
+        return to_json(tokenizer)
+    files = {MODEL: tokenizer.sp_model.serialized_model_proto()}
+    return files if plain and tokenizer.chat_format is None else files | to_json(tokenizer)
