@@ -184,7 +184,7 @@ def save(
     """
     fields = dataclasses.asdict(model.params) | {"max_seq_len": model.context}
     params = {k: v for k, v in fields.items() if v is not None and k != "max_batch_size"}
-    with written_beside(Path(ckpt_dir), SHARD_NAME) as write:
+    with written_beside(Path(ckpt_dir), "ckpt_dir", SHARD_NAME) as write:
         write(PARAMS, json.dumps(params, indent=2) + "\n")
         for rank in range(shards):
             state = {key: part_of(key, t, rank, shards, dtype) for key, t in model.state_dict().items()}

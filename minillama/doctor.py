@@ -69,12 +69,12 @@ def _model(ckpt_dir: str | Path) -> tuple[str, bool, str]:
     except ValueError as error:
         return "model", False, str(error)
     text = f"{Path(ckpt_dir)} ({args.n_layers} layers, dim {args.dim})"
-    for file, due in _known_hashes(Path(ckpt_dir)).items():
-        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != due:
+    for file, expected in _known_hashes(Path(ckpt_dir)).items():
+        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
             return (
                 "model",
                 False,
-                f"{file} is not the file that its MODEL_CARD.md names: changed or broken; fetch it anew",
+                f"{file} differs from what its MODEL_CARD.md says, so it is damaged; download it again",
             )
         text += f"; {file.name} is unchanged"
     return "model", True, text
@@ -85,7 +85,7 @@ def _known_hashes(ckpt_dir: Path) -> dict[Path, str]:
     card = ckpt_dir / "MODEL_CARD.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
     found = re.findall(r"sha256 of `([\w.-]+)` \| `([0-9a-f]{64})`", text)
-    return {ckpt_dir / name: due for name, due in found}
+    return {ckpt_dir / name: digest for name, digest in found}
 
 
 def _font() -> tuple[str, bool, str]:

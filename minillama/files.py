@@ -58,16 +58,18 @@ def listed(names: Collection[str], most: int = 4) -> str:
 
 
 @contextlib.contextmanager
-def written_beside(folder: Path, replaced: re.Pattern | None = None) -> Iterator[Callable[[str, Content], None]]:
+def written_beside(
+    folder: Path, what: str, replaced: re.Pattern | None = None
+) -> Iterator[Callable[[str, Content], None]]:
     """write(name, content), whose files are moved into `folder` at the end: no file there is ever half written.
 
-    If writing fails, nothing has changed, and the OSError names the file and the reason. replaced: what the names of
-    the weights' files match. They are moved in last; then those of an older checkpoint that were not written again,
-    such as surplus shards, are removed. No other file is touched.
+    If writing fails, nothing has changed, and the OSError names the file and the reason, after `what`: the argument
+    that named the folder. replaced: what the names of the weights' files match. They are moved in last; then those of
+    an older checkpoint that were not written again, such as surplus shards, are removed. No other file is touched.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
-        yield partial(_write, Path(beside), folder)
+        yield partial(_write, Path(beside), folder, what)
         names = {path.name for path in Path(beside).iterdir()}
         weights = {name for name in names if replaced and replaced.fullmatch(name)}
         folder.mkdir(exist_ok=True)
@@ -78,7 +80,7 @@ def written_beside(folder: Path, replaced: re.Pattern | None = None) -> Iterator
                 old.unlink()
 
 
-def _write(beside: Path, folder: Path, name: str, content: Content) -> None:
+def _write(beside: Path, folder: Path, what: str, name: str, content: Content) -> None:
     try:
         if callable(content):
             content(beside / name)
@@ -86,7 +88,7 @@ def _write(beside: Path, folder: Path, name: str, content: Content) -> None:
             (beside / name).write_bytes(content.encode() if isinstance(content, str) else content)
     except Exception as error:  # torch and safetensors have errors of their own for a full disk
         raise OSError(
-            f"ckpt_dir: {str(folder / name)!r} could not be written: {_reason(error)}; no file there was changed. "
+            f"{what}: {str(folder / name)!r} could not be written: {_reason(error)}; no file there was changed. "
             f"Make room, or choose another folder"
         ) from error
 

@@ -75,7 +75,7 @@ def _save_hugging_face(folder: Path, model: Transformer, tokenizer, shards: int,
     table = KEYS.names(model.params.n_layers)
     if tied:
         del table["output.weight"]
-    with written_beside(folder, WEIGHTS_NAME) as write:
+    with written_beside(folder, "ckpt_dir", WEIGHTS_NAME) as write:
         where, total = {}, 0
         for k, keys in enumerate(_parts(table, shards)):
             file = WEIGHTS if shards == 1 else f"model-{k + 1:05}-of-{shards:05}.safetensors"
