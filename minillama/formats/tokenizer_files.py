@@ -127,7 +127,7 @@ def from_sentencepiece(tokenizer: Tokenizer):
 
 
 def to_json(tokenizer: BaseTokenizer) -> dict[str, str]:
-    """The files tokenizer.json and tokenizer_config.json that say what `tokenizer` does, by name."""
+    """The contents of tokenizer.json, tokenizer_config.json and generation_config.json for `tokenizer`, by name."""
     if isinstance(tokenizer, BPETokenizer):
         made, begins = tokenizer.tokenizer, tokenizer.begins
     else:
@@ -156,4 +156,5 @@ def files_of(tokenizer: BaseTokenizer, plain: bool) -> dict[str, str | bytes]:
     if isinstance(tokenizer, BPETokenizer):
         return to_json(tokenizer)
     files = {MODEL: tokenizer.sp_model.serialized_model_proto()}
-    return files if plain and tokenizer.chat_format is None else files | to_json(tokenizer)
+    says_all = tokenizer.chat_format is None and tokenizer.stop_ids == (tokenizer.eos_id,)
+    return files if plain and says_all else files | to_json(tokenizer)

@@ -92,6 +92,13 @@ def test_there_and_back(random_llama, tokenizer, tmp_path, format, shards, dtype
     same(llama.model, tmp_path / "deep" / "saved", dtype or torch.float32)
 
 
+@pytest.mark.parametrize("format", ["meta", "hf"])
+def test_every_stop_id_is_carried_through(random_llama, tokenizer, tmp_path, format):
+    random_llama(7, tokenizer.with_format(None, stop_ids=[300, 301])).save(tmp_path, format)
+    again = Llama.build(tmp_path, device="cpu").tokenizer
+    assert again.stop_ids == (2, 300, 301) and again.chat_format is None
+
+
 def test_metas_shards_are_parts_of_the_weights(random_llama, tokenizer, tmp_path):
     llama = random_llama(7, tokenizer)
     llama.save(tmp_path, shards=2)

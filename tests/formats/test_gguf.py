@@ -1,4 +1,4 @@
-"""GGUF files: written here with the gguf library, read, held against transformers; and broken in every way."""
+"""GGUF files: written here with the gguf library, read, compared with transformers; and broken in every way."""
 
 import struct
 
