@@ -347,25 +347,6 @@ def test_no_or_a_foreign_tokenizer(folder):
     check_refusal(folder, "no tokenizer", "tokenizer.model or tokenizer.json")
 
 
-def test_a_hub_id_without_a_connection(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ValueError, match="no folder or file 'nobody/nothing'.*hub.*not found"):
-        Llama.build("nobody/nothing", device="cpu")
-
-
-def test_a_hub_id_that_is_there(monkeypatch, original):
-    asked = {}
-
-    def snapshot_download(name, allow_patterns):
-        asked.update(name=name, patterns=allow_patterns)
-        return str(original)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    assert Llama.build("owner/name", device="cpu").model.params.dim == 32
-    assert asked["name"] == "owner/name" and not any("bin" in p or ".py" in p or p == "*" for p in asked["patterns"])
-
-
 @pytest.mark.parametrize("module", ["safetensors", "huggingface_hub"])
 def test_a_library_that_is_not_installed(monkeypatch, original, module):
     monkeypatch.setitem(__import__("sys").modules, module, None)

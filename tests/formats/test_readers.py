@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from minillama import Llama
 from minillama.checkpoint import MetaFolder
 from minillama.formats import recognise
 from minillama.formats.bpe import BPETokenizer
@@ -38,3 +39,22 @@ def test_every_weight_says_what_is_stored(checkpoint):
     weights = recognise(checkpoint.folder).weights()
     assert {weight.kind for weight in weights.values()} == {"float32"}
     assert all(weight.nbytes == 4 * weight.shape.numel() for weight in weights.values())
+
+
+def test_a_hub_id_without_a_connection(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ValueError, match="no folder or file 'nobody/nothing'.*hub.*not found"):
+        Llama.build("nobody/nothing", device="cpu")
+
+
+def test_a_hub_id_that_is_there(monkeypatch, checkpoint):
+    asked = {}
+
+    def snapshot_download(name, allow_patterns):
+        asked.update(name=name, patterns=allow_patterns)
+        return str(checkpoint.folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    assert Llama.build("owner/name", device="cpu").model.params.dim == 32
+    assert asked["name"] == "owner/name" and not any("bin" in p or ".py" in p or p == "*" for p in asked["patterns"])
