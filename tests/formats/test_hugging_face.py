@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from minillama import Llama
-from minillama.checkpoint import MetaFolder, load
+from minillama.checkpoint import load
 from minillama.formats import recognise
 from minillama.formats.hugging_face import adjacent_pairs, rotate_halves
 from minillama.stored import StoredWeight
@@ -134,12 +134,6 @@ def test_a_tied_output_is_the_embedding_even_if_the_file_has_one(folder):
     edit(folder / CONFIG, tie_word_embeddings=True)
     weights = recognise(folder).weights()
     assert weights["output.weight"] is weights["tok_embeddings.weight"] and len(weights) == 21
-
-
-def test_both_layouts_in_one_folder_are_metas(folder, checkpoint):
-    for name in ("params.json", "consolidated.00.pth"):
-        shutil.copy(checkpoint.folder / name, folder)
-    assert isinstance(recognise(folder), MetaFolder)
 
 
 def test_nothing_is_read_before_it_is_asked_for(original):

@@ -35,6 +35,12 @@ def test_a_meta_folder_with_a_tokenizer_model(folder, checkpoint, tokenizer_path
         assert not isinstance(made, BPETokenizer) and made.n_words == 400
 
 
+def test_both_layouts_in_one_folder_are_metas(folder):
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    (folder / "model.safetensors").write_bytes(b"")
+    assert isinstance(recognise(folder), MetaFolder)
+
+
 def test_every_weight_says_what_is_stored(checkpoint):
     weights = recognise(checkpoint.folder).weights()
     assert {weight.kind for weight in weights.values()} == {"float32"}
