@@ -8,9 +8,10 @@ from collections.abc import Iterable
 
 import torch
 
-from minillama import __version__, checkpoint, parallel
+from minillama import __version__, parallel
 from minillama.checkpoint import COURSE_MODEL
 from minillama.doctor import examine
+from minillama.formats import recognise
 from minillama.generation import Llama
 from minillama.sampling import Sampling
 
@@ -163,11 +164,11 @@ def ask() -> str:
 
 
 def info(args: argparse.Namespace) -> int:
-    source = checkpoint.recognise(args.model)
+    source = recognise(args.model)
     params, weights, tokenizer = source.args, source.weights(), source.tokenizer()
     count = sum(weight.shape.numel() for weight in weights.values())
     stored = {id(weight): weight for weight in weights.values()}.values()  # a tied weight is there once
-    size = sum(getattr(weight, "nbytes", None) or weight.shape.numel() * weight.dtype.itemsize for weight in stored)
+    size = sum(weight.nbytes for weight in stored)
     heads = f"{params.n_heads} heads, {params.n_kv_heads} key-value heads of {params.head_dim}"
     cache = 2 * params.n_layers * params.max_seq_len * params.n_kv_heads * params.head_dim
     for name, value in {
@@ -184,11 +185,11 @@ def info(args: argparse.Namespace) -> int:
 
 def kinds(weights: dict) -> list[str]:
     """The types of the numbers in a checkpoint: "float16", "Q4_1" …"""
-    return sorted({getattr(each, "kind", None) or str(each.dtype).removeprefix("torch.") for each in weights.values()})
+    return sorted({each.kind for each in weights.values()})
 
 
 def convert(args: argparse.Namespace) -> int:
-    own = kinds(checkpoint.recognise(args.model).weights())
+    own = kinds(recognise(args.model).weights())
     dtype = args.dtype or (own[0] if len(own) == 1 else "float32")  # quantised weights have float32 beside them
     llama = Llama.build(args.model, max_batch_size=1, max_seq_len=1, device="cpu", dtype=getattr(torch, dtype))
     llama.save(args.folder, args.format, args.shards)

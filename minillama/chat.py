@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Literal, NamedTuple, TypedDict
+from typing import Literal, NamedTuple, Protocol, TypedDict
 
 from minillama import arguments
-from minillama.tokenizer import Tokenizer
+from minillama.tokenizer import BaseTokenizer
 
 B_INST, E_INST = "[INST]", "[/INST]"
 B_SYS, E_SYS = "<<SYS>>\n", "\n<</SYS>>\n\n"
@@ -40,7 +40,18 @@ class Segment(NamedTuple):
     ids: list[int]
 
 
-def encode_dialog(tokenizer: Tokenizer, dialog: Dialog) -> list[int]:
+class ChatFormat(Protocol):
+    """A chat format other than Llama 2's. A tokenizer carries it as `chat_format`; None stands for Llama 2's."""
+
+    tags: tuple[str, ...]  # texts of the format, which no message may hold
+    end_ids: tuple[int, ...]  # ids that end an answer, as eos_id does
+
+    def segments(self, tokenizer: BaseTokenizer, dialog: Dialog) -> list[Segment]:
+        """What `segment_dialog` returns for a tokenizer of this format."""
+        ...
+
+
+def encode_dialog(tokenizer: BaseTokenizer, dialog: Dialog) -> list[int]:
     """The ids of a dialog, ready to be answered.
 
     A leading system message is folded into the first user turn. Contents are stripped, a system text only where it
@@ -50,15 +61,15 @@ def encode_dialog(tokenizer: Tokenizer, dialog: Dialog) -> list[int]:
     return [i for segment in segment_dialog(tokenizer, dialog) for i in segment.ids]
 
 
-def segment_dialog(tokenizer: Tokenizer, dialog: Dialog) -> list[Segment]:
+def segment_dialog(tokenizer: BaseTokenizer, dialog: Dialog) -> list[Segment]:
     """The ids of `encode_dialog`, cut where their meaning changes.
 
     A token that spans a border (as "▁Hi" spans the tag's space and the user's word) belongs to its first letter.
-    A tokenizer with a `chat_format` of its own brings its own layout: see `chat_formats.py`.
+    A tokenizer with a `chat_format` brings its own layout.
     """
     arguments.dialog(dialog)
-    if (other := getattr(tokenizer, "chat_format", None)) is not None:
-        return other.segments(tokenizer, dialog)
+    if tokenizer.chat_format is not None:
+        return tokenizer.chat_format.segments(tokenizer, dialog)
     segments = []
     for turns in fold_turns(dialog):
         segments.append(Segment("bos", [tokenizer.bos_id]))
@@ -91,7 +102,7 @@ def fold_turns(dialog: Dialog) -> list[list[tuple[str, str]]]:
     return folded
 
 
-def has_special_tags(dialog: Dialog, tokenizer: Tokenizer | None = None) -> bool:
+def has_special_tags(dialog: Dialog, tokenizer: BaseTokenizer | None = None) -> bool:
     """Whether a message holds text that the format itself uses, and could so pass for somebody else's turn.
 
     The format is the tokenizer's, by default Llama 2's. Exact spelling only, as in Meta's code: "[ INST ]" passes.
@@ -99,22 +110,21 @@ def has_special_tags(dialog: Dialog, tokenizer: Tokenizer | None = None) -> bool
     return any(tag in message["content"] for tag in format_tags(tokenizer) for message in dialog)
 
 
-def format_tags(tokenizer: Tokenizer | None = None) -> tuple[str, ...]:
+def format_tags(tokenizer: BaseTokenizer | None = None) -> tuple[str, ...]:
     """The tags of the tokenizer's chat format, by default Llama 2's."""
-    other = getattr(tokenizer, "chat_format", None)
-    return SPECIAL_TAGS if other is None else other.tags
+    return SPECIAL_TAGS if tokenizer is None or tokenizer.chat_format is None else tokenizer.chat_format.tags
 
 
-def label_tokens(tokenizer: Tokenizer, turns: list[tuple[str, str]]) -> list[Segment]:
+def label_tokens(tokenizer: BaseTokenizer, turns: list[tuple[str, str]]) -> list[Segment]:
     """The ids of the joined texts of turns, cut where their label changes."""
     ids = tokenizer.encode("".join(text for _, text in turns), bos=False, eos=False)
     labels = zip(_labels(tokenizer, ids, turns), ids, strict=True)
     return [Segment(label, [i for _, i in run]) for label, run in groupby(labels, key=lambda pair: pair[0])]
 
 
-def _labels(tokenizer: Tokenizer, ids: list[int], turns: list[tuple[str, str]]) -> list[str]:
+def _labels(tokenizer: BaseTokenizer, ids: list[int], turns: list[tuple[str, str]]) -> list[str]:
     owner = [label for label, text in turns for _ in text.encode()]  # one label a byte
-    labels, end = [], -getattr(tokenizer, "dummy_spaces", 1)  # the dummy space before the text has no byte of its own
+    labels, end = [], -int(tokenizer.space_in_front)  # that space is no byte of any text in turns
     for i in ids:
         start, end = end, end + len(tokenizer.token_bytes(i))
         spaces = len(tokenizer.token_bytes(i)) - len(tokenizer.token_bytes(i).lstrip())

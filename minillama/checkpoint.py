@@ -1,37 +1,31 @@
 """Checkpoints in Meta's layout: a folder with params.json, consolidated.00.pth (01, 02 …) and tokenizer.model.
 
 Reading runs no code from the file (`weights_only=True`) and is strict: a missing, surplus or misshapen tensor is an
-error. Each other format is a file beside this one (`checkpoint_hf.py`, `checkpoint_gguf.py`); `recognise` tells them
-apart, and from there on `load` treats them alike.
+error. What other programs write is read in `formats/`; `load` takes any `Reader`, and knows none of them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
-import re
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from minillama import parallel, tokenizer_bpe
-from minillama.checkpoint_gguf import GGUFFile, begins_as_gguf
-from minillama.checkpoint_hf import CONFIG, HuggingFaceFolder
+from minillama import parallel
+from minillama.files import listed, read_json, written_beside
 from minillama.model import ModelArgs, Transformer
-from minillama.shards import SPLIT_DIM, MergedWeight, last_word, read_shards
+from minillama.shards import SHARD_NAME, SPLIT_DIM, last_word, read_shards
 from minillama.stored import StoredWeight
-from minillama.tokenizer import Tokenizer
+from minillama.tokenizer import BaseTokenizer, Tokenizer
 
 PARAMS, SHARD, TOKENIZER = "params.json", "consolidated.00.pth", "tokenizer.model"
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 LONGEST = 2**20  # tokens of a context: a table of rotations is made for each
-Weight = Tensor | MergedWeight | StoredWeight
 
 
 def course_model() -> Path:
@@ -46,137 +40,105 @@ def course_model() -> Path:
 COURSE_MODEL = course_model()
 
 
-class MetaFolder:
-    """A folder in Meta's layout. The readers of the other formats have the same members, and promise the same.
+class Reader(Protocol):
+    """What `load` asks of a checkpoint, in whatever layout it is. `formats.recognise` finds the reader for a path.
 
-    Nothing but the sizes is read at first. Each raises ValueError for anything wrong with what it reads.
+    Only the sizes are read at first. Each member raises ValueError, which names the file, for anything wrong with what
+    it reads.
     """
+
+    path: Path  # the folder or file
+    weights_path: Path  # the folder or file that has the weights, for messages
+    sizes_in: str  # what the sizes are written in: "params.json"
+    args: ModelArgs  # vocab_size -1 if only the tokenizer knows it; max_seq_len is the checkpoint's context
+
+    def tokenizer(self, path: str | Path | None = None) -> BaseTokenizer:
+        """The one that belongs to the weights, or the one at `path`.
+
+        It has the checkpoint's chat_format and stop_ids, which `Llama.save` writes again.
+        """
+        ...
+
+    def weights(self) -> Mapping[str, StoredWeight]:
+        """A weight for each of Meta's keys, read when it is sliced; its `kind` is the type that is stored.
+
+        A tied output is the very object that tok_embeddings is.
+        """
+        ...
+
+
+class MetaFolder(Reader):
+    """A folder in Meta's layout."""
 
     sizes_in = PARAMS
 
-    def __init__(self, folder: Path):
-        self.path, self.weights_path, self.args = folder, folder / SHARD, read_params(folder)
+    def __init__(self, folder: str | Path):
+        self.path, self.args = Path(folder), read_params(folder)
+        self.weights_path = self.path / SHARD
 
-    def tokenizer(self, path: str | Path | None = None):
-        """The one that belongs to the weights, or the one at `path`."""
-        if path is None and (self.path / tokenizer_bpe.JSON).is_file():
-            return tokenizer_bpe.read_tokenizer(self.path, self.args.vocab_size, {})
-        path = path or self.path / TOKENIZER
-        is_json = str(path).endswith(".json")
-        return tokenizer_bpe.read_tokenizer_file(path, self.args.vocab_size) if is_json else Tokenizer(path)
+    def tokenizer(self, path: str | Path | None = None) -> BaseTokenizer:
+        return Tokenizer(path or self.path / TOKENIZER)
 
-    def weights(self) -> dict[str, Weight]:
-        """A weight for each key, read when it is sliced."""
+    def weights(self) -> Mapping[str, StoredWeight]:
         return read_weights(self.path)
 
 
-def recognise(ckpt_dir: str | Path) -> MetaFolder | HuggingFaceFolder | GGUFFile:
-    """The reader for what is at ckpt_dir: a folder of Meta's or Hugging Face's, a GGUF file, or a hub id "owner/name".
-
-    Raises ValueError if it is none of these.
-    """
-    path = Path(ckpt_dir)
-    if not path.exists() and HUB_ID.fullmatch(str(ckpt_dir)):
-        path = download(str(ckpt_dir))
-    if path.is_file() and (path.suffix == ".gguf" or begins_as_gguf(path)):
-        return GGUFFile(path)
-    if (path / CONFIG).is_file() and not (path / PARAMS).is_file():
-        return HuggingFaceFolder(path)
-    return MetaFolder(path)
-
-
-def load(
-    ckpt_dir: str | Path | MetaFolder | HuggingFaceFolder | GGUFFile,
-    vocab_size: int,
-    device: torch.device,
-    dtype: torch.dtype,
-    n_ranks: int = 1,
-) -> Transformer:
-    """The Transformer in ckpt_dir (or in what `recognise` made of it), on `device` in `dtype`, without a cache.
+def load(reader: Reader, vocab_size: int, device: torch.device, dtype: torch.dtype, n_ranks: int = 1) -> Transformer:
+    """The Transformer that `reader` has found, on `device` in `dtype`, without a cache.
 
     vocab_size is the tokenizer's; it must fit the weights. n_ranks processes share the model, each with its part of
     the weights (parallel.py). Raises ValueError for anything wrong with the checkpoint.
+
+    >>> load(MetaFolder(COURSE_MODEL), 2048, torch.device("cpu"), torch.float32)  # doctest: +SKIP
     """
-    source = recognise(ckpt_dir) if isinstance(ckpt_dir, str | os.PathLike) else ckpt_dir
-    args, where = dataclasses.replace(source.args), f"{source.sizes_in} in {str(source.path)!r}"
-    parallel.check_sizes(args, n_ranks)
-    if args.vocab_size not in (-1, vocab_size):
+    where = f"{reader.sizes_in} in {str(reader.path)!r}"
+    parallel.check_sizes(reader.args, n_ranks)
+    if reader.args.vocab_size not in (-1, vocab_size):
         raise ValueError(
             f"tokenizer_path: the tokenizer has {vocab_size} pieces, but {where} says "
-            f"vocab_size={args.vocab_size}; give the tokenizer that belongs to these weights"
+            f"vocab_size={reader.args.vocab_size}; give the tokenizer that belongs to these weights"
         )
+    args = dataclasses.replace(reader.args, vocab_size=vocab_size)
     if args.max_seq_len > LONGEST:
         raise ValueError(f"ckpt_dir: {where} claims a context of {args.max_seq_len}; at most {LONGEST} can be true")
-    args.vocab_size = vocab_size
-    weights = source.weights()
+    weights = reader.weights()
     rows = weights["tok_embeddings.weight"].shape[0] if "tok_embeddings.weight" in weights else vocab_size
     if rows != vocab_size:
         raise ValueError(
-            f"tokenizer_path: the tokenizer has {vocab_size} pieces, but the weights in {str(source.path)!r} have "
+            f"tokenizer_path: the tokenizer has {vocab_size} pieces, but the weights in {str(reader.path)!r} have "
             f"{rows} embeddings; give the tokenizer that belongs to these weights"
         )
     if args.n_layers > len(weights):  # before so many are laid out
         found = f"n_layers={args.n_layers}, but {len(weights)} tensors"
-        raise ValueError(f"ckpt_dir: {str(source.weights_path)!r} does not fit its {source.sizes_in}: {found}")
+        raise ValueError(f"ckpt_dir: {str(reader.weights_path)!r} does not fit its {reader.sizes_in}: {found}")
     try:
         with torch.device("meta"):  # shapes only: the weights are held once, not twice
             model = Transformer(args)
     except RuntimeError as error:
         raise ValueError(f"ckpt_dir: {where} claims sizes that no memory holds ({error})") from error
-    check_keys(model.state_dict(), weights, source.weights_path, source.sizes_in)
+    check_keys(model.state_dict(), weights, reader.weights_path, reader.sizes_in)
     if n_ranks > 1:
         parallel.split(model, n_ranks, device)
     state: dict[str, Tensor] = {}
-    for key, due in model.state_dict().items():  # one weight at a time
+    for key, parameter in model.state_dict().items():  # one weight at a time
         tied = key == "output.weight" and weights[key] is weights["tok_embeddings.weight"]
         if tied and n_ranks == 1:  # held once; ranks split the two along different axes
             state[key] = state["tok_embeddings.weight"]
         else:
-            state[key] = parallel.take(weights[key], due, device, dtype)
+            state[key] = parallel.take(weights[key], parameter, device, dtype)
     model.load_state_dict(state, strict=True, assign=True)
     model.requires_grad_(False)
     return model.to(device)
 
 
-def download(hub_id: str) -> Path:
-    """The folder of "owner/name" from the Hugging Face hub, or from the copy that was fetched before."""
-    try:
-        import huggingface_hub
-    except ImportError:
-        raise ValueError(
-            f"ckpt_dir: no folder or file {hub_id!r}; to take it for the id of a model on the Hugging Face hub install "
-            f"huggingface_hub: pip install huggingface_hub"
-        ) from None
-    wanted = ["*.json", "*.safetensors", "tokenizer.model", tokenizer_bpe.TEMPLATE]  # nothing that could hold code
-    try:
-        return Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=wanted))
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ValueError(
-            f"ckpt_dir: no folder or file {hub_id!r}, and as the id of a model on the Hugging Face hub it was not "
-            f"found ({reason})"
-        ) from error
-
-
 def read_params(ckpt_dir: str | Path) -> ModelArgs:
     """ModelArgs from params.json. Raises ValueError if it is missing, broken, or has a field this model lacks."""
     path = Path(ckpt_dir) / PARAMS
-    if not path.parent.is_dir():
-        raise ValueError(
-            f"ckpt_dir: no folder {str(path.parent)!r}; due is a folder with {PARAMS}, {SHARD} and {TOKENIZER} (Meta), "
-            f"a folder with {CONFIG} and safetensors files (Hugging Face), or a .gguf file"
-        )
-    if not path.is_file():
-        raise ValueError(f"ckpt_dir: {str(path.parent)!r} has no {PARAMS} and no {CONFIG}; it is no checkpoint")
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"ckpt_dir: {str(path)!r} is not JSON ({error})") from error
-    if isinstance(fields, dict) and fields.get("use_scaled_rope") in (None, False):
+    fields = read_json(path)
+    if fields.get("use_scaled_rope") in (None, False):
         fields.pop("use_scaled_rope", None)  # Llama 3 carries it; True stretches the rotary embedding (3.1): refused
     known = {field.name for field in dataclasses.fields(ModelArgs)}
-    if not isinstance(fields, dict) or not fields.keys() <= known:
-        unknown = sorted(fields.keys() - known) if isinstance(fields, dict) else fields
+    if unknown := sorted(fields.keys() - known):
         raise ValueError(
             f"ckpt_dir: {str(path)!r} has {unknown}, which this model does not have; known are {sorted(known)}"
         )
@@ -186,24 +148,24 @@ def read_params(ckpt_dir: str | Path) -> ModelArgs:
         raise ValueError(f"ckpt_dir: {str(path)!r}: {error}") from error
 
 
-def read_weights(ckpt_dir: str | Path) -> dict[str, Weight]:
+def read_weights(ckpt_dir: str | Path) -> dict[str, StoredWeight]:
     """Meta's weights by key, on the CPU, whole, mapped from the files rather than read. Errors as `load` has."""
     return read_shards(Path(ckpt_dir))
 
 
-def check_keys(due: dict[str, Tensor], got: dict[str, Weight], path: Path, sizes_in: str = PARAMS) -> None:
+def check_keys(
+    expected: Mapping[str, Tensor], got: Mapping[str, StoredWeight], path: Path, sizes_in: str = PARAMS
+) -> None:
     """Raise a ValueError that names the tensors which are missing, surplus or misshapen."""
-    wrong = [f"{key}: shape {tuple(got[key].shape)}, due {tuple(due[key].shape)}" for key in due.keys() & got.keys()
-             if due[key].shape != got[key].shape]  # fmt: skip
+    wrong = [f"{key}: expected the shape {tuple(expected[key].shape)}, got {tuple(got[key].shape)}"
+             for key in expected.keys() & got.keys() if expected[key].shape != got[key].shape]  # fmt: skip
     for label, keys in (
-        ("missing", due.keys() - got.keys()),
-        ("unexpected", got.keys() - due.keys()),
+        ("missing", expected.keys() - got.keys()),
+        ("unexpected", got.keys() - expected.keys()),
         ("wrong", wrong),
     ):
         if keys:
-            shown = sorted(keys)[:4]
-            more = f" and {len(keys) - 4} more" if len(keys) > 4 else ""
-            raise ValueError(f"ckpt_dir: {str(path)!r} does not fit its {sizes_in}: {label} {', '.join(shown)}{more}")
+            raise ValueError(f"ckpt_dir: {str(path)!r} does not fit its {sizes_in}: {label} {listed(keys)}")
 
 
 def save(
@@ -222,7 +184,7 @@ def save(
     """
     fields = dataclasses.asdict(model.params) | {"max_seq_len": model.context}
     params = {k: v for k, v in fields.items() if v is not None and k != "max_batch_size"}
-    with written_beside(Path(ckpt_dir), "consolidated.*.pth") as write:
+    with written_beside(Path(ckpt_dir), "ckpt_dir", SHARD_NAME) as write:
         write(PARAMS, json.dumps(params, indent=2) + "\n")
         for rank in range(shards):
             state = {key: part_of(key, t, rank, shards, dtype) for key, t in model.state_dict().items()}
@@ -245,47 +207,3 @@ def save_state(state: dict[str, Tensor], path: Path) -> None:
     """torch.save, which is silent about why it failed unless the file was opened by somebody else."""
     with path.open("wb") as file:
         torch.save(state, file)
-
-
-Content = str | bytes | Callable[[Path], object]  # what a file holds, or what writes it to a path
-
-
-@contextlib.contextmanager
-def written_beside(folder: Path, weights: str) -> Iterator[Callable[[str, Content], None]]:
-    """write(name, content), whose files are moved into `folder` at the end, the weights last.
-
-    If writing fails nothing has changed. weights: a pattern; files of an older checkpoint that fit it and were not
-    written again, such as surplus shards, are removed at the end.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
-        yield partial(_write, Path(beside), folder)
-        written = sorted(Path(beside).iterdir(), key=lambda path: (path.match(weights), path.name))
-        folder.mkdir(exist_ok=True)
-        for path in written:
-            os.replace(path, folder / path.name)
-        for old in {*folder.glob(weights)} - {folder / path.name for path in written}:
-            old.unlink()
-
-
-def _write(beside: Path, folder: Path, name: str, content: Content) -> None:
-    try:
-        if callable(content):
-            content(beside / name)
-        else:
-            (beside / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    except Exception as error:  # torch and safetensors have errors of their own for a full disk
-        raise OSError(
-            f"ckpt_dir: {str(folder / name)!r} could not be written: {_reason(error)}; no file there was changed. "
-            f"Make room, or give another ckpt_dir"
-        ) from error
-
-
-def _reason(error: BaseException) -> str:
-    """What the system said, or else the first line of what the writer made of it."""
-    first, each = str(error).split("\n")[0], error
-    while each is not None:
-        if isinstance(each, OSError) and each.strerror:
-            return each.strerror
-        each = each.__context__
-    return first

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import torch
 
-from minillama import checkpoint
+from minillama.checkpoint import COURSE_MODEL
+from minillama.formats import recognise
 
 NEEDED = ("python", "torch", "sentencepiece", "model")
 PACKAGES = ("minillama", "torch", "sentencepiece", "jupyterlab", "ipywidgets", "matplotlib")
 
 
-def examine(ckpt_dir: str | Path = checkpoint.COURSE_MODEL) -> bool:
+def examine(ckpt_dir: str | Path = COURSE_MODEL) -> bool:
     """Print what was found, a line for each thing; return whether minillama can run here."""
     found = diagnose(ckpt_dir)
     for name, fine, text in found:
@@ -62,19 +63,16 @@ def _memory() -> tuple[str, bool, str]:
 
 def _model(ckpt_dir: str | Path) -> tuple[str, bool, str]:
     try:
-        source = checkpoint.recognise(ckpt_dir)
+        source = recognise(ckpt_dir)
         args = source.args
         source.weights()
     except ValueError as error:
         return "model", False, str(error)
     text = f"{Path(ckpt_dir)} ({args.n_layers} layers, dim {args.dim})"
-    for file, due in _known_hashes(Path(ckpt_dir)).items():
-        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != due:
-            return (
-                "model",
-                False,
-                f"{file} is not the file that its MODEL_CARD.md names: changed or broken; fetch it anew",
-            )
+    for file, expected in _known_hashes(Path(ckpt_dir)).items():
+        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+            reason = "it is damaged or was changed; download it again"
+            return "model", False, f"{file} is not the file that its MODEL_CARD.md names: {reason}"
         text += f"; {file.name} is unchanged"
     return "model", True, text
 
@@ -84,7 +82,7 @@ def _known_hashes(ckpt_dir: Path) -> dict[Path, str]:
     card = ckpt_dir / "MODEL_CARD.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
     found = re.findall(r"sha256 of `([\w.-]+)` \| `([0-9a-f]{64})`", text)
-    return {ckpt_dir / name: due for name, due in found}
+    return {ckpt_dir / name: digest for name, digest in found}
 
 
 def _font() -> tuple[str, bool, str]:

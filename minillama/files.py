@@ -1,25 +1,50 @@
-"""What the readers of checkpoints share: small JSON files, and lists in messages."""
+"""What readers and writers of files share: small JSON tables, lists in messages, and folders that are written whole."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Collection
+import os
+import re
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
+
+DEEPEST = 32  # levels of a JSON file; a checkpoint's have 5 at most, and Python's own calls end at about 1000
+Content = str | bytes | Callable[[Path], object]  # what a file holds, or what writes it to a path
 
 
 def read_json(path: Path, most: int = 16 * 2**20) -> dict:
-    """The table in a JSON file of at most `most` bytes. Raises ValueError naming the file."""
+    """The table of fields in a JSON file of at most `most` bytes and DEEPEST levels.
+
+    Raises ValueError, which names the file, if it is missing, too large, nested too deeply, or anything but such a
+    table.
+    """
     if not path.is_file():
         raise ValueError(f"ckpt_dir: no file {str(path)!r}")
     if (size := path.stat().st_size) > most:
         raise ValueError(f"ckpt_dir: {str(path)!r} has {size} bytes, at most {most} are read")
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise ValueError(f"ckpt_dir: {str(path)!r} is nested more than {DEEPEST} levels deep") from None
+    except ValueError as error:
         raise ValueError(f"ckpt_dir: {str(path)!r} is not JSON ({error})") from error
+    if _is_deep(fields):
+        raise ValueError(f"ckpt_dir: {str(path)!r} is nested more than {DEEPEST} levels deep")
     if not isinstance(fields, dict):
-        raise ValueError(f"ckpt_dir: {str(path)!r} is not a table of fields, it begins {str(fields)[:40]!r}")
+        raise ValueError(f"ckpt_dir: {str(path)!r} begins {str(fields)[:40]!r}; expected a table of fields, {{...}}")
     return fields
+
+
+def _is_deep(value) -> bool:
+    """Whether lists and tables lie more than DEEPEST levels inside each other."""
+    level = [value]
+    for _ in range(DEEPEST):
+        tables = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        level = [inner for table in tables for inner in table]
+    return any(isinstance(each, dict | list) for each in level)
 
 
 def listed(names: Collection[str], most: int = 4) -> str:
@@ -30,3 +55,49 @@ def listed(names: Collection[str], most: int = 4) -> str:
     """
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(sorted(names)[:most]) + more
+
+
+@contextlib.contextmanager
+def written_beside(
+    folder: Path, what: str, replaced: re.Pattern | None = None
+) -> Iterator[Callable[[str, Content], None]]:
+    """write(name, content), whose files are moved into `folder` at the end: no file there is ever half written.
+
+    If writing fails, nothing has changed, and the OSError names the file and the reason, after `what`: the argument
+    that named the folder. replaced: what the names of the weights' files match. They are moved in last; then those of
+    an older checkpoint that were not written again, such as surplus shards, are removed. No other file is touched.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
+        yield partial(_write, Path(beside), folder, what)
+        names = {path.name for path in Path(beside).iterdir()}
+        weights = {name for name in names if replaced and replaced.fullmatch(name)}
+        folder.mkdir(exist_ok=True)
+        for name in (*sorted(names - weights), *sorted(weights)):
+            os.replace(Path(beside) / name, folder / name)
+        for old in folder.iterdir():
+            if replaced and replaced.fullmatch(old.name) and old.name not in names and old.is_file():
+                old.unlink()
+
+
+def _write(beside: Path, folder: Path, what: str, name: str, content: Content) -> None:
+    try:
+        if callable(content):
+            content(beside / name)
+        else:
+            (beside / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    except Exception as error:  # torch and safetensors have errors of their own for a full disk
+        raise OSError(
+            f"{what}: {str(folder / name)!r} could not be written: {_reason(error)}; no file there was changed. "
+            f"Make room, or choose another folder"
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said, or else the first line of what the writer made of it."""
+    first, each = str(error).split("\n")[0], error
+    while each is not None:
+        if isinstance(each, OSError) and each.strerror:
+            return each.strerror
+        each = each.__context__
+    return first

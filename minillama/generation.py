@@ -13,9 +13,10 @@ from os import PathLike
 import torch
 from torch import Tensor
 
-from minillama import arguments, checkpoint, export, parallel
+from minillama import arguments, checkpoint, parallel
 from minillama.chat import Dialog, encode_dialog, has_special_tags
 from minillama.checkpoint import COURSE_MODEL
+from minillama.formats import export, recognise
 from minillama.guard import Guard, polled
 from minillama.int8 import to_int8
 from minillama.logprobs import token_logprobs
@@ -75,7 +76,7 @@ class Llama:
             arguments.faster(compile, int8, device, n_ranks)
             if dtype is None and device.type == "cuda":
                 dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-            source = checkpoint.recognise(ckpt_dir)
+            source = recognise(ckpt_dir)
             tokenizer = source.tokenizer(tokenizer_path)
             model = checkpoint.load(source, tokenizer.n_words, device, dtype or torch.float32, n_ranks)
             model = to_int8(model) if int8 else model

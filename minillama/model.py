@@ -10,12 +10,15 @@ arXiv:2104.09864. Grouped-query attention: arXiv:2305.13245. SwiGLU: arXiv:2002.
 
 from __future__ import annotations
 
-import math
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from minillama import arguments
 
 
 @dataclass
@@ -45,31 +48,14 @@ class ModelArgs:
 
     def __post_init__(self):
         self.n_kv_heads = self.n_heads if self.n_kv_heads is None else self.n_kv_heads
-        whole = (
-            "dim",
-            "n_layers",
-            "n_heads",
-            "n_kv_heads",
-            "multiple_of",
-            "max_batch_size",
-            "max_seq_len",
-            "hidden_dim",
-        )
-        for name in whole:
-            value = getattr(self, name)
-            optional = name == "hidden_dim" and value is None
-            if not optional and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise ValueError(f"ModelArgs.{name} must be a whole number of at least 1, got {value!r}")
-        if not isinstance(self.vocab_size, int) or isinstance(self.vocab_size, bool) or self.vocab_size < -1:
-            raise ValueError(
-                f"ModelArgs.vocab_size must be a whole number, or -1 for the tokenizer's, got {self.vocab_size!r}"
-            )
+        sizes = "dim n_layers n_heads n_kv_heads hidden_dim multiple_of max_batch_size max_seq_len".split()
+        for name in sizes:
+            self._judge(arguments.whole, name, 1)
+        self._judge(arguments.whole, "vocab_size", -1)
         for name in ("norm_eps", "rope_theta", "ffn_dim_multiplier"):
-            value = getattr(self, name)
-            optional = name == "ffn_dim_multiplier" and value is None
-            fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
-            if not optional and not fits:
-                raise ValueError(f"ModelArgs.{name} must be a finite number above 0, got {value!r}")
+            self._judge(arguments.number, name, 0)
+            if getattr(self, name) == 0:
+                raise ValueError(f"ModelArgs.{name} must be a number above 0, got {getattr(self, name)!r}")
         if self.dim % self.n_heads or (self.dim // self.n_heads) % 2:
             raise ValueError(
                 f"ModelArgs.dim must be n_heads times an even head size, got dim={self.dim}, n_heads={self.n_heads}"
@@ -79,8 +65,19 @@ class ModelArgs:
                 f"ModelArgs.n_heads must be a multiple of n_kv_heads, got {self.n_heads} and {self.n_kv_heads}"
             )
 
+    def _judge(self, judge: Callable[..., object], name: str, low: int) -> None:
+        """Raise a ValueError, also where the type is wrong: sizes come from files more often than from callers."""
+        value = getattr(self, name)
+        if value is None and name in ("hidden_dim", "ffn_dim_multiplier"):
+            return
+        try:
+            setattr(self, name, judge(f"ModelArgs.{name}", value, low))
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+
     @property
     def head_dim(self) -> int:
+        """The numbers in one head's query, key or value."""
         return self.dim // self.n_heads
 
     def ffn_width(self) -> int:
@@ -186,6 +183,12 @@ class Attention(nn.Module):
         self.cache: KVCache | None = None
 
     def forward(self, x: Tensor, start_pos: int | Tensor, freqs_cis: Tensor) -> Tensor:
+        """What each position gathers from itself and from those before it: (bsz, seqlen, dim), as x is.
+
+        x: normed hidden states, the first at position start_pos. freqs_cis: the rotations of these positions,
+        (seqlen, head_dim / 2). With a cache the keys and values of x are stored at start_pos, and read together with
+        those stored before; without one x is the whole sequence. n below is the number of keys that are read.
+        """
         bsz, seqlen, _ = x.shape
         xq = self.wq(x).view(bsz, seqlen, -1, self.head_dim)  # (bsz, seqlen, n_heads, head_dim)
         xk = self.wk(x).view(bsz, seqlen, -1, self.head_dim)  # (bsz, seqlen, n_kv_heads, head_dim)
@@ -235,7 +238,8 @@ class Transformer(nn.Module):
     """Llama 2: embedding, blocks, norm, output layer.
 
     A fresh Transformer has no cache: `forward(tokens, 0)` reads whole sequences, with gradients, as training does.
-    `setup_cache` adds one, and then a sequence may be read piece by piece.
+    `setup_cache` adds one, and then a sequence may be read piece by piece. `params` is a copy of the ModelArgs it was
+    given, so that two models never share one. `context` is the length in tokens that the weights were made for.
     """
 
     def __init__(self, params: ModelArgs):
@@ -244,8 +248,8 @@ class Transformer(nn.Module):
             raise ValueError(
                 f"ModelArgs.vocab_size must be at least 1, got {params.vocab_size}; take tokenizer.n_words"
             )
-        self.params = params
-        self.context = params.max_seq_len  # what the weights were made for; setup_cache may take another length
+        self.params = dataclasses.replace(params)
+        self.context = params.max_seq_len  # setup_cache may take another length
         self.tok_embeddings = nn.Embedding(params.vocab_size, params.dim)
         self.layers = nn.ModuleList(TransformerBlock(params) for _ in range(params.n_layers))
         self.norm = RMSNorm(params.dim, params.norm_eps)
@@ -264,9 +268,10 @@ class Transformer(nn.Module):
     def setup_cache(self, max_batch_size: int, max_seq_len: int) -> None:
         """Give every layer an empty cache on the weights' device, in their dtype.
 
-        It takes 2 * n_layers * max_batch_size * max_seq_len * n_kv_heads * head_dim numbers.
+        It takes 2 * n_layers * max_batch_size * max_seq_len * n_kv_heads * head_dim numbers. `params` is then a new
+        ModelArgs with these two sizes; `context` stays. Raises ValueError for a size below 1.
         """
-        self.params.max_batch_size, self.params.max_seq_len = max_batch_size, max_seq_len
+        self.params = dataclasses.replace(self.params, max_batch_size=max_batch_size, max_seq_len=max_seq_len)
         self._tabulate_rotations()
         like = self.norm.weight
         for layer in self.layers:

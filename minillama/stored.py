@@ -1,8 +1,8 @@
 """A weight that is still in its file.
 
-Its shape is known; its numbers are read when it is sliced, and only those that the slice holds. The readers of
+Its shape is known; its numbers are read when it is sliced, and only those that the slice holds. All readers of
 checkpoints hand these out in place of tensors: nothing is in memory before it is asked for, and a rank may ask for its
-part.
+part alone.
 """
 
 from __future__ import annotations
@@ -24,32 +24,41 @@ class StoredWeight:
         self.shape, self.kind, self.nbytes, self._read = torch.Size(shape), kind, nbytes, read
 
     def __getitem__(self, index) -> Tensor:
-        index = index if isinstance(index, tuple) else (index,)
-        index = [slice(None) if part is ... else part for part in index]
-        index += [slice(None)] * (len(self.shape) - len(index))
-        if len(index) != len(self.shape) or not all(isinstance(part, slice) for part in index):
-            raise TypeError(f"a weight of shape {tuple(self.shape)} takes a slice for each dimension, got {index}")
+        index = () if index is ... else index if isinstance(index, tuple) else (index,)
+        if len(index) > len(self.shape) or not all(isinstance(i, slice) and i.step in (None, 1) for i in index):
+            raise TypeError(f"a weight of shape {tuple(self.shape)} takes ... or slices of step 1, got {index}")
+        index = [*index, *[slice(None)] * (len(self.shape) - len(index))]
         bounds = [part.indices(size) for part, size in zip(index, self.shape, strict=True)]
-        if any(step != 1 for _, _, step in bounds):
-            raise ValueError(f"a stored weight is sliced without steps, got {index}")
         return self._read(*(slice(start, max(start, stop)) for start, stop, _ in bounds))
 
 
-def adjacent_pairs(weight: StoredWeight, head_dim: int) -> StoredWeight:
-    """wq or wk as Hugging Face stores it, its rows in Meta's order.
+class MergedWeight(StoredWeight):
+    """The parts of one weight, seen as one: a slice reads only the parts that it needs.
 
-    In each head Hugging Face turns the rows i and i + head_dim / 2 together, Meta the rows 2i and 2i + 1.
+    >>> weight = MergedWeight([torch.zeros(2, 3), torch.ones(2, 3)], dim=0)
+    >>> weight.shape, weight[1:3, :2]
+    (torch.Size([4, 3]), tensor([[0., 0.],
+            [1., 1.]]))
     """
 
-    def read(rows: slice, columns: slice) -> Tensor:
-        first, last = rows.start // head_dim * head_dim, -(-rows.stop // head_dim) * head_dim  # whole heads
-        part = weight[first:last, columns]  # (n heads * head_dim, n columns)
-        part = part.unflatten(0, (-1, 2, head_dim // 2)).transpose(1, 2).flatten(0, 2)
-        return part[rows.start - first : rows.stop - first]
+    def __init__(self, parts: Sequence[Tensor], dim: int = 0):
+        """parts: tensors that lie side by side along dim; one alone may have any shape."""
+        self.parts, self.dim = parts, dim
+        shape = list(parts[0].shape)
+        if len(parts) > 1:
+            shape[dim] = sum(part.shape[dim] for part in parts)
+        kind = str(parts[0].dtype).removeprefix("torch.")
+        super().__init__(shape, kind, sum(part.nbytes for part in parts), self._join)
 
-    return StoredWeight(weight.shape, weight.kind, weight.nbytes, read)
-
-
-def rotate_halves(weight: Tensor, head_dim: int) -> Tensor:
-    """The other way: wq or wk with Meta's rows (n_heads * head_dim, dim), in Hugging Face's order."""
-    return weight.unflatten(0, (-1, head_dim // 2, 2)).transpose(1, 2).flatten(0, 2).contiguous()
+    def _join(self, *index: slice) -> Tensor:
+        """A view where one part is enough, else a new tensor."""
+        if len(self.parts) == 1:
+            return self.parts[0][index]
+        views, begin = [], 0  # begin: where the part lies in the whole
+        for part in self.parts:
+            mine = list(index)
+            mine[self.dim] = slice(max(index[self.dim].start - begin, 0), max(index[self.dim].stop - begin, 0))
+            views.append(part[tuple(mine)])  # no number is read yet
+            begin += part.shape[self.dim]
+        views = [view for view in views if view.shape[self.dim]] or views[:1]
+        return views[0] if len(views) == 1 else torch.cat(views, self.dim)

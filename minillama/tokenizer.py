@@ -1,4 +1,4 @@
-"""Text to token ids and back, with a sentencepiece model as Llama 2's.
+"""Text to token ids and back: what every tokenizer offers, and the one of Llama 2, a sentencepiece model.
 
 The names are Meta's (`llama/tokenizer.py`); `pieces` and `token_bytes` are added, because the text of one token
 alone is not well defined: a Chinese character may be three tokens of one byte each. Bytes always are.
@@ -6,9 +6,11 @@ alone is not well defined: a Chinese character may be three tokens of one byte e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 from sentencepiece import SentencePieceProcessor
 
@@ -17,26 +19,57 @@ from minillama import arguments
 SPACE = "\u2581"  # ▁, sentencepiece's sign for a space
 
 
-class Tokenizer:
-    """A loaded `tokenizer.model`.
+class BaseTokenizer:
+    """What the loop, the chat formats and the widgets ask of a tokenizer. One of your own only has to write `encode`.
 
-    `n_words` is the vocabulary's size; `bos_id` and `eos_id` mark the ends of a text. Raises ValueError if the file is
-    missing or is not a sentencepiece model.
+    n_words      the size of the vocabulary; ids are 0 to n_words - 1
+    bos_id       begins a text; -1 if there is no such token
+    eos_id       ends a text
+    stop_ids     every id that ends an answer, eos_id first
+    pad_id       fills free places; as in Llama 2's file it is no id at all, so it is never a prompt's token
+    chat_format  how a dialog is laid out (`chat.ChatFormat`); None is Llama 2's format
+    space_in_front  whether `encode` puts a space before every text, as sentencepiece does
+
+    >>> class Letters(BaseTokenizer):
+    ...     def encode(self, s, bos, eos):
+    ...         return [self.bos_id] * bos + [ord(letter) - ord("a") + 3 for letter in s] + [self.eos_id] * eos
+    >>> letters = Letters([b"", b"", b"", b"a", b"b", b"c"], space_in_front=False)
+    >>> letters.encode("cab", bos=True, eos=False), letters.decode([1, 5, 3, 4]), letters.pieces([1, 5])
+    ([1, 5, 3, 4], 'cab', ['<1>', 'c'])
     """
 
-    def __init__(self, model_path: str | Path):
-        if not Path(model_path).is_file():
-            raise ValueError(f"model_path: no tokenizer at {str(model_path)!r}; a sentencepiece tokenizer.model is due")
-        try:
-            self.sp_model = SentencePieceProcessor(model_file=str(model_path))
-        except Exception as error:
-            raise ValueError(f"model_path: {str(model_path)!r} is not a sentencepiece model ({error})") from error
-        self.n_words: int = self.sp_model.vocab_size()
-        self.bos_id: int = self.sp_model.bos_id()
-        self.eos_id: int = self.sp_model.eos_id()
-        self.pad_id: int = -1  # as in Llama 2's file: no id at all, so that it can never be a prompt's token
-        self.stop_ids: tuple[int, ...] = (self.eos_id,)
-        self._bytes = [self._bytes_of(i) for i in range(self.n_words)]
+    pad_id = -1
+
+    def __init__(
+        self,
+        token_bytes: Sequence[bytes],
+        pieces: Sequence[str] | None = None,
+        bos_id: int = 1,
+        eos_id: int = 2,
+        space_in_front: bool = True,
+        chat_format: Any = None,
+        stop_ids: Iterable[int] = (),
+    ):
+        """token_bytes: what each token adds to a text, empty for control tokens; pieces: the name of each token.
+
+        stop_ids: ids that end an answer besides eos_id and those of the chat format.
+        """
+        self._bytes = list(token_bytes)
+        self._pieces = [_name(i, data) for i, data in enumerate(self._bytes)] if pieces is None else list(pieces)
+        self.n_words, self.bos_id, self.eos_id = len(self._bytes), bos_id, eos_id
+        self.space_in_front = space_in_front
+        self._set_format(chat_format, stop_ids)
+
+    def _set_format(self, chat_format: Any, stop_ids: Iterable[int]) -> None:
+        self.chat_format = chat_format
+        of_format = () if chat_format is None else chat_format.end_ids
+        self.stop_ids: tuple[int, ...] = (self.eos_id, *sorted({*stop_ids, *of_format} - {self.eos_id}))
+
+    def with_format(self, chat_format: Any, stop_ids: Iterable[int] = ()):
+        """The same tokenizer with another chat format and other stop_ids; this one stays as it is."""
+        other = copy.copy(self)
+        other._set_format(chat_format, stop_ids)
+        return other
 
     def encode(self, s: str, bos: bool, eos: bool) -> list[int]:
         """Token ids of s, with bos_id before and eos_id after if asked.
@@ -44,36 +77,79 @@ class Tokenizer:
         The text "<s>" is three characters, never bos. Raises TypeError for anything but a str, ValueError for a
         str that no UTF-8 can hold (a lone surrogate).
         """
+        raise NotImplementedError
+
+    def decode(self, t: Iterable[int]) -> str:
+        """Text of the ids t, without the space in front; control ids are silent, half characters become \ufffd.
+
+        Raises ValueError for an id outside the vocabulary.
+        """
+        text = self.decode_bytes(t).decode(errors="replace")
+        return text.removeprefix(" ") if self.space_in_front else text
+
+    def decode_bytes(self, t: Iterable[int]) -> bytes:
+        """The exact bytes of the ids t, one after the other; a leading space is kept."""
+        return b"".join(self._bytes[i] for i in self._ids(t))
+
+    def token_bytes(self, i: int) -> bytes:
+        """The bytes that token i adds to a text; empty for control tokens. Raises ValueError outside the vocabulary."""
+        return self.decode_bytes([i])
+
+    def pieces(self, t: Iterable[int]) -> list[str]:
+        """The tokenizer's own names of the ids t: "▁Once", "<0xE6>", "<s>". Raises ValueError as `decode` does."""
+        return [self._pieces[i] for i in self._ids(t)]
+
+    def id_of(self, piece: str) -> int | None:
+        """The id of the token with this name, None if there is none."""
+        return self._pieces.index(piece) if piece in self._pieces else None
+
+    def _ids(self, t: Iterable[int]) -> list[int]:
+        """t as a list of int, each inside the vocabulary. Raises TypeError or ValueError naming the one that is not."""
+        ids = list(t)
+        for i in ids:
+            if not isinstance(i, Integral):
+                raise TypeError(f"a token id must be a whole number, got {type(i).__name__} {i!r}")
+            if not 0 <= i < self.n_words:
+                raise ValueError(f"token id {i} is outside the vocabulary, 0 to {self.n_words - 1}")
+        return [int(i) for i in ids]
+
+
+def _name(i: int, data: bytes) -> str:
+    return data.decode(errors="backslashreplace").replace(" ", SPACE) or f"<{i}>"
+
+
+class Tokenizer(BaseTokenizer):
+    """A `tokenizer.model`, loaded from a file or given as its bytes; `sp_model` is the library's own object.
+
+    Raises ValueError if the file is missing or is not a sentencepiece model.
+    """
+
+    def __init__(self, model_path: str | Path | bytes):
+        given = isinstance(model_path, bytes)
+        name = "the data that was given" if given else repr(str(model_path))
+        if not given and not Path(model_path).is_file():
+            raise ValueError(f"model_path: no tokenizer at {name}; expected a sentencepiece tokenizer.model")
+        source = {"model_proto": model_path} if given else {"model_file": str(model_path)}
+        try:
+            self.sp_model = sp = SentencePieceProcessor(**source)
+        except Exception as error:
+            raise ValueError(f"model_path: {name} is not a sentencepiece model ({error})") from error
+        pieces = [sp.id_to_piece(i) for i in range(sp.vocab_size())]
+        token_bytes = [self._bytes_of(i, piece) for i, piece in enumerate(pieces)]
+        super().__init__(token_bytes, pieces, sp.bos_id(), sp.eos_id())
+
+    def encode(self, s: str, bos: bool, eos: bool) -> list[int]:  # as BaseTokenizer says
         arguments.text("s", s)
         return [self.bos_id] * bos + self.sp_model.encode(s) + [self.eos_id] * eos
 
-    def decode(self, t: Sequence[int]) -> str:
+    def decode(self, t: Iterable[int]) -> str:
         """Text of the ids t. As in Meta's code the space before the first word is dropped, control ids are silent.
 
         Raises ValueError for an id outside the vocabulary.
         """
-        self.decode_bytes(t)
-        return self.sp_model.decode([int(i) for i in t])
+        return self.sp_model.decode(self._ids(t))
 
-    def decode_bytes(self, t: Sequence[int]) -> bytes:
-        """The exact bytes of the ids t, one after the other; a leading space is kept."""
-        return b"".join(self.token_bytes(i) for i in t)
-
-    def token_bytes(self, i: int) -> bytes:
-        """The bytes that token i adds to a text; empty for control tokens. Raises ValueError outside the vocabulary."""
-        if not isinstance(i, Integral):
-            raise TypeError(f"a token id must be a whole number, got {type(i).__name__} {i!r}")
-        if not 0 <= i < self.n_words:
-            raise ValueError(f"token id {i} is outside the vocabulary, 0 to {self.n_words - 1}")
-        return self._bytes[i]
-
-    def pieces(self, t: Sequence[int]) -> list[str]:
-        """The tokenizer's own names of the ids t: "▁Once", "<0xE6>", "<s>". Raises ValueError as `decode` does."""
-        self.decode_bytes(t)
-        return [self.sp_model.id_to_piece(int(i)) for i in t]
-
-    def _bytes_of(self, i: int) -> bytes:
-        piece = self.sp_model.id_to_piece(i)
+    def _bytes_of(self, i: int, piece: str) -> bytes:
         if self.sp_model.is_byte(i):
             return bytes([int(piece[3:5], 16)])  # "<0xE6>"
         if self.sp_model.is_control(i):

@@ -12,6 +12,7 @@ from sentencepiece import SentencePieceTrainer
 from xdist.scheduler import LoadFileScheduling
 
 from minillama import Llama, ModelArgs, Tokenizer, Transformer
+from minillama.tokenizer import BaseTokenizer
 from tests.examples import FULL
 from tests.kernels import forked_kernels
 
@@ -30,19 +31,14 @@ CORPUS = [
 SIZES = {"dim": 32, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "hidden_dim": 48}
 
 
-class LetterTokenizer:
+class LetterTokenizer(BaseTokenizer):
     """Ids 0 to 2 as in Llama 2, then one letter for each id: a vocabulary of any size, and eos comes up often."""
 
-    bos_id, eos_id, pad_id, stop_ids = 1, 2, -1, (2,)
-
     def __init__(self, n_words: int):
-        self.n_words = n_words
+        super().__init__([b"" if i < 3 else chr(ord("A") + i - 3).encode() for i in range(n_words)])
 
     def encode(self, s: str, bos: bool, eos: bool) -> list[int]:
         return [self.bos_id] * bos + [ord(letter) - ord("A") + 3 for letter in s] + [self.eos_id] * eos
-
-    def token_bytes(self, i: int) -> bytes:
-        return b"" if i < 3 else chr(ord("A") + i - 3).encode()
 
     def pieces(self, t) -> list[str]:
         return [self.token_bytes(i).decode() or ("<unk>", "<s>", "</s>")[i] for i in t]

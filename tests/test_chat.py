@@ -5,18 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minillama.chat import SPECIAL_TAGS, encode_dialog, fold_turns, has_special_tags, segment_dialog
+from minillama.tokenizer import BaseTokenizer
 
 
-class ByteTokenizer:
+class ByteTokenizer(BaseTokenizer):
     """A token for each byte, so that ids can be read."""
 
-    bos_id, eos_id = 1, 2
+    def __init__(self):
+        super().__init__([b"", b"", b"", *(bytes([byte]) for byte in range(256))])
 
     def encode(self, s, bos, eos):
         return [1] * bos + [byte + 3 for byte in s.encode()] + [2] * eos
-
-    def token_bytes(self, i):
-        return bytes([i - 3]) if i > 2 else b""
 
 
 def read(ids):

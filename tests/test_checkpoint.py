@@ -1,4 +1,4 @@
-"""Checkpoints: there and back unchanged; and what is wrong with a folder is named, and runs no code."""
+"""Reading Meta's layout: the weights are the weights; what is wrong with a folder is named, and runs no code."""
 
 import contextlib
 import json
@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from minillama import Llama
-from minillama.checkpoint import course_model, load, read_params, read_weights, save
-from tests.disk import files_end_at
+from minillama.checkpoint import MetaFolder, course_model, load, read_params, read_weights, save
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FILES = ["consolidated.00.pth", "params.json", "tokenizer.model"]
@@ -40,7 +39,7 @@ def folder(checkpoint, tmp_path):
 def test_a_checkpoint_of_metas_is_read(checkpoint):
     """Its rope.freqs are ignored, its vocab_size of -1 is the tokenizer's, its weights are the weights."""
     assert "rope.freqs" in torch.load(checkpoint.folder / FILES[0], weights_only=True)
-    model = load(checkpoint.folder, 400, torch.device("cpu"), torch.float32)
+    model = load(MetaFolder(checkpoint.folder), 400, torch.device("cpu"), torch.float32)
     assert model.params.vocab_size == 400 and model.params.hidden_dim == 48 and model.params.n_kv_heads == 2
     state = model.state_dict()
     assert state.keys() == checkpoint.model.state_dict().keys()
@@ -90,94 +89,6 @@ def test_another_tokenizer_path(folder, tokenizer_path, llama):
     assert greedy(Llama.build(str(folder), str(tokenizer_path), device="cpu")) == greedy(llama)
 
 
-# ---- writing -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", [None, torch.float32, torch.float16, torch.bfloat16])
-def test_there_and_back(checkpoint, tokenizer_path, tmp_path, dtype):
-    folder = tmp_path / "deep" / "saved"
-    save(folder, checkpoint.model, tokenizer_path, dtype)
-    assert sorted(os.listdir(folder)) == FILES and os.listdir(folder.parent) == ["saved"]
-    assert (folder / "tokenizer.model").read_bytes() == tokenizer_path.read_bytes()
-    dtype = dtype or torch.float32
-    model = load(folder, 400, torch.device("cpu"), dtype)
-    for key, tensor in checkpoint.model.state_dict().items():
-        assert torch.equal(model.state_dict()[key], tensor.to(dtype)), key
-    fields = ("dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "norm_eps", "max_seq_len", "rope_theta")
-    for field in (*fields, "hidden_dim", "multiple_of", "ffn_dim_multiplier"):
-        assert getattr(model.params, field) == getattr(checkpoint.model.params, field), field
-
-
-@pytest.mark.parametrize(
-    "sizes",
-    [
-        {"rope_theta": 500_000.0, "norm_eps": 1e-3},
-        {"hidden_dim": None, "multiple_of": 8, "ffn_dim_multiplier": 1.3},
-        {"n_kv_heads": None},
-    ],
-)
-def test_every_size_survives(random_model, tokenizer_path, tmp_path, sizes):
-    model = random_model(5, vocab_size=400, **sizes)
-    save(tmp_path / "saved", model, tokenizer_path)
-    tokens = torch.tensor([[1, 300, 301, 302]])
-    again = load(tmp_path / "saved", 400, torch.device("cpu"), torch.float32)
-    assert again.params == model.params
-    assert torch.equal(again(tokens, 0), model(tokens, 0))
-
-
-def test_what_is_written_is_metas_layout(checkpoint, tokenizer_path, tmp_path):
-    checkpoint.model.train(False)
-    save(tmp_path / "saved", checkpoint.model, tokenizer_path, torch.float16)
-    state = torch.load(tmp_path / "saved" / FILES[0], weights_only=True)
-    assert state.keys() == checkpoint.model.state_dict().keys()
-    assert {tensor.dtype for tensor in state.values()} == {torch.float16}
-    params = json.loads((tmp_path / "saved" / "params.json").read_text())
-    assert {"dim", "n_layers", "n_heads", "norm_eps", "vocab_size"} <= params.keys() and "max_batch_size" not in params
-    assert (tmp_path / "saved" / FILES[0]).stat().st_size < 2 * sum(t.numel() for t in state.values()) + 20_000
-
-
-def test_a_part_of_a_larger_tensor_is_written_alone(random_model, tokenizer_path, tmp_path):
-    model = random_model(0, vocab_size=400)
-    big = torch.randn(5000, 32)
-    model.output.weight.data = big[:400]
-    save(tmp_path / "saved", model, tokenizer_path)
-    assert (tmp_path / "saved" / FILES[0]).stat().st_size < 300_000
-
-
-def test_a_checkpoint_may_be_written_over_the_one_in_use(folder, write_checkpoint, tokenizer_path, llama, random_model):
-    """The weights in use are mapped from the file that is replaced."""
-    mine = Llama.build(folder, device="cpu")
-    save(folder, random_model(9, vocab_size=400), tokenizer_path)
-    assert greedy(mine) == greedy(llama) != greedy(Llama.build(folder, device="cpu"))
-
-
-def test_a_llama_may_be_written_over_its_own_checkpoint(folder, llama):
-    mine = Llama.build(folder, device="cpu")
-    save(folder, mine.model, folder / "tokenizer.model")
-    assert greedy(mine) == greedy(llama) == greedy(Llama.build(folder, device="cpu"))
-
-
-def test_a_short_cache_is_not_written_as_the_context(checkpoint, tokenizer_path, tmp_path):
-    llama = Llama.build(checkpoint.folder, max_seq_len=16, device="cpu")
-    save(tmp_path / "copy", llama.model, tokenizer_path)
-    assert read_params(tmp_path / "copy").max_seq_len == read_params(checkpoint.folder).max_seq_len == 96
-
-
-@pytest.mark.parametrize("size", [100, 20_000], ids=["params.json", "the-weights"])
-def test_a_failed_save_leaves_the_old_checkpoint(folder, checkpoint, tokenizer_path, size):
-    before = files(folder)
-    with pytest.raises(OSError, match="could not be written: File too large"), files_end_at(size):
-        save(folder, checkpoint.model, tokenizer_path, torch.float16)
-    assert files(folder) == before and os.listdir(folder.parent) == [folder.name]
-
-
-def test_a_save_without_its_tokenizer_leaves_the_old_checkpoint(folder, checkpoint, tmp_path):
-    before = files(folder)
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        save(folder, checkpoint.model, tmp_path / "nowhere", torch.float16)
-    assert files(folder) == before and os.listdir(folder.parent) == [folder.name]
-
-
 # ---- what is wrong with a folder -----------------------------------------------------------------------------------
 
 
@@ -214,6 +125,13 @@ def test_params_that_are_not_json(folder, content):
 def test_params_that_are_no_table(folder, content):
     (folder / "params.json").write_text(content)
     check_refusal(folder, "ckpt_dir", "params.json")
+
+
+@pytest.mark.parametrize("depth", [33, 500, 950, 100_000])
+def test_deeply_nested_params(folder, checkpoint, depth):
+    text = json.dumps(checkpoint.params | {"dim": "here"})
+    (folder / "params.json").write_text(text.replace('"here"', "[" * depth + "]" * depth))
+    check_refusal(folder, "ckpt_dir", "params.json", "nested more than 32 levels deep")
 
 
 def test_params_with_a_field_that_this_model_lacks(folder, checkpoint):
@@ -293,7 +211,7 @@ def test_an_unexpected_weight(edit):
 
 def test_a_weight_of_the_wrong_shape(edit):
     folder = edit(lambda state: state.update({"layers.0.attention.wk.weight": torch.ones(32, 32)}))
-    check_refusal(folder, "layers.0.attention.wk.weight", "(32, 32)", "due (16, 32)")
+    check_refusal(folder, "layers.0.attention.wk.weight", "expected the shape (16, 32), got (32, 32)")
 
 
 def test_many_wrong_weights_are_not_all_listed(edit):
@@ -303,7 +221,7 @@ def test_many_wrong_weights_are_not_all_listed(edit):
 
 def test_more_than_one_shard(folder):
     shutil.copy(folder / FILES[0], folder / "consolidated.01.pth")
-    check_refusal(folder, "ckpt_dir", "the whole model", "are 2;", FILES[0])
+    check_refusal(folder, "ckpt_dir", "the whole model", "has 2 of them", FILES[0])
 
 
 class Intruder:

@@ -327,3 +327,25 @@ def test_impossible_sizes_are_refused(sizes, message):
 def test_a_vocabulary_must_be_known():
     with pytest.raises(ValueError, match="vocab_size must be at least 1, got -1; take tokenizer.n_words"):
         Transformer(ModelArgs(dim=16, n_layers=1, n_heads=2))
+
+
+def test_a_model_keeps_to_itself(random_model):
+    """Two models from one ModelArgs: the cache of one changes neither the other nor the caller's sizes."""
+    args = ModelArgs(dim=16, n_layers=1, n_heads=2, vocab_size=9, max_seq_len=100, max_batch_size=3)
+    first, second = Transformer(args), Transformer(args)
+    mine = first.params
+    first.setup_cache(1, 64)
+    assert second(torch.ones(1, 100, dtype=torch.long), 0).shape == (1, 100, 9)
+    assert (args.max_batch_size, args.max_seq_len) == (mine.max_batch_size, mine.max_seq_len) == (3, 100)
+    assert (first.params.max_batch_size, first.params.max_seq_len, first.context) == (1, 64, 100)
+    assert Transformer(args).context == 100
+    args.max_seq_len = 5
+    assert second.params.max_seq_len == 100
+
+
+@pytest.mark.parametrize("sizes", [(0, 8), (1, 0), (1, -5), (1.5, 8)])
+def test_a_cache_of_an_impossible_size_is_refused(random_model, sizes):
+    model = random_model()
+    with pytest.raises(ValueError, match="ModelArgs.max_(batch_size|seq_len) must be a whole number"):
+        model.setup_cache(*sizes)
+    assert model.params.max_seq_len == 24 and model.layers[0].attention.cache is None

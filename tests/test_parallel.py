@@ -296,10 +296,10 @@ def test_sizes_that_do_not_fit(sizes, n_ranks, words):
 
 def test_sizes_are_looked_at_before_any_weight(folder, monkeypatch):
     monkeypatch.setattr("minillama.checkpoint.read_weights", lambda folder: pytest.fail("weights were read"))
-    from minillama.checkpoint import load
+    from minillama.checkpoint import MetaFolder, load
 
     with pytest.raises(ValueError, match="8 ranks cannot share this model"):
-        load(folder, 400, torch.device("cpu"), torch.float32, n_ranks=8)
+        load(MetaFolder(folder), 400, torch.device("cpu"), torch.float32, n_ranks=8)
 
 
 def test_without_torchrun_there_is_no_process_group(folder):

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minillama.results import Collector, Row, TextStream, drop_space
+from minillama.tokenizer import BaseTokenizer
 
 EOS = 2
 
 
-class PieceTokenizer:
+class PieceTokenizer(BaseTokenizer):
     """Tokens whose bytes a test can choose stop strings among: empty, short, long, and parts of a character."""
 
-    eos_id, stop_ids = EOS, (EOS, 14)
     table = [
         b"",
         b"",
@@ -29,16 +29,15 @@ class PieceTokenizer:
         "猫".encode(),
         *(bytes([c]) for c in "猫é".encode()),
     ]
-    n_words = len(table)
 
-    def token_bytes(self, i):
-        return self.table[i]
+    def __init__(self):
+        super().__init__(self.table, eos_id=EOS)
 
     def pieces(self, ids):
         return [f"<{i}>" for i in ids]
 
 
-TOKENIZER = PieceTokenizer()
+TOKENIZER = PieceTokenizer().with_format(None, [14])
 TOKENS = st.integers(0, TOKENIZER.n_words - 1)
 SCRIPTS = st.lists(TOKENS, max_size=12)
 STOPS = st.lists(st.text(st.sampled_from("ab 猫é"), min_size=1, max_size=4), max_size=3)

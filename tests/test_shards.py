@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minillama import Llama
-from minillama.checkpoint import load, read_weights
-from minillama.shards import SPLIT_DIM, MergedWeight, last_word
+from minillama.checkpoint import MetaFolder, load, read_weights
+from minillama.shards import SPLIT_DIM, last_word
+from minillama.stored import MergedWeight
 
 SHARD = "consolidated.{:02}.pth"
 
@@ -55,9 +56,9 @@ def test_the_parts_make_the_whole(whole, folder, n, embeddings):
     weights = read_weights(folder)
     assert weights.keys() == whole.keys()
     for key, tensor in whole.items():
-        assert weights[key].shape == tensor.shape and weights[key].dtype == tensor.dtype
+        assert weights[key].shape == tensor.shape and weights[key].kind == "float32"
         assert torch.equal(weights[key][...], tensor), key
-    model = load(folder, 400, torch.device("cpu"), torch.float32)
+    model = load(MetaFolder(folder), 400, torch.device("cpu"), torch.float32)
     assert all(torch.equal(model.state_dict()[key], tensor) for key, tensor in whole.items())
 
 
@@ -115,14 +116,14 @@ def test_weights_come_from_the_file_one_by_one(whole, folder, monkeypatch):
 
 def test_bfloat16_shards(whole, folder):
     write(folder, split({key: tensor.bfloat16() for key, tensor in whole.items()}, 2))
-    model = load(folder, 400, torch.device("cpu"), torch.float32)
+    model = load(MetaFolder(folder), 400, torch.device("cpu"), torch.float32)
     assert all(torch.equal(model.state_dict()[key], tensor.bfloat16().float()) for key, tensor in whole.items())
 
 
 def test_fields_of_newer_params(whole, folder):
     params = json.loads((folder / "params.json").read_text())
     (folder / "params.json").write_text(json.dumps(params | {"use_scaled_rope": False, "rope_theta": 500000.0}))
-    model = load(write(folder, split(whole, 2)), 400, torch.device("cpu"), torch.float32)
+    model = load(MetaFolder(write(folder, split(whole, 2))), 400, torch.device("cpu"), torch.float32)
     assert model.params.rope_theta == 500000.0
 
 
@@ -141,14 +142,14 @@ def check_refusal(folder, *words):
 def test_a_gap_in_the_numbers(whole, folder, missing):
     write(folder, split(whole, 4))
     (folder / SHARD.format(missing)).unlink()
-    check_refusal(folder, SHARD.format(missing + 1), f"{SHARD.format(missing)} is due")
+    check_refusal(folder, SHARD.format(missing + 1), f"expected {SHARD.format(missing)}")
 
 
 def test_the_last_shard_is_missing(whole, folder):
     write(folder, split(whole, 4)[:3])
-    check_refusal(folder, "one of 4 parts", "are 3;", "consolidated.03.pth")
+    check_refusal(folder, "one of 4 parts", "has 3 of them", "consolidated.03.pth")
     write(folder, split(whole, 2)[:1])
-    check_refusal(folder, "one of 2 parts", "are 1;", "consolidated.01.pth")
+    check_refusal(folder, "one of 2 parts", "has 1 of them", "consolidated.01.pth")
 
 
 def test_params_that_claim_a_billion_layers(whole, folder):
@@ -159,13 +160,13 @@ def test_params_that_claim_a_billion_layers(whole, folder):
 
 def test_a_shard_too_many(whole, folder):
     write(folder, [whole, whole])
-    check_refusal(folder, "the whole model", "are 2;", "consolidated.00.pth alone")
+    check_refusal(folder, "the whole model", "has 2 of them", "consolidated.00.pth alone")
 
 
 def test_two_numberings(whole, folder):
     write(folder, split(whole, 2))
     shutil.copy(folder / SHARD.format(0), folder / "consolidated.0.pth")
-    check_refusal(folder, "consolidated.01.pth is due")
+    check_refusal(folder, "expected consolidated.01.pth")
 
 
 def test_other_files_are_left_alone(whole, folder):
@@ -193,7 +194,10 @@ def test_the_same_shard_twice(whole, folder):
         (lambda shard: shard.update(extra=torch.ones(2)), ["only consolidated.01.pth has extra"]),
         (lambda shard: shard.update({"output.weight": torch.ones(100, 32)}), ["(100, 32) and (200, 32)"]),
         (lambda shard: shard.update({"output.weight": torch.ones(200, 32).half()}), ["float16 and torch.float32"]),
-        (lambda shard: shard.update({"output.weight": torch.ones(200, 32).int()}), ["int32", "due is one of float32"]),
+        (
+            lambda shard: shard.update({"output.weight": torch.ones(200, 32).int()}),
+            ["int32", "dense tensor of float32"],
+        ),
         (lambda shard: shard.update({"norm.weight": torch.ones(32).to_sparse()}), ["sparse"]),
         (lambda shard: shard.update({"output.weight": torch.ones(1, 1).expand(10**9, 32)}), ["(1000000000, 32)"]),
     ],
@@ -212,7 +216,7 @@ def test_what_is_wrong_in_every_shard(whole, folder):
     shards = split(whole, 2)
     for shard in shards:
         shard["output.weight"] = torch.ones(6400)
-    check_refusal(write(folder, shards), "output.weight", "(6400,)", "a matrix is due")
+    check_refusal(write(folder, shards), "output.weight", "(6400,)", "expected a matrix")
     shards = split(whole, 2)
     for shard in shards:
         del shard["layers.0.attention.wq.weight"], shard["norm.weight"]

@@ -1,10 +1,12 @@
 """Text to ids and back, and the exact bytes of each token."""
 
+import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minillama import Tokenizer
+from minillama.tokenizer import BaseTokenizer
 
 # All that UTF-8 can hold, but for U+2581: sentencepiece writes a space with it, so that it comes back as one.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\u2581"), max_size=40)
@@ -88,6 +90,53 @@ def test_an_id_outside_the_vocabulary_is_refused(tokenizer, i):
             read([5, i])
 
 
+@pytest.mark.parametrize("i", [1.5, "5", None, b"5"])
+def test_an_id_is_a_whole_number(tokenizer, i):
+    for read in (tokenizer.decode, tokenizer.decode_bytes, tokenizer.pieces, lambda ids: tokenizer.token_bytes(ids[1])):
+        with pytest.raises(TypeError, match=f"a token id must be a whole number, got {type(i).__name__}"):
+            read([5, i])
+
+
+def test_ids_may_come_from_anywhere(tokenizer):
+    """Out of an iterator, which can be read once only, and as numpy's or torch's numbers."""
+    ids = tokenizer.encode("Once upon", bos=False, eos=False)
+    for read in (tokenizer.decode, tokenizer.decode_bytes, tokenizer.pieces):
+        assert read(iter(ids)) == read(numpy.array(ids)) == read(ids) != read([])
+
+
+class Letters(BaseTokenizer):
+    """All that a tokenizer of one's own needs."""
+
+    def encode(self, s, bos, eos):
+        return [self.bos_id] * bos + [ord(letter) - ord("a") + 3 for letter in s] + [self.eos_id] * eos
+
+
+def test_a_tokenizer_of_ones_own():
+    letters = Letters([b"", b"", b"", b"a", b"b", b" ", b"\xe6"])
+    assert (letters.n_words, letters.bos_id, letters.eos_id, letters.pad_id, letters.stop_ids) == (7, 1, 2, -1, (2,))
+    assert letters.chat_format is None and letters.space_in_front
+    assert letters.pieces(range(7)) == ["<0>", "<1>", "<2>", "a", "b", "▁", "\\xe6"]
+    assert letters.decode([1, 5, 3, 6]) == "a\ufffd" and letters.decode_bytes([1, 5, 3, 6]) == b" a\xe6"
+    assert letters.id_of("b") == 4 and letters.id_of("c") is None
+    with pytest.raises(ValueError, match="token id 7 is outside the vocabulary, 0 to 6"):
+        letters.token_bytes(7)
+    with pytest.raises(NotImplementedError):
+        BaseTokenizer([b"a"]).encode("a", bos=False, eos=False)
+
+
+def test_another_format_is_another_tokenizer(tokenizer):
+    other = tokenizer.with_format(None, stop_ids=[7, 2, 5])
+    assert other.stop_ids == (2, 5, 7) and tokenizer.stop_ids == (2,)
+    assert other.encode("Hi", bos=True, eos=True) == tokenizer.encode("Hi", bos=True, eos=True)
+
+
+def test_a_tokenizer_may_be_given_as_its_bytes(tokenizer, tokenizer_path):
+    other = Tokenizer(tokenizer_path.read_bytes())
+    assert other.encode("Once", bos=True, eos=True) == tokenizer.encode("Once", bos=True, eos=True)
+    with pytest.raises(ValueError, match="the data that was given is not a sentencepiece model"):
+        Tokenizer(b"nonsense")
+
+
 @pytest.mark.parametrize("value", [b"bytes", None, ["a"], 5])
 def test_only_a_str_is_encoded(tokenizer, value):
     with pytest.raises(TypeError, match=f"must be a str, got {type(value).__name__}"):
@@ -100,7 +149,7 @@ def test_a_lone_surrogate_is_refused(tokenizer):
 
 
 def test_a_missing_tokenizer(tmp_path):
-    with pytest.raises(ValueError, match="no tokenizer at .*nowhere.model'; a sentencepiece tokenizer.model is due"):
+    with pytest.raises(ValueError, match="no tokenizer at .*nowhere.model'; expected a sentencepiece tokenizer.model"):
         Tokenizer(tmp_path / "nowhere.model")
     with pytest.raises(ValueError, match="no tokenizer at"):
         Tokenizer(tmp_path)

@@ -9,25 +9,18 @@ from minillama.chat import B_INST, B_SYS, E_INST, E_SYS, UNSAFE_ERROR, Dialog, h
 from minillama.chat import encode_dialog as right_ids
 from minillama.check.judge import Wrong, call, judge
 from minillama.check.report import Report
+from minillama.tokenizer import BaseTokenizer
 
 
-class Spelling:
+class Spelling(BaseTokenizer):
     """A tokenizer of one id a byte. As sentencepiece does, it puts a space before every text: seams can be seen."""
 
-    bos_id, eos_id, pad_id, n_words = 1, 2, -1, 259
+    def __init__(self):
+        super().__init__([b"", b"", b"", *(bytes([byte]) for byte in range(256))])
 
     def encode(self, s: str, bos: bool, eos: bool) -> list[int]:
         text = f" {s}" if s else ""
         return [self.bos_id] * bos + [byte + 3 for byte in text.encode()] + [self.eos_id] * eos
-
-    def token_bytes(self, i: int) -> bytes:
-        return bytes([i - 3]) if i > 2 else b""
-
-    def decode_bytes(self, t: Sequence[int]) -> bytes:
-        return b"".join(self.token_bytes(i) for i in t)
-
-    def decode(self, t: Sequence[int]) -> str:
-        return self.decode_bytes(t).decode(errors="replace").removeprefix(" ")
 
     def pieces(self, t: Sequence[int]) -> list[str]:
         names = [

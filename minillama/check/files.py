@@ -184,7 +184,7 @@ def _args_of(function: Callable, path: Path) -> ModelArgs:
     try:
         got = call(function, path)
     except ValueError as error:
-        if "ModelArgs.dim" in str(error) and "got {" in str(error):
+        if "ModelArgs.dim" in str(error) and "got dict {" in str(error):
             raise Wrong(
                 "ModelArgs(fields) puts the whole dict into the first field. Spread it: ModelArgs(**fields)."
             ) from None

@@ -14,7 +14,7 @@ from minillama.chat import Dialog
 from minillama.check.chat import messages
 from minillama.check.judge import Wrong, call, expect_number, expect_tensor, judge
 from minillama.check.report import Report
-from minillama.stored import rotate_halves
+from minillama.formats.hugging_face import rotate_halves
 
 # ---- the rows of wq and wk
 

@@ -32,7 +32,7 @@ def test_15_what_is_seen(open_and_run):
     expect(page.locator(".ml-reveal")).to_have_count(4)
     expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs
     expect(page.locator(".ml-report .ml-passed")).to_have_count(3)  # the folded solutions
-    expect(page.locator("a", has_text="minillama/checkpoint_gguf.py").first).to_be_attached()
+    expect(page.locator("a", has_text="minillama/formats/gguf.py").first).to_be_attached()
 
 
 def test_15_tokens(open_and_run):

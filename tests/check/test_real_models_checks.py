@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from minillama import check
-from minillama.chat_formats import ChatML
 from minillama.check.chat import messages
 from minillama.check.real_models import MISTAKES, _chatml
+from minillama.formats.chat_templates import ChatML
+from minillama.tokenizer import BaseTokenizer
 
 
 def right_rows(weight, head_dim):
@@ -189,20 +190,16 @@ def test_chatml_mistakes(name):
 
 
 def test_the_reference_is_the_packages():
-    class Spelled:
+    class Spelled(BaseTokenizer):
         """A tokenizer of one id a byte; the two tokens of ChatML have the ids 256 and 257."""
-
-        dummy_spaces = 0
 
         def encode(self, s, bos, eos):
             return list(s.encode())
 
-        def token_bytes(self, i):
-            return bytes([i])
-
+    spelled = Spelled([bytes([byte]) for byte in range(256)], space_in_front=False)
     marks = {256: b"<|im_start|>", 257: b"<|im_end|>"}
     for system in (None, "Be kind.\nBe brief."):
         for dialog in (messages(" Hi\n"), messages("你好", "b", "c", system="s")):
-            segments = ChatML(256, 257, system).segments(Spelled(), dialog)
+            segments = ChatML(256, 257, system).segments(spelled, dialog)
             ids = [i for segment in segments for i in segment.ids]
             assert b"".join(marks.get(i) or bytes([i]) for i in ids).decode() == _chatml(dialog, system)

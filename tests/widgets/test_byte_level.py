@@ -7,8 +7,8 @@ import pytest
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from minillama.chat_formats import ChatML
-from minillama.tokenizer_bpe import BPETokenizer
+from minillama.formats.bpe import BPETokenizer
+from minillama.formats.chat_templates import ChatML
 from minillama.widgets import ChatPanel, ChatView, TokenView, show_chat
 from minillama.widgets.labels import EN
 from minillama.widgets.tokens import is_part, tokens_html, tokens_of
@@ -23,9 +23,7 @@ def bpe() -> BPETokenizer:
     trainer = trainers.BpeTrainer(vocab_size=275, special_tokens=SPECIAL, show_progress=False,
                                   initial_alphabet=pre_tokenizers.ByteLevel.alphabet())  # fmt: skip
     made.train_from_iterator(["Once upon a time 猫猫猫"] * 9, trainer)
-    tokenizer = BPETokenizer(made, made.get_vocab_size(), 1, 2, begins=False)
-    tokenizer.chat_format = ChatML(1, 2, "Be kind.")
-    return tokenizer
+    return BPETokenizer(made, made.get_vocab_size(), 1, 2, begins=False, chat_format=ChatML(1, 2, "Be kind."))
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import torch
 import transformers
 
 from minillama import COURSE_MODEL, Llama
-from minillama.checkpoint import load, recognise
+from minillama.checkpoint import load
+from minillama.formats import recognise
 from tests.disk import files_end_at
 
 PROMPTS = ["Once upon a time", "从前有一只", "A coin shows"]
@@ -67,7 +68,7 @@ def test_the_export_of_the_course_model_read_back(course_export):
 
 
 def same(model, folder, dtype=torch.float32):
-    again = load(folder, 400, torch.device("cpu"), dtype)
+    again = load(recognise(folder), 400, torch.device("cpu"), dtype)
     for key, weight in model.state_dict().items():
         assert torch.equal(again.state_dict()[key], weight.to(dtype)), key
     fields = ("dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "norm_eps", "max_seq_len", "rope_theta")
@@ -89,6 +90,13 @@ def test_there_and_back(random_llama, tokenizer, tmp_path, format, shards, dtype
         assert sorted(os.listdir(tmp_path / "deep" / "saved")) == FILES[format]
     assert os.listdir(tmp_path / "deep") == ["saved"]
     same(llama.model, tmp_path / "deep" / "saved", dtype or torch.float32)
+
+
+@pytest.mark.parametrize("format", ["meta", "hf"])
+def test_every_stop_id_is_carried_through(random_llama, tokenizer, tmp_path, format):
+    random_llama(7, tokenizer.with_format(None, stop_ids=[300, 301])).save(tmp_path, format)
+    again = Llama.build(tmp_path, device="cpu").tokenizer
+    assert again.stop_ids == (2, 300, 301) and again.chat_format is None
 
 
 def test_metas_shards_are_parts_of_the_weights(random_llama, tokenizer, tmp_path):
@@ -132,6 +140,42 @@ def test_fewer_shards_over_more_leave_none_behind(random_llama, tokenizer, tmp_p
             llama.save(tmp_path / format, format, shards)
             same(llama.model, tmp_path / format)
     assert len([*(tmp_path / "meta").glob("*.pth")]) == 2 and not (tmp_path / "hf" / "model.safetensors").exists()
+
+
+BYSTANDERS = (
+    "consolidated.notes.pth", "consolidated.00.pth.bak", "old.consolidated.01.pth", "model.safetensors.bak",
+    "model-mine.safetensors", "model-00001-of-00002.safetensors.old", "model.safetensors.index.json.orig",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("format", ["meta", "hf"])
+def test_files_that_are_nobodys_shards_stay(random_llama, tokenizer, tmp_path, format):
+    llama = random_llama(7, tokenizer)
+    llama.save(tmp_path, format, shards=2)
+    for name in BYSTANDERS:
+        (tmp_path / name).write_text(name)
+    (tmp_path / ("consolidated.07.pth" if format == "meta" else "model-00007-of-00007.safetensors")).mkdir()
+    llama.save(tmp_path, format)
+    assert all((tmp_path / name).read_text() == name for name in BYSTANDERS)
+    left = {path.name for path in tmp_path.iterdir() if path.is_file()} - {*BYSTANDERS}
+    assert sorted(left) == FILES[format]
+
+
+@pytest.mark.parametrize("format", ["meta", "hf"])
+def test_nothing_is_removed_before_the_new_files_are_in_place(random_llama, tokenizer, tmp_path, format, monkeypatch):
+    llama = random_llama(7, tokenizer)
+    llama.save(tmp_path, format, shards=2)
+    before, replace = {*os.listdir(tmp_path)}, os.replace
+
+    def fail_at_the_weights(old, new):
+        if str(new).endswith((".pth", ".safetensors")):
+            raise OSError(errno.EIO, "broken disk")
+        replace(old, new)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="broken disk"):
+        patch.setattr(os, "replace", fail_at_the_weights)
+        llama.save(tmp_path, format)
+    assert {*os.listdir(tmp_path)} >= before
 
 
 def test_over_the_folder_in_use(random_llama, tokenizer, tmp_path):

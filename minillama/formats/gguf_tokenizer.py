@@ -8,13 +8,13 @@ texts exactly as ever; the second goes to the `tokenizers` library, with the spl
 from __future__ import annotations
 
 import struct
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from minillama.files import listed
-from minillama.tokenizer import Tokenizer
-from minillama.tokenizer_bpe import INSTALL, MOST_TOKENS, BPETokenizer, set_format
+from minillama.formats import chat_templates
+from minillama.formats.bpe import INSTALL, MOST_TOKENS, BPETokenizer
+from minillama.tokenizer import BaseTokenizer, Tokenizer
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4  # types of tokens, in GGUF as in sentencepiece
 LLAMA_3 = (
@@ -24,7 +24,7 @@ LLAMA_3 = (
 SPLITTINGS = ("gpt-2", "smollm", "llama-bpe")  # before the merges; values of tokenizer.ggml.pre
 
 
-def from_metadata(metadata: Mapping, n_words: int, path: Path) -> Tokenizer | BPETokenizer:
+def from_metadata(metadata: Mapping, n_words: int, path: Path) -> BaseTokenizer:
     """The tokenizer in a GGUF file's metadata. Raises ValueError naming the file `path`."""
 
     def error(what: str) -> ValueError:
@@ -52,9 +52,7 @@ def from_metadata(metadata: Mapping, n_words: int, path: Path) -> Tokenizer | BP
             settings = {"add_dummy_prefix": bool(field("add_space_prefix", True)),
                         "remove_extra_whitespaces": bool(field("remove_extra_whitespaces", False))}  # fmt: skip
             content = sentencepiece_model(tokens, field("scores"), types, bos_id, eos_id, **settings)
-            with tempfile.TemporaryDirectory() as folder:
-                (Path(folder) / "tokenizer.model").write_bytes(content)
-                tokenizer = Tokenizer(Path(folder) / "tokenizer.model")
+            tokenizer = Tokenizer(content)
         else:
             splitting = field("pre", "gpt-2")
             if splitting not in SPLITTINGS:
@@ -67,8 +65,8 @@ def from_metadata(metadata: Mapping, n_words: int, path: Path) -> Tokenizer | BP
     except Exception as problem:
         raise error(f"has a tokenizer that cannot be used: {problem}") from problem
     template = metadata.get("tokenizer.chat_template")
-    set_format(tokenizer, template if isinstance(template, str) else None)
-    return tokenizer
+    template = template if isinstance(template, str) else None
+    return tokenizer.with_format(chat_templates.recognise(template, tokenizer.id_of))
 
 
 def byte_level_bpe(tokens: list[str], merges: list[str], types: list[int], splitting: str):

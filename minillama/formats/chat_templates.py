@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
-from minillama.chat import Dialog, Segment, label_tokens
+from minillama.chat import ChatFormat, Dialog, Segment, label_tokens
+from minillama.tokenizer import BaseTokenizer
 
+TEMPLATE = "chat_template.jinja"
 LLAMA_2_MARKS = ("[INST]", "<<SYS>>")
 IM_START, IM_END = "<|im_start|>", "<|im_end|>"
 
 
-class ChatML:
+class ChatML(ChatFormat):
     """Every message between two tokens of its own, and the answer left open:
 
         <|im_start|>system\\n{system}<|im_end|>\\n<|im_start|>user\\n{user}<|im_end|>\\n<|im_start|>assistant\\n
@@ -28,8 +31,9 @@ class ChatML:
 
     def __init__(self, start_id: int, end_id: int, system: str | None = None):
         self.start_id, self.end_id, self.system = start_id, end_id, system
+        self.end_ids = (end_id,)
 
-    def segments(self, tokenizer, dialog: Dialog) -> list[Segment]:
+    def segments(self, tokenizer: BaseTokenizer, dialog: Dialog) -> list[Segment]:
         """As `chat.segment_dialog`; the two tokens are labelled "bos" and "eos"."""
         messages = list(dialog)
         if self.system is not None and messages[0]["role"] != "system":
@@ -44,23 +48,35 @@ class ChatML:
         return [*segments, Segment("bos", [self.start_id]), *label_tokens(tokenizer, [("tag", "assistant\n")])]
 
 
-class NoChat:
+class NoChat(ChatFormat):
     """A checkpoint whose chat format is not known: texts can be continued, dialogs cannot be answered."""
 
-    tags = ()
+    tags, end_ids = (), ()
 
     def __init__(self, reason: str):
         self.reason = reason
 
-    def segments(self, tokenizer, dialog: Dialog) -> list[Segment]:
+    def segments(self, tokenizer: BaseTokenizer, dialog: Dialog) -> list[Segment]:
         raise ValueError(
             f"dialogs: this checkpoint has {self.reason}, so a dialog cannot be laid out; known are Llama 2's format "
             f"and ChatML. text_completion works"
         )
 
 
-def recognise(template: str | None, id_of: Callable[[str], int | None]) -> ChatML | NoChat | None:
-    """The format that a template describes; id_of gives the id of a special token, or None."""
+def read(folder: Path, settings: dict) -> str | None:
+    """A folder's template: in a file of its own (transformers 5) or in tokenizer_config.json (before), `settings`."""
+    path = folder / TEMPLATE
+    if path.is_file() and path.stat().st_size < 2**20:
+        return path.read_text(encoding="utf-8", errors="replace")
+    template = settings.get("chat_template")
+    if isinstance(template, list):  # several, by name
+        named = {each.get("name"): each.get("template") for each in template if isinstance(each, dict)}
+        template = named.get("default")
+    return template if isinstance(template, str) else None
+
+
+def recognise(template: str | None, id_of: Callable[[str], int | None]) -> ChatFormat | None:
+    """The format that a template describes; None is Llama 2's. id_of gives the id of a special token, or None."""
     if template is None:
         return NoChat("no chat template")
     if all(mark in template for mark in LLAMA_2_MARKS):
@@ -81,7 +97,7 @@ def default_system(template: str) -> str | None:
     return found.group(1).replace("\\n", "\n") if found else None
 
 
-def to_template(chat_format: ChatML | NoChat | None) -> str | None:
+def to_template(chat_format: ChatFormat | None) -> str | None:
     """A template that tells other programs the format; None where none is known. Written here, run there."""
     if isinstance(chat_format, NoChat):
         return None

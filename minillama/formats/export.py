@@ -1,38 +1,44 @@
 """Checkpoints out: what `Llama.save` writes.
 
-In Hugging Face's layout the rows of wq and wk change places (see `stored.rotate_halves`), a tied output is left out,
-and the tokenizer is written as tokenizer.json, for a sentencepiece model as tokenizer.model too: transformers and vLLM
-read the one, llama.cpp's converter the other.
+In Hugging Face's layout the rows of wq and wk change places (see `rotate_halves`), a tied output is left out, and the
+tokenizer is written as tokenizer.json, for a sentencepiece model as tokenizer.model too: transformers and vLLM read the
+one, llama.cpp's converter the other.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from minillama import checkpoint, tokenizer_bpe
+from minillama import checkpoint
 from minillama.arguments import whole
-from minillama.checkpoint_hf import CONFIG, INDEX, WEIGHTS, names
+from minillama.files import written_beside
+from minillama.formats.hugging_face import CONFIG, INDEX, KEYS, WEIGHTS, rotate_halves
+from minillama.formats.tokenizer_files import end_ids, files_of
 from minillama.int8 import is_int8
 from minillama.model import Transformer
 from minillama.parallel import is_shared
-from minillama.stored import rotate_halves
+from minillama.tokenizer import BaseTokenizer
 
 FORMATS = ("meta", "hf")
+WEIGHTS_NAME = re.compile(r"model\.safetensors(\.index\.json)?|model-[0-9]{5}-of-[0-9]{5}\.safetensors")
 
 
-def save(ckpt_dir, model: Transformer, tokenizer, format: str = "meta", shards: int = 1, dtype=None) -> None:
+def save(
+    ckpt_dir, model: Transformer, tokenizer: BaseTokenizer, format: str = "meta", shards: int = 1, dtype=None
+) -> None:
     """Write a checkpoint; arguments and errors as for `Llama.save`."""
     folder = Path(ckpt_dir)
     _check(folder, model, format, shards, dtype)
     if format == "hf":
         _save_hugging_face(folder, model, tokenizer, shards, dtype)
     else:
-        checkpoint.save(folder, model, None, dtype, shards, _tokenizer_files(tokenizer, plain=True))
+        checkpoint.save(folder, model, None, dtype, shards, files_of(tokenizer, plain=True))
 
 
 def _check(folder: Path, model: Transformer, format: str, shards: int, dtype: torch.dtype | None) -> None:
@@ -56,21 +62,14 @@ def _check(folder: Path, model: Transformer, format: str, shards: int, dtype: to
         raise ValueError(f"dtype must be torch.float32, torch.float16 or torch.bfloat16, got {kind!r}")
     foreign = {"meta": CONFIG, "hf": checkpoint.PARAMS}[format]
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"ckpt_dir: {str(folder)!r} is a file; a folder is due")
+        raise ValueError(f"ckpt_dir: {str(folder)!r} is a file; expected a folder")
     if (folder / foreign).exists():
         raise ValueError(f"ckpt_dir: {str(folder)!r} holds {foreign}, another format's; take a new folder")
 
 
-def _tokenizer_files(tokenizer, plain: bool) -> dict[str, str | bytes]:
-    """The tokenizer's files. plain: a sentencepiece model without others beside it, as in Meta's layout."""
-    if isinstance(tokenizer, tokenizer_bpe.BPETokenizer):
-        return tokenizer_bpe.to_json(tokenizer)
-    files = {tokenizer_bpe.MODEL: tokenizer.sp_model.serialized_model_proto()}
-    plain = plain and getattr(tokenizer, "chat_format", None) is None
-    return files if plain else files | tokenizer_bpe.to_json(tokenizer)
-
-
-def _save_hugging_face(folder: Path, model: Transformer, tokenizer, shards: int, dtype: torch.dtype | None) -> None:
+def _save_hugging_face(
+    folder: Path, model: Transformer, tokenizer: BaseTokenizer, shards: int, dtype: torch.dtype | None
+) -> None:
     try:
         from safetensors.torch import save_file
     except ImportError:
@@ -78,10 +77,10 @@ def _save_hugging_face(folder: Path, model: Transformer, tokenizer, shards: int,
     dtype = dtype or model.norm.weight.dtype
     state = model.state_dict()
     tied = model.output.weight.data_ptr() == model.tok_embeddings.weight.data_ptr()
-    table = names(model.params.n_layers)
+    table = KEYS.names(model.params.n_layers)
     if tied:
         del table["output.weight"]
-    with checkpoint.written_beside(folder, "model*.safetensors*") as write:
+    with written_beside(folder, "ckpt_dir", WEIGHTS_NAME) as write:
         where, total = {}, 0
         for k, keys in enumerate(_parts(table, shards)):
             file = WEIGHTS if shards == 1 else f"model-{k + 1:05}-of-{shards:05}.safetensors"
@@ -89,7 +88,7 @@ def _save_hugging_face(folder: Path, model: Transformer, tokenizer, shards: int,
             write(file, partial(save_file, part, metadata={"format": "pt"}))
             where |= dict.fromkeys(part, file)
             total += sum(weight.nbytes for weight in part.values())
-        contents = _tokenizer_files(tokenizer, plain=False)
+        contents = files_of(tokenizer, plain=False)
         contents[CONFIG] = _json(_config(model, tokenizer, tied, dtype))
         if shards > 1:
             contents[INDEX] = _json({"metadata": {"total_size": total}, "weight_map": where})
@@ -109,7 +108,7 @@ def _weight(key: str, weight: Tensor, head_dim: int, dtype: torch.dtype) -> Tens
     return rotate_halves(weight, head_dim) if key.endswith(("wq.weight", "wk.weight")) else weight
 
 
-def _config(model: Transformer, tokenizer, tied: bool, dtype: torch.dtype) -> dict:
+def _config(model: Transformer, tokenizer: BaseTokenizer, tied: bool, dtype: torch.dtype) -> dict:
     args = model.params
     return {
         "architectures": ["LlamaForCausalLM"],
@@ -130,7 +129,7 @@ def _config(model: Transformer, tokenizer, tied: bool, dtype: torch.dtype) -> di
         "mlp_bias": False,
         "tie_word_embeddings": tied,
         "torch_dtype": str(dtype).removeprefix("torch."),
-        **tokenizer_bpe.end_ids(tokenizer),
+        **end_ids(tokenizer),
     }
 
 

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
+from minillama import Llama
 from minillama.chat import encode_dialog, has_special_tags, segment_dialog
-from minillama.chat_formats import ChatML, NoChat, recognise, to_template
-from minillama.tokenizer_bpe import BPETokenizer, byte_alphabet, from_sentencepiece, read_tokenizer
-from minillama.tokenizer_gguf import from_metadata
+from minillama.formats.bpe import BPETokenizer, byte_alphabet
+from minillama.formats.chat_templates import ChatML, NoChat, recognise, to_template
+from minillama.formats.gguf_tokenizer import from_metadata
+from minillama.formats.tokenizer_files import from_sentencepiece, read_tokenizer
 
 TEXTS = [
     "Once upon a time",
@@ -100,7 +102,7 @@ def test_there_and_back(bpe, text):
 
 
 def test_the_members_of_a_tokenizer(bpe):
-    assert (bpe.n_words, bpe.bos_id, bpe.eos_id, bpe.pad_id, bpe.other_ends) == (310, 1, 2, -1, ())
+    assert (bpe.n_words, bpe.bos_id, bpe.eos_id, bpe.pad_id, bpe.stop_ids) == (310, 1, 2, -1, (2,))
     assert bpe.pieces([1, 2]) == SPECIAL[1:] and bpe.decode([1, 2]) == "" == bpe.decode([309])
     assert bpe.pieces([309]) == ["<unused 309>"]
     assert bpe.pieces(bpe.encode("a time", False, False))[-1].startswith("Ġ")
@@ -189,9 +191,9 @@ def test_ends_from_the_generation_config(tmp_path, folder):
         read_tokenizer(tmp_path, 300, {})
     (tmp_path / "generation_config.json").write_text('{"eos_token_id": [2, 0]}')
     tokenizer = read_tokenizer(tmp_path, 300, {})
-    assert (tokenizer.eos_id, tokenizer.other_ends, tokenizer.bos_id) == (2, (0,), -1)
+    assert (tokenizer.eos_id, tokenizer.stop_ids, tokenizer.bos_id) == (2, (2, 0), -1)
     assert isinstance(tokenizer.chat_format, NoChat)
-    assert read_tokenizer(tmp_path, 300, {"eos_token_id": 0}).other_ends == (2,)
+    assert read_tokenizer(tmp_path, 300, {"eos_token_id": 0}).stop_ids == (0, 2)
 
 
 @pytest.mark.parametrize("n_words", [299, 10**12])
@@ -274,25 +276,25 @@ def test_templates_are_known_by_their_marks():
 
 def test_an_unknown_format_completes_but_does_not_chat(random_llama, bpe):
     llama = random_llama(tokenizer=bpe, max_seq_len=64)
+    stranger = Llama(llama.model, bpe.with_format(recognise("<|user|>", bpe.id_of)))
     assert llama.text_completion(["Once"], max_gen_len=3)[0]["generation"] is not None
     assert llama.chat_completion([DIALOGS[0]], max_gen_len=3)
-    known, bpe.chat_format = bpe.chat_format, recognise("<|user|>", bpe.id_of)
-    try:
-        for chat in (lambda: llama.chat_completion([DIALOGS[0]]), lambda: llama.stream(DIALOGS[0])):
-            with pytest.raises(ValueError, match="unknown chat template.*text_completion works"):
-                chat()
-    finally:
-        bpe.chat_format = known
+    for chat in (lambda: stranger.chat_completion([DIALOGS[0]]), lambda: stranger.stream(DIALOGS[0])):
+        with pytest.raises(ValueError, match="unknown chat template.*text_completion works"):
+            chat()
 
 
-def test_other_ends_end_a_row(reciter, tokenizer):
+def test_every_stop_id_ends_a_row(reciter, tokenizer):
     ids = [300, 301, 302, 303]
-    llama = reciter(tokenizer, ids)
-    tokenizer.other_ends = (302,)
-    try:
-        (generated,), _ = llama.generate([[1]], 20, temperature=0)
-        result = llama.text_completion(["a"], temperature=0, max_gen_len=20)[0]
-        assert generated == ids[:2] and result["finish_reason"] == "stop"
-    finally:
-        del tokenizer.other_ends
-    assert llama.generate([[1]], 20, temperature=0)[0] == [ids]
+    llama = reciter(tokenizer.with_format(None, stop_ids=[302]), ids)
+    assert llama.tokenizer.stop_ids == (2, 302)
+    (generated,), _ = llama.generate([[1]], 20, temperature=0)
+    result = llama.text_completion(["a"], temperature=0, max_gen_len=20)[0]
+    assert generated == ids[:2] and result["finish_reason"] == "stop"
+    assert reciter(tokenizer, ids).generate([[1]], 20, temperature=0)[0] == [ids]
+
+
+def test_the_end_of_a_turn_in_chatml_is_a_stop_id(tokenizer, bpe):
+    other = tokenizer.with_format(ChatML(300, 301), stop_ids=[2, 299])
+    assert other.stop_ids == (2, 299, 301) and tokenizer.stop_ids == (2,) and tokenizer.chat_format is None
+    assert isinstance(bpe.chat_format, ChatML) and bpe.stop_ids == (2,)  # there it is eos itself

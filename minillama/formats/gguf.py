@@ -1,7 +1,7 @@
 """Checkpoints in a GGUF file, llama.cpp's format: sizes, tokenizer and weights in one file.
 
 The file: magic, version, two counts; then the metadata (key, type, value); then a name, shape, type and offset for
-each tensor; then, aligned, the tensors. The header is read here, each count held against the file's length before it
+each tensor; then, aligned, the tensors. The header is read here, each count compared with the file's length before it
 is believed; the `gguf` library knows the quantised types. llama.cpp's converter puts the rows of wq and wk of Hugging
 Face's models back into Meta's order, so they are taken as they are.
 
@@ -20,10 +20,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from minillama import tokenizer_bpe, tokenizer_gguf
+from minillama.checkpoint import Reader
 from minillama.files import listed
+from minillama.formats import gguf_tokenizer
+from minillama.formats.names import KeyTable
+from minillama.formats.tokenizer_files import read_tokenizer_file
 from minillama.model import ModelArgs
 from minillama.stored import StoredWeight
+from minillama.tokenizer import BaseTokenizer
 
 MAGIC, VERSIONS = b"GGUF", (2, 3)
 MOST_ENTRIES = 20_000  # of the metadata and of the tensors, each; the largest Llama 2 has 723 tensors
@@ -40,22 +44,21 @@ SIZES = {
     "max_seq_len": "context_length",
     "rope_theta": "rope.freq_base",
 }
-OUTER = {
-    "tok_embeddings.weight": "token_embd.weight",
-    "norm.weight": "output_norm.weight",
-    "output.weight": "output.weight",
-}
-INNER = {
-    "attention_norm": "attn_norm",
-    "attention.wq": "attn_q",
-    "attention.wk": "attn_k",
-    "attention.wv": "attn_v",
-    "attention.wo": "attn_output",
-    "ffn_norm": "ffn_norm",
-    "feed_forward.w1": "ffn_gate",
-    "feed_forward.w2": "ffn_down",
-    "feed_forward.w3": "ffn_up",
-}
+KEYS = KeyTable(
+    layers="blk",
+    outer={"tok_embeddings": "token_embd", "norm": "output_norm", "output": "output"},
+    inner={
+        "attention_norm": "attn_norm",
+        "attention.wq": "attn_q",
+        "attention.wk": "attn_k",
+        "attention.wv": "attn_v",
+        "attention.wo": "attn_output",
+        "ffn_norm": "ffn_norm",
+        "feed_forward.w1": "ffn_gate",
+        "feed_forward.w2": "ffn_down",
+        "feed_forward.w3": "ffn_up",
+    },
+)
 
 
 class Array(Sequence):
@@ -71,11 +74,11 @@ class Array(Sequence):
         return list(self)[k]
 
     def __iter__(self):
-        reader = Reader(self._data, self._start)
+        reader = ByteReader(self._data, self._start)
         return (reader.number(self._code) if self._code else reader.string() for _ in range(self._count))
 
 
-class Reader:
+class ByteReader:
     """Takes numbers and strings from data, one after the other. Raises ValueError where data ends too early."""
 
     def __init__(self, data, position: int = 0):
@@ -85,7 +88,7 @@ class Reader:
         """Move on by n bytes; return where they begin."""
         start = self.position
         if n > len(self.data) - start:
-            raise ValueError(f"{n} bytes are due at byte {start}, the file ends at {len(self.data)}")
+            raise ValueError(f"expected {n} bytes at byte {start}, but the file ends at {len(self.data)}")
         self.position = start + n
         return start
 
@@ -128,8 +131,8 @@ class Place(NamedTuple):
     offset: int  # from the end of the header
 
 
-class GGUFFile:
-    """Raises ValueError for anything wrong with the file; no weight is read before it is asked for."""
+class GGUFFile(Reader):
+    """A GGUF file with a Llama in it. Raises ValueError for anything wrong with it."""
 
     sizes_in = "metadata"
 
@@ -141,7 +144,7 @@ class GGUFFile:
         with open(self.path, "rb") as file:  # private: what a tensor in use is changed to stays in memory
             self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         try:
-            self._read_header(Reader(self.data))
+            self._read_header(ByteReader(self.data))
         except (ValueError, UnicodeDecodeError) as error:
             raise self._error(f"is cut off, broken or no GGUF file ({error})") from error
         self.args = self._model_args()
@@ -149,7 +152,7 @@ class GGUFFile:
     def _error(self, what: str) -> ValueError:
         return ValueError(f"ckpt_dir: {str(self.path)!r} {what}")
 
-    def _read_header(self, reader: Reader) -> None:
+    def _read_header(self, reader: ByteReader) -> None:
         if bytes(self.data[reader.skip(4) : 4]) != MAGIC:
             raise ValueError(f"its first bytes are {bytes(self.data[:4])!r}, not {MAGIC!r}")
         version = reader.number("I")
@@ -168,12 +171,12 @@ class GGUFFile:
         for _ in range(n_tensors):
             name, n_dims = reader.string(), reader.number("I")
             if name in self.places or not 1 <= n_dims <= 2:
-                raise ValueError(f"the tensor {name!r} is there twice or has {n_dims} dimensions; 1 or 2 are due")
+                raise ValueError(f"the tensor {name!r} is there twice or has {n_dims} dimensions; expected 1 or 2")
             shape = tuple(reversed(reader.numbers("Q", n_dims)))
             self.places[name] = Place(shape, *reader.numbers("I"), *reader.numbers("Q"))
         alignment = self.metadata.get("general.alignment", 32)
         if not isinstance(alignment, int) or alignment < 8 or alignment % 8:
-            raise ValueError(f"general.alignment is {alignment!r}; a multiple of 8 is due")
+            raise ValueError(f"general.alignment is {alignment!r}; expected a multiple of 8")
         self.start = -(-reader.position // alignment) * alignment
 
     def _model_args(self) -> ModelArgs:
@@ -194,33 +197,26 @@ class GGUFFile:
         plain = dict.fromkeys(("rope.dimension_count", "attention.key_length", "attention.value_length"), (head_dim,))
         plain |= {"rope.scaling.type": ("none", "linear"), "rope.scaling.factor": (1, 0), "rope.scale_linear": (1, 0)}
         plain |= {"expert_count": (0,), "attention.sliding_window": (0,)}
-        for key, due in plain.items():
-            if (got := metadata.get(f"llama.{key}", due[0])) not in due:
-                raise self._error(f"has llama.{key} {got!r} instead of {due[0]!r}, which this model does not compute")
+        for key, allowed in plain.items():
+            if (got := metadata.get(f"llama.{key}", allowed[0])) not in allowed:
+                raise self._error(
+                    f"has llama.{key} {got!r}, which this model does not compute; expected {allowed[0]!r}"
+                )
         return args
 
-    def tokenizer(self, path: str | Path | None = None):
+    def tokenizer(self, path: str | Path | None = None) -> BaseTokenizer:
         """The tokenizer in the metadata, or the one at `path`."""
         if path is not None:
-            return tokenizer_bpe.read_tokenizer_file(path, self.args.vocab_size)
-        return tokenizer_gguf.from_metadata(self.metadata, self.args.vocab_size, self.path)
+            return read_tokenizer_file(path, self.args.vocab_size)
+        return gguf_tokenizer.from_metadata(self.metadata, self.args.vocab_size, self.path)
 
     def weights(self) -> dict[str, StoredWeight]:
         """A weight for each of Meta's keys. A tied output is the very object that tok_embeddings is."""
-        n_found = len({name.split(".")[1] for name in self.places if name.startswith("blk.")})
-        if n_found != self.args.n_layers:  # before n_layers is believed
-            raise self._error(f"holds the weights of {n_found} layers, but says llama.block_count={self.args.n_layers}")
-        table = OUTER | {
-            f"layers.{n}.{meta}.weight": f"blk.{n}.{theirs}.weight"
-            for n in range(self.args.n_layers)
-            for meta, theirs in INNER.items()
-        }
-        if table["output.weight"] not in self.places:  # tied
-            table["output.weight"] = table["tok_embeddings.weight"]
-        for label, keys in (("lacks", {*table.values()} - self.places.keys()),
-                            ("has unknown", self.places.keys() - table.values())):  # fmt: skip
-            if keys:
-                raise self._error(f"{label} {listed(keys)}; a Llama 2 has no other tensors than its sizes give it")
+        n_layers, tied = self.args.n_layers, "output.weight" not in self.places
+        try:
+            table = KEYS.match(self.places.keys(), n_layers, f"says llama.block_count={n_layers}", tied)
+        except ValueError as error:
+            raise self._error(str(error)) from None
         stored = {name: self._stored(name, place) for name, place in self.places.items()}
         return {key: stored[name] for key, name in table.items()}
 

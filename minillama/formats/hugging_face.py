@@ -1,24 +1,27 @@
 """Checkpoints in Hugging Face's layout: a folder with config.json, safetensors files and a tokenizer.
 
 One `model.safetensors`, or several with `model.safetensors.index.json`, which says where each tensor is. The names
-differ from Meta's, and so does the order of the rows of wq and wk (see `stored.adjacent_pairs`). Only `model_type`
+differ from Meta's, and so does the order of the rows of wq and wk (see `adjacent_pairs`). Only `model_type`
 "llama" is read, and whatever this model does not compute (biases, scaled rotary embeddings, quantised weights) is
 refused by its name. Format of the files: https://huggingface.co/docs/safetensors
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from minillama import tokenizer_bpe
+from torch import Tensor
+
+from minillama.checkpoint import Reader
 from minillama.files import listed, read_json
+from minillama.formats.names import KeyTable
+from minillama.formats.tokenizer_files import read_tokenizer
 from minillama.model import ModelArgs
-from minillama.stored import StoredWeight, adjacent_pairs
-from minillama.tokenizer import Tokenizer
+from minillama.stored import StoredWeight
+from minillama.tokenizer import BaseTokenizer
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 LARGEST_HEADER = 16 * 2**20  # bytes; that of the largest Llama 2 has 80 000
@@ -33,36 +36,25 @@ SIZES = {
     "norm_eps": "rms_norm_eps",
     "max_seq_len": "max_position_embeddings",
 }
-OUTER = {
-    "tok_embeddings.weight": "model.embed_tokens.weight",
-    "norm.weight": "model.norm.weight",
-    "output.weight": "lm_head.weight",
-}
-INNER = {
-    "attention_norm": "input_layernorm",
-    "attention.wq": "self_attn.q_proj",
-    "attention.wk": "self_attn.k_proj",
-    "attention.wv": "self_attn.v_proj",
-    "attention.wo": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "feed_forward.w1": "mlp.gate_proj",
-    "feed_forward.w2": "mlp.down_proj",
-    "feed_forward.w3": "mlp.up_proj",
-}
+KEYS = KeyTable(
+    layers="model.layers",
+    outer={"tok_embeddings": "model.embed_tokens", "norm": "model.norm", "output": "lm_head"},
+    inner={
+        "attention_norm": "input_layernorm",
+        "attention.wq": "self_attn.q_proj",
+        "attention.wk": "self_attn.k_proj",
+        "attention.wv": "self_attn.v_proj",
+        "attention.wo": "self_attn.o_proj",
+        "ffn_norm": "post_attention_layernorm",
+        "feed_forward.w1": "mlp.gate_proj",
+        "feed_forward.w2": "mlp.down_proj",
+        "feed_forward.w3": "mlp.up_proj",
+    },
+)
 
 
-def names(n_layers: int) -> dict[str, str]:
-    """Hugging Face's name of each of Meta's keys."""
-    layers = {
-        f"layers.{n}.{meta}.weight": f"model.layers.{n}.{theirs}.weight"
-        for n in range(n_layers)
-        for meta, theirs in INNER.items()
-    }
-    return OUTER | layers
-
-
-class HuggingFaceFolder:
-    """Raises ValueError for anything wrong with the folder; no weight is read before it is asked for."""
+class HuggingFaceFolder(Reader):
+    """A folder in Hugging Face's layout. Raises ValueError for anything wrong with it."""
 
     sizes_in = CONFIG
 
@@ -71,24 +63,19 @@ class HuggingFaceFolder:
         self.config = read_json(self.path / CONFIG)
         self.args = model_args(self.config, self.path / CONFIG)
 
-    def tokenizer(self, path: str | Path | None = None) -> Tokenizer | tokenizer_bpe.BPETokenizer:
+    def tokenizer(self, path: str | Path | None = None) -> BaseTokenizer:
         """tokenizer.model where it has as many tokens as the weights, else tokenizer.json; or the one at `path`."""
-        return tokenizer_bpe.read_tokenizer(self.path, self.args.vocab_size, self.config, path)
+        return read_tokenizer(self.path, self.args.vocab_size, self.config, path)
 
     def weights(self) -> dict[str, StoredWeight]:
         """A weight for each of Meta's keys. A tied output is the very object that tok_embeddings is."""
-        stored, n_layers = self._stored(), self.args.n_layers
-        found = {layer_of(key) for key in stored} - {None}
-        if len(found) != n_layers:  # before n_layers is believed
-            raise self._error(f"holds the weights of {len(found)} layers, but {CONFIG} says {n_layers}; copy it again")
-        table = names(n_layers)
-        if self.config.get("tie_word_embeddings"):
-            stored.pop(table["output.weight"], None)
-            table["output.weight"] = table["tok_embeddings.weight"]
-        if missing := {*table.values()} - stored.keys():
-            raise self._error(f"lacks {listed(missing)}; copy it again")
-        if unknown := stored.keys() - table.values():
-            raise self._error(f"has {listed(unknown)}, which a Llama 2 does not have")
+        stored, n_layers, tied = self._stored(), self.args.n_layers, bool(self.config.get("tie_word_embeddings"))
+        if tied:
+            stored.pop("lm_head.weight", None)
+        try:
+            table = KEYS.match(stored.keys(), n_layers, f"{CONFIG} says {n_layers}", tied)
+        except ValueError as error:
+            raise self._error(str(error)) from None
         for key, theirs in table.items():
             if key.endswith(("wq.weight", "wk.weight")) and len(stored[theirs].shape) == 2:
                 stored[theirs] = adjacent_pairs(stored[theirs], self.args.head_dim)
@@ -100,11 +87,11 @@ class HuggingFaceFolder:
     def _stored(self) -> dict[str, StoredWeight]:
         """All tensors by their names in the files, without the tables of rotations that old files carry."""
         stored: dict[str, StoredWeight] = {}
-        for file, due in self._files().items():
+        for file, names in self._files().items():
             found = read_safetensors(self.path / file)
-            if due - found.keys():
-                raise self._error(f"has {file} without {listed(due - found.keys())}, which {INDEX} places there; is it "
-                                  f"of another model?")  # fmt: skip
+            if names - found.keys():
+                raise self._error(f"has {file} without {listed(names - found.keys())}, which {INDEX} places there; "
+                                  f"is it of another model?")  # fmt: skip
             if twice := stored.keys() & found.keys():
                 raise self._error(f"has {listed(twice)} in two files; copy it again")
             stored |= found
@@ -125,7 +112,7 @@ class HuggingFaceFolder:
         for key, file in places.items():
             inside = isinstance(file, str) and Path(file).name == file and "\\" not in file
             if not inside or not file.endswith(".safetensors"):
-                raise self._error(f"has an {INDEX} that names {file!r}; a safetensors file beside it is due")
+                raise self._error(f"has an {INDEX} that names {file!r}; expected a safetensors file beside it")
             files.setdefault(file, set()).add(key)
         if missing := [file for file in files if not (self.path / file).is_file()]:
             raise self._error(f"lacks {listed(missing)}, which {INDEX} names")
@@ -196,11 +183,21 @@ def read_safetensors(path: Path) -> dict[str, StoredWeight]:
     return weights
 
 
-def layer_of(key: str) -> int | None:
-    """The layer of one of Hugging Face's names.
+def adjacent_pairs(weight: StoredWeight, head_dim: int) -> StoredWeight:
+    """wq or wk as Hugging Face stores it, its rows in Meta's order.
 
-    >>> layer_of("model.layers.12.mlp.up_proj.weight"), layer_of("lm_head.weight")
-    (12, None)
+    In each head Hugging Face turns the rows i and i + head_dim / 2 together, Meta the rows 2i and 2i + 1.
     """
-    with contextlib.suppress(IndexError, ValueError):
-        return int(key.split(".")[2]) if key.startswith("model.layers.") else None
+
+    def read(rows: slice, columns: slice) -> Tensor:
+        first, last = rows.start // head_dim * head_dim, -(-rows.stop // head_dim) * head_dim  # whole heads
+        part = weight[first:last, columns]  # (n heads * head_dim, n columns)
+        part = part.unflatten(0, (-1, 2, head_dim // 2)).transpose(1, 2).flatten(0, 2)
+        return part[rows.start - first : rows.stop - first]
+
+    return StoredWeight(weight.shape, weight.kind, weight.nbytes, read)
+
+
+def rotate_halves(weight: Tensor, head_dim: int) -> Tensor:
+    """The other way: wq or wk with Meta's rows (n_heads * head_dim, dim), in Hugging Face's order."""
+    return weight.unflatten(0, (-1, head_dim // 2, 2)).transpose(1, 2).flatten(0, 2).contiguous()

@@ -1,0 +1,9 @@
+"""What other programs write: checkpoints that are not in Meta's layout, their tokenizers, their chat formats.
+
+Nothing of the course depends on this folder; only `Llama.build` and `Llama.save` come here. `recognise` gives a reader
+(`checkpoint.Reader`) for whatever lies at a path, and from there on `checkpoint.load` treats all of them alike.
+"""
+
+from minillama.formats.readers import recognise
+
+__all__ = ["recognise"]
