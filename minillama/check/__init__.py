@@ -1,6 +1,7 @@
 """Judges for the exercises: `check.top_p(my_top_p)` tries a learner's function and returns a Report."""
 
-from minillama.check.judge import pinned, use
+from minillama.check.judge import use
+from minillama.check.limits import pinned
 from minillama.check.report import Case, Report
 from minillama.check.shapes import check_shape
 

@@ -185,14 +185,13 @@ def _numbers(expected: float, got: Any, tolerance: float, differs: Callable[...,
         if isinstance(got, float):
             return differs("float" if got == expected else "value")
         return None if got == expected else differs("value")
-    if math.isnan(got) and not math.isnan(expected):
-        return differs("nan")
-    both_nan = math.isnan(got) and math.isnan(expected)
     try:
+        if math.isnan(got) or math.isnan(expected):
+            return None if math.isnan(got) and math.isnan(expected) else differs("nan" if math.isnan(got) else "value")
         close = math.isclose(got, expected, rel_tol=tolerance, abs_tol=tolerance)
     except OverflowError:  # an int that no float can hold
         close = False
-    return None if both_nan or close else differs("value")
+    return None if close else differs("value")
 
 
 # ---- words

@@ -35,7 +35,8 @@ from typing import Any
 
 from minillama.check import judge
 from minillama.check.compare import Difference, advice, compared, plain, show
-from minillama.check.judge import Changed, Outcome, TimeIsUp, Wrong, message, raised, readable, run
+from minillama.check.judge import Changed, Outcome, Wrong, message, raised, readable, run
+from minillama.check.limits import TimeIsUp, pinned, shortened_output
 from minillama.check.report import Case, Report, say
 
 WHOLE = ("type", "shape", "dtype", "device", "float")  # a result of the wrong sort
@@ -247,7 +248,9 @@ class Exercise:
 
     def _of_a_call(self, k: int, got: Outcome) -> str:
         """In a case with calls of its own: the first result that is of another sort than the right one."""
-        pairs = [] if isinstance(list(self.cases.values())[k], tuple) else zip(self.expected[k].returned, got.returned)  # noqa: B905
+        if isinstance(list(self.cases.values())[k], tuple) and not got.outside:
+            return ""
+        pairs = zip(self.expected[k].returned, got.returned, strict=False)
         found = (compared(one, other, self.tolerance) for one, other in pairs)
         return next((advice(each) for each in found if each and each.kind in WHOLE and not each.at), "")
 
@@ -277,7 +280,7 @@ def exercise(
     table = Exercise(right, cases, mistakes, look, without, tolerance)
 
     def check(function: Callable) -> Report:
-        with judge.pinned(), judge.shortened_output():
+        with pinned(), shortened_output():
             report = table.judge(function)
         return judge.finish(report, function, table.name)
 

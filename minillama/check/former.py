@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from minillama.check import judge as judging
-from minillama.check.judge import LONGEST_LINE, Wrong, finish, pinned, shortened_output, time_limit
+from minillama.check.judge import LONGEST_LINE, Wrong, finish
+from minillama.check.limits import TimeIsUp, pinned, shortened_output, time_limit
 from minillama.check.report import Case, Report
 from minillama.model import ModelArgs
 
@@ -47,7 +48,7 @@ def _judge(name: str, function: Callable, cases: Iterable[tuple[str, Callable[[C
             return Report(name, "not attempted")
         except Wrong as wrong:
             hint = _cut(str(wrong))
-        except judging.TimeIsUp:
+        except TimeIsUp:
             hint = f"It did not return within {judging.TIME_LIMIT:g} seconds. Is there a loop that never ends?"
         except KeyboardInterrupt:
             raise

@@ -1,34 +1,25 @@
-"""How a learner's function is run: in a time limit, on copies, on settled ground; nothing that it does escapes."""
+"""How a learner's function is run: on copies, within limits; nothing that it does escapes."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import io
 import linecache
 import os
-import random
 import re
-import signal
-import sys
-import threading
-import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 from minillama.check.compare import compared, copied, kind_of, plain
+from minillama.check.limits import pinned, time_limit
 from minillama.check.report import Report, say
 
 TIME_LIMIT = 5.0  # seconds a case
-AGAIN = 1.0  # seconds after which a bare `except:` that swallowed the interrupt gets the next one
 LONGEST_LINE = 400  # characters of a line of a hint
-PRINTED_LINES, PRINTED = 10, 4000  # of what a function prints: lines, characters
 
 
 class Wrong(Exception):
@@ -41,154 +32,6 @@ class Stub(NotImplementedError):
 
 class Changed(Exception):
     """The function changed what it was given: the text says what."""
-
-
-class TimeIsUp(BaseException):  # not an Exception: a learner's own `except Exception` must not catch it
-    pass
-
-
-# ---- the time limit
-
-
-@contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeIsUp in the block after `seconds`, and again where it is swallowed; never inside an import.
-
-    By SIGALRM where there is one and this is the main thread, else by a timer in a thread of its own. That one cannot
-    wake a call that sleeps in C; so the time is measured, too.
-    """
-    began = time.monotonic()
-    alarm = hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread()
-    with _by_signal(seconds) if alarm else _by_thread(seconds):
-        yield
-        if not alarm and time.monotonic() - began > seconds:
-            raise TimeIsUp
-
-
-@contextlib.contextmanager
-def _by_signal(seconds: float) -> Iterator[None]:
-    def stop(_, frame: FrameType | None) -> None:
-        importing = _importing(frame)
-        signal.setitimer(signal.ITIMER_REAL, 0.02 if importing else AGAIN)
-        if not importing:
-            raise TimeIsUp
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-@contextlib.contextmanager
-def _by_thread(seconds: float) -> Iterator[None]:
-    judged, over, lock = threading.get_ident(), threading.Event(), threading.Lock()
-
-    def watch() -> None:
-        wait = seconds
-        while not over.wait(wait):
-            wait = 0.02
-            with lock:
-                if not over.is_set() and not _importing(sys._current_frames().get(judged)):
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(judged), ctypes.py_object(TimeIsUp))
-                    wait = AGAIN
-
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield
-    finally:
-        over.set()
-        with lock:  # an interrupt that has not arrived yet must not arrive later
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(judged), None)
-
-
-def _importing(frame: FrameType | None) -> bool:
-    """Whether an import is under way: a module that is interrupted in it stays half made until Python ends."""
-    while frame is not None:
-        if "importlib" in frame.f_code.co_filename:
-            return True
-        frame = frame.f_back
-    return False
-
-
-# ---- settled ground
-
-
-@contextlib.contextmanager
-def pinned() -> Iterator[None]:
-    """Torch as it is when it starts, whatever the learner has set; afterwards as the learner had it."""
-    numpy = sys.modules.get("numpy")
-    device, dtype, printing = (
-        torch.get_default_device(),
-        torch.get_default_dtype(),
-        torch._tensor_str.get_printoptions(),
-    )
-    exact, warn_only = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
-    states = torch.get_rng_state(), random.getstate(), numpy.random.get_state() if numpy else None
-    graded = torch.is_grad_enabled()
-    try:
-        torch.set_default_device(None)
-        if torch.get_default_device().type != "cpu":  # inside `with torch.device(…)`
-            torch.set_default_device("cpu")
-        torch.set_default_dtype(torch.float32)
-        torch.set_printoptions(profile="default")
-        torch.use_deterministic_algorithms(False)
-        torch.random.default_generator.manual_seed(0)
-        random.seed(0)
-        if numpy:
-            numpy.random.seed(0)
-        with torch.inference_mode(False), torch.enable_grad():
-            yield
-    finally:
-        torch.set_default_device(None)
-        if torch.get_default_device() != device:
-            torch.set_default_device(device)
-        torch.set_default_dtype(dtype)
-        torch.set_grad_enabled(graded)
-        torch.set_printoptions(**printing)
-        torch.use_deterministic_algorithms(exact, warn_only=warn_only)
-        torch.set_rng_state(states[0])
-        random.setstate(states[1])
-        if numpy:
-            numpy.random.set_state(states[2])
-
-
-class _Short(io.TextIOBase):
-    """A stream that passes the first lines on and counts the others."""
-
-    def __init__(self, stream: Any):
-        self.stream, self.lines, self.size = stream, 0, 0
-
-    def write(self, text: str) -> int:
-        if self.lines < PRINTED_LINES and self.size < PRINTED:
-            shown = "".join(text.splitlines(keepends=True)[: PRINTED_LINES - self.lines])[: PRINTED - self.size]
-            self.stream.write(shown)
-        self.size += len(text)
-        self.lines += text.count("\n")
-        return len(text)
-
-    def flush(self) -> None:
-        self.stream.flush()
-
-
-@contextlib.contextmanager
-def shortened_output() -> Iterator[None]:
-    """Of what the block prints show about ten lines, and how many more there were."""
-    short = _Short(sys.stdout)
-    try:
-        with contextlib.redirect_stdout(short):
-            yield
-    finally:
-        if short.lines > PRINTED_LINES:
-            more = short.lines - PRINTED_LINES
-            short.stream.write(say("… and {count} more lines that your function printed\n", count=more))
-        elif short.size > PRINTED:
-            short.stream.write(say("\n… and {count} more characters\n", count=short.size - PRINTED))
 
 
 # ---- one run of one case

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from minillama import check
 from minillama.check.exercise import Exercise
+from minillama.check.limits import pinned
 from tests.check.mutants import mutants, survives
 
 FILE = Path(__file__).with_name("exercises.md")
@@ -26,7 +27,7 @@ FORMER = [name for name in FORMER if name not in ("check_shape", "use")]  # judg
 @cache
 def tried(name: str) -> tuple[int, list[str]]:
     """How many mutants the right answer of an exercise has, and which its cases take for right."""
-    with check.judge.pinned():
+    with pinned():
         every = list(mutants(EXERCISES[name]))
         return len(every), [changed for changed, function in every if survives(EXERCISES[name], function)]
 
