@@ -252,7 +252,7 @@ def advice(found: Difference) -> str:
     if found.kind == "float":
         return say("The value is right, but it is a float. Expected a whole number (int): divide with //.")
     if found.kind == "length":
-        template = "Expected {n} items, but your function returned {m}: {line}"
+        template = "Expected {n} items, got {m}.\n{line}"
         return say(template, n=len(found.expected), m=len(found.got), line=found.line())
     if found.kind == "type":
         return " ".join([_returned(found), *_cure(found.expected, found.got)])

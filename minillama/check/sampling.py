@@ -185,13 +185,15 @@ def draws(probs: Tensor, p: float, seed: int = 0) -> Callable:
     return lambda f: f(probs, p, seeded(seed))
 
 
-def seeds(f: Callable) -> list[bool]:
-    """Whether a seed gives the same tokens again; another seed; a generator's next call; and all rows the same."""
+def seeds(f: Callable) -> dict[str, bool]:
     rows, generator = MIXED[1:].expand(64, -1), seeded(7)
     first, after = f(rows, 1.0, generator), f(rows, 1.0, advanced(7))
-    again, other = f(rows, 1.0, seeded(7)), f(rows, 1.0, seeded(8))
-    same = [torch.equal(first, each) for each in (again, other, after)]
-    return [*same, bool((first == first[0]).all())]
+    return {
+        "the same seed gives the same tokens": torch.equal(first, f(rows, 1.0, seeded(7))),
+        "another seed gives the same tokens": torch.equal(first, f(rows, 1.0, seeded(8))),
+        "a generator gives the same tokens twice": torch.equal(first, after),
+        "every row gets the same token": bool((first == first[0]).all()),
+    }
 
 
 def advanced(seed: int) -> torch.Generator:
