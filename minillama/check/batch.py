@@ -8,7 +8,7 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from minillama.check.judge import Wrong, call, expect_equal, expect_tensor, judge
+from minillama.check.former import Wrong, call, expect_equal, expect_tensor, judge
 from minillama.check.report import Report
 from minillama.model import ModelArgs
 

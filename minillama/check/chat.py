@@ -7,7 +7,7 @@ from itertools import combinations
 
 from minillama.chat import B_INST, B_SYS, E_INST, E_SYS, UNSAFE_ERROR, Dialog, has_special_tags
 from minillama.chat import encode_dialog as right_ids
-from minillama.check.judge import Wrong, call, judge
+from minillama.check.former import Wrong, call, judge
 from minillama.check.report import Report
 from minillama.tokenizer import BaseTokenizer
 

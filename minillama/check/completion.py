@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 
-from minillama.check.judge import Wrong, call, judge
+from minillama.check.former import Wrong, call, judge
 from minillama.check.report import Report
 from minillama.checkpoint import COURSE_MODEL
 from minillama.tokenizer import Tokenizer

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from minillama.check.judge import NotAttempted, Wrong, call, judge
+from minillama.check.former import NotAttempted, Wrong, call, judge
 from minillama.check.report import Report
 from minillama.checkpoint import COURSE_MODEL, PARAMS, SHARD
 from minillama.model import ModelArgs, Transformer

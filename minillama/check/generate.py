@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minillama.check.judge import Wrong, call, expect_equal, judge
+from minillama.check.former import Wrong, call, expect_equal, judge
 from minillama.check.loop import EOS, until
 from minillama.check.report import Report
 

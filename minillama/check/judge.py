@@ -1,243 +1,196 @@
-"""How a learner's function is tried: every case within a time limit, and nothing that it does escapes."""
+"""How a learner's function is run: on copies, within limits; nothing that it does escapes."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import linecache
-import math
 import os
 import re
-import signal
-import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
-from minillama.check.report import Case, Report
-from minillama.model import ModelArgs
+from minillama.check.compare import compared, copied, kind_of, plain
+from minillama.check.limits import pinned, time_limit
+from minillama.check.report import Report, say
 
 TIME_LIMIT = 5.0  # seconds a case
 LONGEST_LINE = 400  # characters of a line of a hint
-
-_passed: weakref.WeakSet = weakref.WeakSet()
 
 
 class Wrong(Exception):
     """A case is not right; the text is the hint that the learner reads."""
 
 
-class NotAttempted(Exception):
-    """The function is still a stub."""
+class Stub(NotImplementedError):
+    """The function returned an Ellipsis: it is not finished."""
 
 
-class _TimeIsUp(BaseException):  # not an Exception: a learner's own `except Exception` must not catch it
-    pass
+class Changed(Exception):
+    """The function changed what it was given: the text says what."""
 
 
-@contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Interrupt the block after `seconds`, where the system has SIGALRM and this is the main thread.
+# ---- one run of one case
 
-    A learner's bare `except:` may swallow the interrupt: then it comes again, a second later.
+
+@dataclass
+class Outcome:
+    """What a function made of a case: a plain copy of the value, or an exception."""
+
+    value: Any = None
+    error: BaseException | None = None
+    where: str = ""  # the learner's line in which the exception began
+    outside: bool = False  # the exception came from what the case did with the result, not from the function
+    forbidden: str = ""  # the function called what it should write by hand
+    returned: list = field(default_factory=list)  # plain copies of what each call returned
+
+    @property
+    def stub(self) -> bool:
+        """PyTorch raises NotImplementedError too, for a dtype or a device that an operation does not know: no stub."""
+        theirs = re.search(r"not implemented for '|aten::", message(self.error)) or self.outside
+        return isinstance(self.error, Stub) or isinstance(self.error, NotImplementedError) and not theirs
+
+
+class _Watch(TorchFunctionMode):
+    """Notes which of the forbidden functions is called: as a method, from the module or from functional."""
+
+    def __init__(self, names: Sequence[str]):
+        super().__init__()
+        self.names, self.seen = names, ""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", "").removeprefix("special_").strip("_")
+        self.seen = self.seen or (name if name in self.names else "")
+        return func(*args, **(kwargs or {}))
+
+
+def run(
+    function: Callable,
+    case: tuple | Callable[[Callable], Any],
+    look: Callable[[Any], Any] | None = None,
+    without: Sequence[str] = (),
+    seconds: float | None = None,
+) -> Outcome:
+    """Call function as the case says. Nothing but the learner's Ctrl-C is raised.
+
+    case: the arguments of one call, or a function that is given the learner's and returns what is compared. look: what
+    is compared of a result; it may raise Wrong.
     """
-    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    outcome, inside = Outcome(), False
 
-    def stop(*_):
-        signal.setitimer(signal.ITIMER_REAL, 1.0)
-        raise _TimeIsUp
+    def guarded(*args, **kwargs):
+        nonlocal inside
+        before = [plain(each) for each in (*args, *kwargs.values())]
+        mine, named = [copied(each) for each in args], {key: copied(each) for key, each in kwargs.items()}
+        inside = True
+        with _Watch(without) if without else contextlib.nullcontext() as watch:
+            result = function(*mine, **named)
+        inside = False
+        outcome.forbidden = outcome.forbidden or (watch.seen if watch else "")
+        if result is ...:
+            raise Stub
+        outcome.returned.append(plain(result))
+        for old, new in zip(before, (*mine, *named.values()), strict=True):
+            if compared(old, plain(new), tolerance=0.0):
+                raise Changed(_changed(old))
+        return result
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        with pinned(), time_limit(TIME_LIMIT if seconds is None else seconds):
+            result = guarded(*case) if isinstance(case, tuple) else case(guarded)
+            outcome.value = plain(look(result) if look else result)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        outcome.error, outcome.where, outcome.outside = error, _where(error, function), not inside
+    return outcome
 
 
-def judge(function: Callable, cases: Iterable[tuple[str, Callable[[Callable], None]]]) -> Report:
-    """Try function on each (name, case); a case calls it and raises Wrong with a hint.
-
-    Never raises, whatever the function does; with MINILLAMA_STRICT=1 in the environment, anything but a pass raises
-    AssertionError, so that a notebook can be graded.
-    """
-    name = getattr(function, "__name__", repr(function))
-    report = _judge(name, function, cases)
-    if report.status == "passed":
-        with contextlib.suppress(TypeError):  # what cannot be weakly referenced is not remembered
-            _passed.add(function)
-    elif os.environ.get("MINILLAMA_STRICT") == "1":
-        raise AssertionError(str(report))
-    return report
-
-
-def _judge(name: str, function: Callable, cases: Iterable[tuple[str, Callable[[Callable], None]]]) -> Report:
-    if not callable(function):
-        return Report(
-            name, "failed", [Case("is a function", False, f"A function is due, got {type(function).__name__}.")]
+def _changed(old: Any) -> str:
+    if isinstance(old, torch.Tensor):
+        return say(
+            "Your function changed the tensor that it was given. Work on a new one: no `x[…] = …`, no `x.div_(…)`."
         )
-    done: list[Case] = []
-    for case_name, case in cases:
-        try:
-            with time_limit(TIME_LIMIT):
-                case(function)
-        except NotAttempted:
-            return Report(name, "not attempted")
-        except Wrong as wrong:
-            hint = _cut(str(wrong))
-        except _TimeIsUp:
-            hint = (
-                f"It did not return within {TIME_LIMIT:g} seconds. Is there a loop that never ends, or a very slow one?"
-            )
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            if isinstance(error, NotImplementedError) and not _is_torchs(error):
-                return Report(name, "not attempted")
-            hint = _cut(f"It raised {_short(error)}{_where(error, function)}")
-        else:
-            done.append(Case(case_name, True))
-            continue
-        return Report(name, "failed", [*done, Case(case_name, False, hint)])
-    return Report(name, "passed", done)
-
-
-def call(function: Callable, *args):
-    """function(*args) on copies of what it could change. Raises Wrong if it did, NotAttempted for an Ellipsis."""
-    copies = [_copy(arg) for arg in args]
-    result = function(*copies)
-    if result is ...:
-        raise NotAttempted
-    for before, after in zip(args, copies, strict=True):
-        if isinstance(before, Tensor):
-            if not torch.equal(before, after):
-                raise Wrong(
-                    "Your function changed the tensor that it was given. Work on a new one: no `x[…] = …`, "
-                    "no `x.div_(…)`."
-                )
-        elif before is not after and before != after:
-            advice = "Only read it."
-            if isinstance(before, list):
-                advice = "`a + b` and slices make new ones; `+=`, `append`, `extend` and `pop` change the old one."
-            raise Wrong(f"Your function changed the {type(before).__name__} that it was given. {advice}")
-    return result
-
-
-def expect_tensor(got, like: Tensor) -> Tensor:
-    """Raise Wrong unless got is a tensor of like's shape, dtype and device, without nan."""
-    if not isinstance(got, Tensor):
-        kind, advice = type(got).__name__, ""
-        if got is None:
-            kind, advice = "None", " Is there a `return`?"
-        elif hasattr(got, "values") and hasattr(got, "indices"):  # torch.max, torch.sort, torch.topk
-            kind, advice = f"the pair of torch.{kind}", " Take one of the two: `.values` or `.indices`."
-        elif isinstance(got, list | tuple):
-            advice = " torch.tensor(…) makes one of a list."
-        raise Wrong(f"A tensor is due, your function returned {kind}.{advice}")
-    if got.shape != like.shape:
-        raise Wrong(f"The shape should be {tuple(like.shape)}, yours is {tuple(got.shape)}.")
-    if got.dtype != like.dtype or got.device != like.device:
-        raise Wrong(f"A {like.dtype} tensor on {like.device} is due, yours is {got.dtype} on {got.device}.")
-    if got.isnan().any():
-        raise Wrong("There is a nan in your result. Did you divide by a sum that is 0?")
-    return got
-
-
-def expect_close(got, due: Tensor, mistakes: Sequence[tuple[str, Callable[[], Tensor]]] = ()) -> None:
-    """Raise Wrong unless got equals due. A result equal to that of a known mistake gets the mistake's own hint."""
-    expect_tensor(got, due)
-    if torch.allclose(got, due, atol=1e-4):
-        return
-    for hint, wrong in mistakes:
-        other = wrong()
-        if other.shape == got.shape and torch.allclose(got, other, atol=1e-4):
-            raise Wrong(hint)
-    raise Wrong(f"due   {_numbers(due)}\nyours {_numbers(got)}")
-
-
-def expect_equal(got, due, mistakes: Iterable[tuple[str, object]] = ()) -> None:
-    """Raise Wrong unless got equals due: numbers, texts and lists. Known mistakes are given by their results."""
-    if got == due:
-        return
-    for hint, wrong in mistakes:
-        if got == wrong:
-            raise Wrong(hint)
-    raise Wrong(f"due   {due}\nyours {got}")
-
-
-def expect_number(got: float, due: float, mistakes: Iterable[tuple[str, float]], rel_tol: float, text: str) -> None:
-    """Raise Wrong unless got is about due: with the hint of the mistake that explains it, else with `text`."""
-    if math.isclose(got, due, rel_tol=rel_tol):
-        return
-    for hint, wrong in mistakes:
-        if math.isclose(got, wrong, rel_tol=rel_tol):
-            raise Wrong(hint)
-    raise Wrong(text)
-
-
-def use(mine: Callable, solution: Callable) -> Callable:
-    """The learner's function if its check passed, else the solution; says which."""
-    chosen = mine if mine in _passed else solution
-    name = getattr(mine, "__name__", type(mine).__name__)
-    why = "your function passed its check" if chosen is mine else f"{name} has not passed its check"
-    print(f"Going on with {chosen.__name__}: {why}.")
-    return chosen
-
-
-def _copy(arg):
-    if isinstance(arg, Tensor):
-        return arg.clone()
-    return copy.deepcopy(arg) if isinstance(arg, ModelArgs) or _is_plain_list(arg) else arg
-
-
-def _is_plain_list(arg) -> bool:
-    """A list of numbers, texts, or lists and dicts of these: not of generators, which are there to be used."""
-    plain = int, float, str, bytes, type(None)
-    return isinstance(arg, list) and all(
-        all(isinstance(value, plain) for value in each.values())
-        if isinstance(each, dict)
-        else isinstance(each, plain) or _is_plain_list(each)
-        for each in arg
+    if isinstance(old, list):
+        return say(
+            "Your function changed the list that it was given. `a + b` and slices make new ones; `+=`, `append`, "
+            "`extend` and `pop` change the old one."
+        )
+    return say(
+        "Your function changed the {kind} that it was given. Only read it.", kind=kind_of(old).removeprefix("a ")
     )
 
 
-def _is_torchs(error: NotImplementedError) -> bool:
-    """PyTorch raises it too, for a dtype or a device that an operation does not know: that is no stub."""
-    return re.search(r"not implemented for '|aten::", str(error)) is not None
-
-
-def _short(error: BaseException) -> str:
-    """The name of an exception and the first line of its message."""
+def message(error: BaseException | None) -> str:
     try:
-        lines = str(error).strip().splitlines()
+        return str(error).strip()
     except Exception:  # a learner's own class may have a broken __str__
-        lines = []
-    return ": ".join([type(error).__name__, *lines[:1]])
+        return ""
+
+
+def raised(outcome: Outcome) -> str:
+    """The hint for an exception: its name, the first line of its message, and the learner's line."""
+    short = ": ".join([type(outcome.error).__name__, *message(outcome.error).splitlines()[:1]])
+    if outcome.where:
+        return say("It raised {error}\nin the line: {line}", error=short, line=outcome.where)
+    return say("It raised {error}", error=short)
 
 
 def _where(error: BaseException, function: Callable) -> str:
-    """The line of the learner's function in which an exception began, if its source is known."""
     file = getattr(getattr(function, "__code__", None), "co_filename", None)
     line, trace = "", error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == file:
             line = linecache.getline(file, trace.tb_lineno).strip()
         trace = trace.tb_next
-    return f"\nin the line: {line}" if line else ""
+    return line
 
 
-def _cut(hint: str) -> str:
+def readable(hint: str) -> str:
     """A hint that any screen can show: no endless line, no half character."""
     lines = hint.encode("utf-8", "backslashreplace").decode().splitlines()
     return "\n".join(line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} …" for line in lines)
 
 
-def _numbers(x: Tensor) -> str:
-    values = x.flatten().tolist()
-    shown = " ".join(f"{value:.4g}" for value in values[:12])
-    return shown + (" …" if len(values) > 12 else "")
+# ---- what passed
+
+
+_latest: weakref.WeakKeyDictionary[Callable, dict[str, bool]] = weakref.WeakKeyDictionary()
+
+
+def finish(report: Report, function: Callable, exercise: str) -> Report:
+    """Remember the verdict. With MINILLAMA_STRICT=1 all but a pass raises AssertionError: so a notebook is graded."""
+    with contextlib.suppress(Exception):  # what cannot be weakly referenced or hashed is not remembered
+        verdicts = _latest.setdefault(function, {})
+        verdicts.pop(exercise, None)
+        verdicts[exercise] = report.status == "passed"  # the latest comes last
+    if report.status != "passed" and os.environ.get("MINILLAMA_STRICT") == "1":
+        raise AssertionError(str(report))
+    return report
+
+
+def use(mine: Callable, solution: Callable) -> Callable:
+    """The learner's function if it passed its latest check of the exercise that solution solves, else the solution.
+
+    Says which.
+    """
+    verdicts, solved = _verdicts(mine), [name for name, passed in _verdicts(solution).items() if passed]
+    passed = verdicts.get(solved[-1], False) if solved else any(verdicts.values())
+    name = getattr(mine, "__name__", type(mine).__name__)
+    if passed:
+        print(say("Going on with {name}: your function passed its check.", name=name))
+        return mine
+    chosen = getattr(solution, "__name__", type(solution).__name__)
+    print(say("Going on with {chosen}: {name} has not passed its check.", chosen=chosen, name=name))
+    return solution
+
+
+def _verdicts(function: Callable) -> dict[str, bool]:
+    try:
+        return _latest.get(function, {})
+    except Exception:
+        return {}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from minillama import logprobs as package
-from minillama.check.judge import Wrong, call, expect_close, expect_tensor, judge
+from minillama.check.former import Wrong, call, expect_close, expect_tensor, judge
 from minillama.check.report import Report
 
 PAD = -1

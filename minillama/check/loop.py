@@ -1,249 +1,310 @@
-"""Checks of the exercises on the parts of the generate loop: its columns, its end, and the cut behind it."""
+"""Checks of the exercises on the parts of the generate loop: its columns, its end, and the cut after it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from minillama.check.judge import Wrong, call, expect_equal, judge
-from minillama.check.report import Report
+from minillama.check.exercise import exercise, swap
+from minillama.check.judge import Wrong
+from minillama.check.report import say
 
 EOS = 2
+F, T = False, True
 
 
-def all_ended(function: Callable[[Tensor], bool]) -> Report:
-    """Judge f(eos_reached (bsz,) bool): whether the loop may stop, True or False."""
+def flags(*rows: bool) -> tuple[Tensor]:
+    return (torch.tensor(rows),)
 
-    def case(*ended: bool) -> Callable[[Callable], None]:
-        def run(f: Callable) -> None:
-            got = call(f, torch.tensor(ended))
-            if isinstance(got, Tensor) and got.numel() != 1:
-                raise Wrong(f"One answer for all rows is due, yours has the shape {tuple(got.shape)}.")
-            if isinstance(got, Tensor):
-                got = got.item()
-            if not isinstance(got, bool):
-                advice = " A method is called with brackets: all()." if callable(got) else ""
-                raise Wrong(f"True or False is due, your function returned {type(got).__name__}.{advice}")
-            if got == all(ended):
-                return
-            why = "One row that has ended is not enough." if got else "Every row has ended: stop."
-            raise Wrong(f"{list(ended)}: due {all(ended)}, yours {got}. {why}")
 
-        return run
+def right_all_ended(eos_reached):
+    """f(eos_reached (bsz,) bool): whether the loop may stop, True or False."""
+    return bool(eos_reached.all())
 
-    return judge(
-        function,
-        [
-            ("nobody has ended", case(False, False, False)),
-            ("one of three has ended", case(False, True, False)),
-            ("the first has ended", case(True, False)),
-            ("the last has ended", case(False, True)),
-            ("all have ended", case(True, True, True)),
-            ("a single row", case(True)),
+
+def _one_answer(result):
+    return result.item() if isinstance(result, Tensor) and result.numel() == 1 else result
+
+
+all_ended = exercise(
+    right_all_ended,
+    cases={
+        "no row has ended": flags(F, F, F),
+        "one of three has ended": flags(F, T, F),
+        "two of three have ended": flags(T, T, F),
+        "all but the first have ended": flags(F, T, T),
+        "the first and the last of four have ended": flags(T, F, F, T),
+        "all have ended": flags(T, T, T),
+        "a single row that has ended": flags(T),
+        "a single row that goes on": flags(F),
+    },
+    mistakes={
+        "One row that has ended is not enough: all, not any.": swap("all", "any"),
+        "You looked at the first row only. One row that has ended is not enough: all rows must have.":
+            [lambda e: bool(e[0]), lambda e: e[0]],
+        "You looked at the last row only. One row that has ended is not enough: all rows must have.":
+            lambda e: bool(e[-1]),
+        "You looked at the first two rows only. There may be more.": lambda e: bool(e[:2].all()),
+        "You looked at the first and the last row. All rows count, also those between.": lambda e: bool(e[0] & e[-1]),
+        "More than half is not enough: every row must have ended.": lambda e: bool(e.float().mean() > 0.5),
+        "Half of the rows is not enough: every row must have ended.": lambda e: bool(e.float().mean() >= 0.5),
+        "All but one is not enough: every row must have ended.": lambda e: int(e.sum()) >= len(e) - 1,
+        "It says whether the loop must go on. Expected the opposite: True if it may stop.":
+            swap("bool(eos_reached.all())", "not eos_reached.all()"),
+        "That asks whether no row has ended: any says whether there is a True.": lambda e: not e.any(),
+        "It is True for rows that all agree. They must have ended: all True.": lambda e: bool((e == e[0]).all()),
+        "It stops always. Ask every row: eos_reached.all().": lambda e: True,
+        "It never stops. When every row has ended, the answer is True.":
+            [lambda e: False, lambda e: e is True, lambda e: e == [True] * len(e)],
+        "One answer for all rows is expected, not one a row: eos_reached.all().": lambda e: e,
+        "That is how many rows have ended. Compare it with the number of rows.":
+            [lambda e: int(e.sum()), lambda e: e.sum()],
+        "A method is called with brackets: all().": lambda e: e.all,
+        "all() is True already: bool, not a number. Return it as it is.": lambda e: int(e.all()),
+    },
+    look=_one_answer,
+)  # fmt: skip
+
+
+def prompts(*lengths: int) -> list[list[int]]:
+    """Prompts of these lengths; the ids tell nothing about them: the shortest has the largest."""
+    return [[1, *range(90 - n, 90 - n - n + 1, -1)] for n in lengths]
+
+
+def right_columns(prompt_tokens, max_gen_len, max_seq_len):
+    """f(prompt_tokens, max_gen_len, max_seq_len): the range of all cur_pos; ValueError if a prompt is too long."""
+    lengths = [len(t) for t in prompt_tokens]
+    if max(lengths) >= max_seq_len:
+        raise ValueError(f"a prompt has {max(lengths)} tokens; max_seq_len = {max_seq_len} leaves no room after it")
+    return range(min(lengths), min(max_seq_len, max_gen_len + max(lengths)))
+
+
+def _sequence(result):
+    if isinstance(result, Sequence) and not isinstance(result, str):
+        return range(0) if len(result) == 0 else list(result)
+    return result.tolist() if isinstance(result, Tensor) and result.dim() == 1 else result
+
+
+columns = exercise(
+    right_columns,
+    cases={
+        "three prompts of unequal length": (prompts(3, 2, 5), 8, 20),
+        "one prompt": (prompts(4), 3, 20),
+        "the cache ends before max_gen_len": (prompts(3, 6), 20, 16),
+        "one place is left": (prompts(15), 8, 16),
+        "the longest prompt leaves one place": (prompts(15, 6), 8, 16),
+        "a prompt that fills the cache: ValueError": (prompts(16), 8, 16),
+        "only the last of three fills it: ValueError": (prompts(3, 4, 16), 8, 16),
+        "the first is longer than the cache: ValueError": (prompts(17, 3), 8, 16),
+    },
+    mistakes={
+        "It begins at the end of the longest prompt. The shorter rows would have padding there: begin at the "
+        "shortest, min(…).":
+            swap("range(min(lengths)", "range(max(lengths)"),
+        "It begins at the end of the first prompt. Begin at the shortest, min(…).":
+            swap("range(min(lengths)", "range(lengths[0]"),
+        "It begins at 0. The first round reads the columns before cur_pos; there are none.":
+            swap("range(min(lengths)", "range(0"),
+        "It begins at 1: right, but slow. Every prompt has min_prompt_len tokens; the first round reads them all.":
+            swap("range(min(lengths)", "range(1"),
+        "It begins one column too early: the shortest prompt has a token there.":
+            swap("range(min(lengths)", "range(min(lengths) - 1"),
+        "It begins one column too late: columns count from 0, so column min_prompt_len is new for the shortest.":
+            swap("range(min(lengths)", "range(min(lengths) + 1"),
+        "total_len counts from the longest prompt, not from the shortest: max(…).":
+            swap("max_gen_len + max", "max_gen_len + min"),
+        "total_len counts from the longest prompt, not from the first: max(…).":
+            swap("max_gen_len + max(lengths)", "max_gen_len + lengths[0]"),
+        "total_len counts the prompt too: the longest prompt + max_gen_len.":
+            swap("max_gen_len + max(lengths)", "max_gen_len"),
+        "max_seq_len was forgotten: the cache ends there. total_len is the min of both.":
+            swap("min(max_seq_len, max_gen_len + max(lengths))", "max_gen_len + max(lengths)"),
+        "max_gen_len was forgotten: the loop would always go on to max_seq_len.":
+            swap("min(max_seq_len, max_gen_len + max(lengths))", "max_seq_len"),
+        "Not max but min: total_len is the smaller of max_seq_len and longest prompt + max_gen_len.":
+            swap("min(max_seq_len,", "max(max_seq_len,"),
+        "One column too many. The last one is total_len - 1; range leaves its end out by itself.":
+            swap("max(lengths)))", "max(lengths)) + 1)"),
+        "The last column is missing. range leaves its end out by itself: range(…, total_len).":
+            swap("max(lengths)))", "max(lengths)) - 1)"),
+        "max(prompt_tokens) compares ids, not lengths: take max(len(t) for t in prompt_tokens), or key=len.": [
+            lambda p, g, s: _of_ids(p, g, s, max(p), min(p)),
+            lambda p, g, s: _of_ids(p, g, s, max(p), min(p, key=len)),
         ],
-    )
+        "A prompt that fills the cache leaves no room for a new token, and the caller gets an empty answer and no "
+        "reason. Raise ValueError.":
+            swap(">= max_seq_len", "> max_seq_len"),
+        "No prompt is too long for your function. Where one leaves no room, raise ValueError.":
+            swap(">= max_seq_len", "> 10**9"),
+        "One place is room enough: a prompt of max_seq_len - 1 tokens is allowed.":
+            swap(">= max_seq_len", ">= max_seq_len - 1"),
+        "Look at every prompt: one that is too long is enough for a ValueError. You looked at the shortest.":
+            swap("if max(lengths)", "if min(lengths)"),
+        "Look at every prompt: one that is too long is enough for a ValueError. You looked at the first.":
+            swap("if max(lengths)", "if lengths[0]"),
+        "A prompt may be so long that max_gen_len tokens do not fit: then there are fewer. No ValueError.":
+            swap("max(lengths) >= max_seq_len", "max(lengths) + max_gen_len > max_seq_len"),
+        "A range is expected, not its end.": lambda p, g, s: right_columns(p, g, s).stop,
+        "The ValueError has no message. Say which prompt is too long, and for what.":
+            lambda p, g, s: right_columns(p, g, s) if max(map(len, p)) < s else _empty_error(),
+        "An assert is no message for a caller. Write: raise ValueError(…).":
+            lambda p, g, s: right_columns(p, g, s) if max(map(len, p)) < s else _assertion(),
+    },
+    look=_sequence,
+)  # fmt: skip
 
 
-def columns(function: Callable[[list[list[int]], int, int], Sequence[int]]) -> Report:
-    """Judge f(prompt_tokens, max_gen_len, max_seq_len): every cur_pos of the loop; ValueError for a prompt too long."""
+def _of_ids(prompt_tokens, max_gen_len, max_seq_len, longest, shortest):
+    if len(longest) >= max_seq_len:
+        raise ValueError("a prompt is too long")
+    return range(len(shortest), min(max_seq_len, max_gen_len + len(longest)))
 
-    def case(lengths: list[int], max_gen_len: int, max_seq_len: int) -> Callable[[Callable], None]:
-        longest, shortest = max(lengths), min(lengths)
-        total_len = min(max_seq_len, max_gen_len + longest)
-        due = list(range(shortest, total_len))
-        ends = f"{max_gen_len} more than the longest prompt has, or max_seq_len, whichever is smaller"
-        mistakes = [
-            ("It begins at the end of the longest prompt. The shorter rows would have padding there: begin at the "
-             "shortest, min(…).", list(range(longest, total_len))),
-            ("It begins at 0. The first round reads the columns before cur_pos; there are none.",
-             list(range(total_len))),
-            ("It begins at 1: right, but slow. Every prompt has min_prompt_len tokens; the first round reads them all.",
-             list(range(1, total_len))),
-            (f"total_len counts from the longest prompt, not from the shortest: {ends}.",
-             list(range(shortest, min(max_seq_len, max_gen_len + shortest)))),
-            (f"max_seq_len was forgotten: the cache has {max_seq_len} places. total_len is {ends}.",
-             list(range(shortest, max_gen_len + longest))),
-            ("max_gen_len was forgotten: the loop would always go on to max_seq_len.",
-             list(range(shortest, max_seq_len))),
-            ("One column too many. The last one is total_len - 1; range leaves its end out by itself.",
-             list(range(shortest, total_len + 1))),
-            ("The last column is missing. range leaves its end out by itself: range(…, total_len).",
-             list(range(shortest, total_len - 1))),
-        ]  # fmt: skip
 
-        def run(f: Callable) -> None:
-            try:
-                got = call(f, [[1] * n for n in lengths], max_gen_len, max_seq_len)
-            except ValueError as error:
-                raise Wrong(
-                    f"A prompt of {longest} tokens leaves room for a new one in {max_seq_len} places: it is allowed. "
-                    f"Yours raised ValueError: {error}"
-                ) from error
-            if not isinstance(got, Sequence) or isinstance(got, str):
-                raise Wrong(f"A range is due, your function returned {type(got).__name__}.")
-            expect_equal(list(got), due, mistakes)
+def _empty_error():
+    raise ValueError
 
-        return run
 
-    def too_long(lengths: list[int], max_gen_len: int, max_seq_len: int) -> Callable[[Callable], None]:
-        def run(f: Callable) -> None:
-            try:
-                got = call(f, [[1] * n for n in lengths], max_gen_len, max_seq_len)
-            except ValueError as error:
-                if not str(error):
-                    raise Wrong("The ValueError says nothing. Tell which prompt is too long, and for what.") from error
-                return
-            except AssertionError as error:
-                raise Wrong("An assert is no message for a caller. Write: raise ValueError(…).") from error
-            if isinstance(got, Sequence) and not len(got):
-                raise Wrong(
-                    "Your function returned no column and no error: the caller gets an empty answer and no reason. "
-                    "Raise ValueError."
-                )
-            raise Wrong(
-                f"Prompts of {lengths} tokens, {max_seq_len} places: one row has no room for a new token. "
-                "Look at every prompt, and raise ValueError."
-            )
+def _assertion():
+    raise AssertionError("too long")
 
-        return run
 
-    return judge(
-        function,
-        [
-            ("three prompts of unequal length", case([2, 3, 5], 8, 20)),
-            ("one prompt", case([4], 3, 20)),
-            ("the cache ends before max_gen_len", case([3, 6], 20, 16)),
-            ("one place is left", case([15], 8, 16)),
-            ("a prompt that fills the cache: ValueError", too_long([16], 8, 16)),
-            ("only the last of three fills it: ValueError", too_long([3, 4, 16], 8, 16)),
-            ("a prompt longer than the cache: ValueError", too_long([3, 17], 8, 16)),
+def rows(before: str, from_prompt: str, next_token: Sequence[int], eos_id: int = EOS) -> tuple:
+    """The arguments of a round: T for True, one letter a row."""
+    old, inside = (torch.tensor([letter == "T" for letter in word]) for word in (before, from_prompt))
+    return old, inside, torch.tensor(next_token), eos_id
+
+
+def right_eos_reached(eos_reached, from_prompt, next_token, eos_id):
+    """f(eos_reached, from_prompt, next_token, eos_id), each (bsz,): the new eos_reached (bsz,) bool."""
+    return eos_reached | (~from_prompt & (next_token == eos_id))
+
+
+def _per_row(result):
+    if isinstance(result, bool) or (isinstance(result, Tensor) and result.dim() == 0):
+        raise Wrong(say("One answer a row is expected, (bsz,). Whether all rows have ended is asked later."))
+    return result
+
+
+eos_reached = exercise(
+    right_eos_reached,
+    cases={
+        "six rows at once": rows("FFTFTF", "FTFFFF", [2, 2, 7, 6, 2, 1]),
+        "a row writes eos": rows("FF", "FF", [5, 2]),
+        "an eos inside a prompt": rows("FFFF", "TFTT", [2, 6, 4, 2]),
+        "a row that has ended keeps being filled": rows("TFF", "FFT", [7, 2, 5]),
+        "a row that has ended, and no eos": rows("FTF", "TFF", [5, 3, 3]),
+        "another eos_id": rows("FFTF", "FFFT", [7, 2, 5, 7], 7),
+        "eos_id is 0, and the ids are above and below": rows("FFFF", "FFFF", [0, 1, 5, 0], 0),
+        "one row": rows("F", "F", [2]),
+    },
+    mistakes={
+        "An eos inside a prompt does not end the row: its answer has not begun. Add ~from_prompt.":
+            swap("~from_prompt & ", ""),
+        "A row that ended in an earlier round must stay ended: eos_reached | …": swap("eos_reached | ", ""),
+        "A row ends only if it ended before *or* writes eos now: | between the two, not &.": swap(" | ", " & "),
+        "~from_prompt and the comparison must both be true: & between them, not |.":
+            swap("~from_prompt &", "~from_prompt |"),
+        "Exactly one of the two is too narrow: a row may have ended and write eos again. Use |, not ^ or !=.":
+            swap(" | ", " ^ "),
+        "Brackets are missing: & and | bind tighter than ==. Write (next_token == eos_id).":
+            swap("(~from_prompt & (next_token == eos_id))", "~from_prompt & next_token == eos_id"),
+        "from_prompt is True inside the prompt. A new token is where it is False: ~from_prompt.":
+            swap("~from_prompt", "from_prompt"),
+        "The sign of the end was taken to be 2. Compare with eos_id, whatever it is.": swap("== eos_id", "== 2"),
+        "A row ends where its token is eos_id, not where it is another one: ==, not !=.":
+            swap("== eos_id", "!= eos_id"),
+        "Only eos_id itself ends a row, not every id up to it: ==, not <=.": swap("== eos_id", "<= eos_id"),
+        "Only eos_id itself ends a row, not every id from it on: ==, not >=.": swap("== eos_id", ">= eos_id"),
+        "A new eos went unnoticed. Compare next_token with the number eos_id.": lambda e, f, n, i: e,
+        "Every row that is past its prompt was ended. Compare its token with eos_id.":
+            swap(" & (next_token == eos_id)", ""),
+        "It says which rows go on. Expected the opposite: True for a row that has ended.":
+            lambda e, f, n, i: ~right_eos_reached(e, f, n, i),
+        "One row that writes eos ended all rows. Each row has its own answer.":
+            lambda e, f, n, i: e | (~f & (n == i)).any(),
+        "Python's `or`, `and` and `not` take no tensor of several rows: write |, & and ~.":
+            [lambda e, f, n, i: e or (not f and n == i), lambda e, f, n, i: e | (not f and n == i)],
+    },
+    look=_per_row,
+)  # fmt: skip
+
+
+def right_cut(row, prompt_len, max_gen_len, eos_id, echo):
+    """f(row, prompt_len, max_gen_len, eos_id, echo): the part of a finished canvas row that is the answer, a list."""
+    answer = row[prompt_len : prompt_len + max_gen_len]
+    if eos_id in answer:
+        answer = answer[: answer.index(eos_id)]
+    return row[:prompt_len] + answer if echo else answer
+
+
+cut = exercise(
+    right_cut,
+    cases={
+        "a row with eos, and what was written after it": ([1, 5, 4, 3, 2, 1, 0, -1], 3, 5, EOS, False),
+        "a row without eos": ([1, 9, 8, 7, 6, 5], 2, 4, EOS, False),
+        "a row that was filled on beyond max_gen_len": ([1, 9, 8, 7, 6, 5, 4], 2, 3, EOS, False),
+        "eos at once": ([1, 3, 2, 1, 0], 2, 3, EOS, False),
+        "eos is the last token": ([1, 3, 5, 2], 2, 3, EOS, False),
+        "two eos after the prompt": ([1, 4, 3, 2, 9, 2, 8], 2, 5, EOS, False),
+        "an eos after max_gen_len": ([1, 4, 3, 6, 9, 8, 2, 5], 2, 3, EOS, False),
+        "the prompt's tokens come again": ([1, 4, 3, 1, 4, 2, 8], 2, 5, EOS, False),
+        "echo": ([1, 5, 4, 3, 2, 1, 0, -1], 3, 5, EOS, True),
+        "echo, and an eos inside the prompt": ([1, 5, 2, 6, 9, 8, 2, 1], 4, 4, EOS, True),
+        "the same prompt without echo": ([1, 5, 2, 6, 9, 8, 2, 1], 4, 4, EOS, False),
+        "echo of a row without eos": ([1, 9, 8, 7, 6, 5, 4], 2, 3, EOS, True),
+        "another eos_id": ([1, 9, 2, 7, 6], 2, 3, 7, False),
+    },
+    mistakes={
+        "The eos inside the prompt cut the row, and the answer is lost. Look for eos after the prompt only.": [
+            lambda r, p, n, eos, echo: until(r[0 if echo else p : p + n], eos),
+            lambda r, p, n, eos, echo: until(r[: p + n], eos)[0 if echo else p :],
         ],
-    )
-
-
-def eos_reached(function: Callable[[Tensor, Tensor, Tensor, int], Tensor]) -> Report:
-    """Judge f(eos_reached, from_prompt, next_token, eos_id), each (bsz,): the new eos_reached (bsz,) bool."""
-
-    def case(before: list[bool], from_prompt: list[bool], next_token: list[int], eos_id: int = EOS) -> Callable:
-        old, prompt, token = torch.tensor(before), torch.tensor(from_prompt), torch.tensor(next_token)
-        due = old | (~prompt & (token == eos_id))
-        mistakes = [
-            ("An eos inside a prompt does not end the row: its answer has not begun. Add ~from_prompt.",
-             old | (token == eos_id)),
-            ("A row that ended in an earlier round must stay ended: eos_reached | …", ~prompt & (token == eos_id)),
-            ("A row ends only if it ended before *or* writes eos now: | between the two, not &.",
-             old & ~prompt & (token == eos_id)),
-            ("Brackets are missing: & and | bind tighter than ==. Write (next_token == eos_id).",
-             (old | ~prompt & token) == eos_id),
-            ("from_prompt is True inside the prompt. A new token stands where it is False: ~from_prompt.",
-             old | (prompt & (token == eos_id))),
-            ("The sign of the end was taken to be 2. Compare with eos_id, whatever it is.",
-             old | (~prompt & (token == EOS))),
-            ("A new eos went unnoticed. Compare next_token with the number eos_id.", old),
-            ("Every row that is past its prompt was ended. Compare its token with eos_id.", old | ~prompt),
-        ]  # fmt: skip
-
-        def run(f: Callable) -> None:
-            got = call(f, old, prompt, token, eos_id)
-            if isinstance(got, bool) or (isinstance(got, Tensor) and got.dim() == 0):
-                raise Wrong("One answer for each row is due: (bsz,). Whether all have ended is asked later.")
-            if not isinstance(got, Tensor):
-                advice = "torch.tensor(…) makes one of a list." if isinstance(got, list) else "Is there a `return`?"
-                raise Wrong(f"A tensor is due, your function returned {type(got).__name__}. {advice}")
-            if got.shape != due.shape:
-                raise Wrong(f"The shape should be {tuple(due.shape)}, yours is {tuple(got.shape)}.")
-            if got.dtype != torch.bool:
-                raise Wrong(f"True or False for each row is due, yours is {got.dtype}.")
-            if torch.equal(got, due):
-                return
-            for hint, wrong in mistakes:
-                if torch.equal(got, wrong):
-                    raise Wrong(hint)
-            raise Wrong(f"due   {due.tolist()}\nyours {got.tolist()}")
-
-        return run
-
-    return judge(
-        function,
-        [
-            (
-                "five rows at once",
-                case([False, False, True, False, True], [False, True, False, False, False], [2, 2, 7, 6, 2]),
-            ),
-            ("a row writes eos", case([False, False], [False, False], [5, 2])),
-            ("an eos inside a prompt", case([False, False, False], [True, False, True], [2, 6, 4])),
-            ("a row that has ended goes on being filled", case([True, False, False], [False, False, True], [7, 2, 5])),
-            ("another eos_id", case([False, False, True], [False, False, False], [7, 2, 5], 7)),
-            ("one row", case([False], [False], [2])),
-        ],
-    )
-
-
-def cut(function: Callable[[list[int], int, int, int, bool], list[int]]) -> Report:
-    """Judge f(row, prompt_len, max_gen_len, eos_id, echo): the part of a finished canvas row that is the answer."""
-
-    def case(row: list[int], prompt_len: int, max_gen_len: int, eos_id: int = EOS) -> Callable[[bool], Callable]:
-        def of(echo: bool) -> Callable[[Callable], None]:
-            start = 0 if echo else prompt_len
-            due = row[start:prompt_len] + until(row[prompt_len:][:max_gen_len], eos_id)
-            whole = row[start : prompt_len + max_gen_len]
-            mistakes = [
-                ("The eos inside the prompt cut the row, and the answer is lost. Look for eos behind the prompt only.",
-                 until(whole, eos_id)),
-                ("eos is the sign of the end, not a part of the answer: leave it out.",
-                 row[start:prompt_len] + row[prompt_len:][: len(until(row[prompt_len:][:max_gen_len], eos_id)) + 1]),
-                ("A row has at most max_gen_len new tokens; what follows was written for longer rows.",
-                 row[start:prompt_len] + until(row[prompt_len:], eos_id)),
-                ("max_gen_len counts the new tokens. The limit is column prompt_len + max_gen_len.",
-                 row[start:prompt_len] + until(row[prompt_len:max_gen_len], eos_id)),
-                ("eos was taken out, but what stands behind it is still there. Cut at it.",
-                 row[start:prompt_len] + [i for i in row[prompt_len:][:max_gen_len] if i != eos_id]),
-                ("Nothing was cut at eos: it is followed by what nobody asked for.", whole),
-                ("The prompt belongs to the answer only with echo.",
-                 row[:prompt_len] + until(row[prompt_len:][:max_gen_len], eos_id)),
-                ("With echo the prompt comes first.", until(row[prompt_len:][:max_gen_len], eos_id)),
-                ("It was cut at the last eos. The first one behind the prompt counts.",
-                 row[start:prompt_len] + _until_last(row[prompt_len:][:max_gen_len], eos_id)),
-            ]  # fmt: skip
-
-            def run(f: Callable) -> None:
-                try:
-                    got = call(f, row, prompt_len, max_gen_len, eos_id, echo)
-                except ValueError as error:
-                    if "is not in list" not in str(error):
-                        raise
-                    raise Wrong(
-                        "There is no eos in this row, and list.index raises ValueError then. Ask first: if eos_id in …"
-                    ) from error
-                if not isinstance(got, list):
-                    raise Wrong(f"A list is due, your function returned {type(got).__name__}. Is there a `return`?")
-                expect_equal(got, due, mistakes)
-
-            return run
-
-        return of
-
-    ended = case([1, 5, 4, 3, 2, 1, 0, -1], 3, 5)
-    unended = case([1, 9, 8, 7, 6, 5], 2, 4)
-    surplus = case([1, 9, 8, 7, 6, 5, 4], 2, 3)
-    marked = case([1, 5, 2, 6, 9, 8, 2, 1], 4, 4)
-    return judge(
-        function,
-        [
-            ("a row with eos, and what was written behind it", ended(False)),
-            ("a row without eos", unended(False)),
-            ("a row that was filled on beyond max_gen_len", surplus(False)),
-            ("eos at once", case([1, 3, 2, 1, 0], 2, 3)(False)),
-            ("two eos behind the prompt", case([1, 4, 3, 2, 9, 2, 8], 2, 5)(False)),
-            ("echo", ended(True)),
-            ("echo, and an eos inside the prompt", marked(True)),
-            ("the same prompt without echo", marked(False)),
-            ("echo of a row without eos", surplus(True)),
-            ("another eos_id", case([1, 9, 2, 7, 6], 2, 3, 7)(False)),
-        ],
-    )
+        "eos is the sign of the end, not a part of the answer: leave it out.":
+            swap(".index(eos_id)]", ".index(eos_id) + 1]"),
+        "You cut one token too early: the slice leaves its end out by itself.":
+            swap(".index(eos_id)]", ".index(eos_id) - 1]"),
+        "A row has at most max_gen_len new tokens; what follows was written for longer rows.":
+            swap("row[prompt_len : prompt_len + max_gen_len]", "row[prompt_len:]"),
+        "max_gen_len counts the new tokens. The limit is column prompt_len + max_gen_len.":
+            swap("prompt_len : prompt_len + max_gen_len", "prompt_len:max_gen_len"),
+        "One token too many: the slice ends before column prompt_len + max_gen_len by itself.":
+            swap("+ max_gen_len]", "+ max_gen_len + 1]"),
+        "One token too few: the slice leaves column prompt_len + max_gen_len out by itself.":
+            swap("+ max_gen_len]", "+ max_gen_len - 1]"),
+        "The answer begins at column prompt_len: columns count from 0, so no + 1.":
+            swap("row[prompt_len : ", "row[prompt_len + 1 : "),
+        "The last token of the prompt is in column prompt_len - 1. The answer begins one later.":
+            swap("row[prompt_len : ", "row[prompt_len - 1 : "),
+        "eos was taken out, but what comes after it is still there. Cut at it.":
+            swap("answer[: answer.index(eos_id)]", "[token for token in answer if token != eos_id]"),
+        "One eos was taken out, but what comes after it is still there. Cut at it.":
+            lambda r, p, n, eos, echo: r[:p] * echo + _removed(r[p : p + n], eos),
+        "Nothing was cut at eos: it is followed by what nobody asked for.": swap("if eos_id in answer", "if False"),
+        "The prompt belongs to the answer only with echo.": swap(" if echo else answer", ""),
+        "With echo the prompt comes first.": swap("row[:prompt_len] + answer if echo else answer", "answer"),
+        "echo is upside down: the prompt comes with echo, and only then.": swap(" if echo", " if not echo"),
+        "The prompt comes before the answer, not after it.":
+            swap("row[:prompt_len] + answer", "answer + row[:prompt_len]"),
+        "It was cut at the last eos. The first one after the prompt counts.":
+            lambda r, p, n, eos, echo: r[:p] * echo + _until_last(r[p : p + n], eos),
+        "The sign of the end was taken to be 2. Compare with eos_id, whatever it is.":
+            swap("eos_id in", "2 in", "(eos_id)", "(2)"),
+        "row.index looks from the start of the row: its column counts the prompt too. Look in the answer.":
+            swap("answer.index(", "row.index("),
+        "There is no eos in this row, and list.index raises ValueError then. Ask first: if eos_id in …":
+            swap("if eos_id in answer", "if True"),
+        "What follows eos was returned. The answer is what comes before it.":
+            swap("answer[: answer.index(eos_id)]", "answer[answer.index(eos_id) + 1 :]"),
+        "An eos after max_gen_len decided whether to cut: look in the answer, not in the whole row.":
+            lambda r, p, n, eos, echo: r[:p] * echo + (until(r[p:], eos) if eos in r[p:] else r[p : p + n]),
+        "max_gen_len limits the new tokens only; with echo the prompt comes on top.":
+            lambda r, p, n, eos, echo: (r[:p] + until(r[p : p + n], eos))[:n] if echo else until(r[p : p + n], eos),
+        "append puts the whole answer into the prompt as one item. Two lists are joined with +.":
+            swap("row[:prompt_len] + answer", "[*row[:prompt_len], answer]"),
+    },
+)  # fmt: skip
 
 
 def until(ids: list[int], eos_id: int) -> list[int]:
@@ -252,3 +313,8 @@ def until(ids: list[int], eos_id: int) -> list[int]:
 
 def _until_last(ids: list[int], eos_id: int) -> list[int]:
     return ids[: len(ids) - 1 - ids[::-1].index(eos_id)] if eos_id in ids else ids
+
+
+def _removed(ids: list[int], eos_id: int) -> list[int]:
+    k = ids.index(eos_id) if eos_id in ids else len(ids)
+    return ids[:k] + ids[k + 1 :]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Generator, Tensor
 
-from minillama.check.judge import NotAttempted, Wrong, call, expect_tensor, judge
+from minillama.check.former import NotAttempted, Wrong, call, expect_tensor, judge
 from minillama.check.report import Report
 from minillama.check.sampling import reference, seeded
 from minillama.sampling import apply_temperature

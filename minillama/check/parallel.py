@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minillama.check.judge import Wrong, call, expect_close, judge
+from minillama.check.former import Wrong, call, expect_close, judge
 from minillama.check.report import Report
 from minillama.checkpoint import part_of
 from minillama.model import ModelArgs, Transformer

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from minillama.chat import Dialog
 from minillama.check.chat import messages
-from minillama.check.judge import Wrong, call, expect_number, expect_tensor, judge
+from minillama.check.former import Wrong, call, expect_number, expect_tensor, judge
 from minillama.check.report import Report
 from minillama.formats.hugging_face import rotate_halves
 

@@ -12,6 +12,15 @@ SIGNS: dict[Status, str] = {"passed": "✓", "failed": "✗", "not attempted": "
 CLASSES: dict[Status, str] = {"passed": "ml-passed", "failed": "ml-failed", "not attempted": "ml-missing"}
 
 
+def say(template: str, **gaps: object) -> str:
+    """A sentence that a learner reads, its gaps filled: the one place where such sentences are made.
+
+    >>> say("Expected {want}, got {got}.", want=3, got=4)
+    'Expected 3, got 4.'
+    """
+    return template.format(**gaps) if gaps else template
+
+
 @dataclass(frozen=True)
 class Case:
     """One input that a function was tried on; the hint is empty if it passed."""
@@ -35,9 +44,13 @@ class Report:
 
     def headline(self) -> str:
         if self.status == "not attempted":
-            return f"{self.name}: not attempted yet. Finish the function and run the cell again."
-        passed = sum(case.passed for case in self.cases)
-        return f"{self.name}: {self.status}, {passed} case{'s' * (passed != 1)} right"
+            return say("{name}: not attempted yet. Finish the function and run the cell again.", name=self.name)
+        count = sum(case.passed for case in self.cases)
+        if self.status == "passed":
+            template = "{name}: passed, 1 case right" if count == 1 else "{name}: passed, {count} cases right"
+        else:
+            template = "{name}: failed, 1 case right" if count == 1 else "{name}: failed, {count} cases right"
+        return say(template, name=self.name, count=count)
 
     def __str__(self) -> str:
         lines = [f"{SIGNS[self.status]} {self.headline()}"]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from minillama.check.judge import Wrong, call, expect_number, expect_tensor, judge
+from minillama.check.former import Wrong, call, expect_number, expect_tensor, judge
 from minillama.check.report import Report
 from minillama.int8 import quantize
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from minillama.check.judge import Wrong, call, expect_close, expect_tensor, judge
+from minillama.check.former import Wrong, call, expect_close, expect_tensor, judge
 from minillama.check.report import Report
 from minillama.logprobs import entropy as package_entropy
 from minillama.sampling import apply_temperature

@@ -6,7 +6,7 @@ import codecs
 import re
 from collections.abc import Callable
 
-from minillama.check.judge import Wrong, call, judge
+from minillama.check.former import Wrong, call, judge
 from minillama.check.report import Report
 
 TEXT = ["▁Once", "▁upon", "a", "ing", "喜欢", "▁小", "é"]
