@@ -57,7 +57,7 @@ def test_prefill_decode_and_a_piece_between():
     decode = cache_html(calls, 3, PIECES, 4, EN)
     assert rows(decode, "ml-slots") == [["R"] * 5 + ["W", "–"]]
     assert rows(decode, "ml-query") == [["✓"] * 6 + [""]]
-    assert "Writes slot 5, reads slots 0 to 5." in decode and "all calls together: 6)" in decode
+    assert "Writes slot 5, reads slots 0 to 5." in decode and "in all calls: 6)" in decode
 
 
 def test_the_mask_of_a_piece_behind_old_tokens():
@@ -68,7 +68,7 @@ def test_the_mask_of_a_piece_behind_old_tokens():
 def test_without_a_cache_all_is_computed_again():
     calls = cache_calls(4, 7, cached=False)
     page = cache_html(calls, 2, PIECES, 4, EN)
-    assert rows(page, "ml-slots") == [["W"] * 6 + ["–"]] and "all calls together: 15)" in page
+    assert rows(page, "ml-slots") == [["W"] * 6 + ["–"]] and "in all calls: 15)" in page
 
 
 def test_pieces_are_escaped():
@@ -122,7 +122,7 @@ def test_a_shorter_plan_keeps_the_step_inside(view):
     ("prompt", "message"),
     [
         ("", "The prompt is empty"),
-        ("a cat " * 50, "The prompt was cut: its first 16 tokens"),
+        ("a cat " * 50, "The prompt was cut: only its first 16 tokens"),
         ("x" * 100_000, "The prompt was cut"),
         ("\x00\x1b\n", None),
         ("שלום \u202e مرحبا", None),

@@ -12,7 +12,6 @@ from minillama.widgets import LogprobHeatmap, show_logprobs
 from minillama.widgets.heatmap import (
     CIVIDIS,
     HOTTEST,
-    LONGEST,
     LOWEST,
     MAX_ROWS,
     MAX_TOKENS,
@@ -21,6 +20,7 @@ from minillama.widgets.heatmap import (
     shade,
 )
 from minillama.widgets.labels import EN
+from minillama.widgets.parts import LONGEST
 from minillama.widgets.scores import ScoredText, ScoredToken, score
 
 PROMPTS = ["Once upon a time", "The weather"]
@@ -193,6 +193,10 @@ def test_the_picture(llama):
     assert len(rows(picture._repr_html_(), "ml-run")) == 2
     hot = show_logprobs(llama, [PROMPTS[0]] * 2, temperatures=[0, 1.5], max_gen_len=5, echo=False)
     assert [row[1] for row in rows(hot._repr_html_(), "ml-run")] == ["0.00", "1.50"]
+    with pytest.raises(ValueError, match="temperatures has 3 for 2 prompts; give one for each"):
+        show_logprobs(llama, PROMPTS, temperatures=[0, 1, 2])
+    with pytest.raises(ValueError, match="threshold must be a number from 0 to 1, got 2"):
+        show_logprobs(llama, PROMPTS, threshold=2)
 
 
 # ---- the widget ------------------------------------------------------------------------------------------------------
@@ -257,7 +261,7 @@ def test_odd_text_is_scored(heatmap, text):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a\ud800", EN["bad_prompt"]), ("Once " * 60, "(max_seq_len is 96). "), ("a" * (LONGEST + 1), "Shorten it")],
+    [("a\ud800", EN["surrogate"]), ("Once " * 60, "(max_seq_len is 96). "), ("a" * (LONGEST + 1), "Shorten it")],
 )
 def test_bad_text_is_answered_in_place_and_the_widget_stays_alive(heatmap, text, message):
     first = heatmap.view.value
