@@ -1,4 +1,4 @@
-"""Static figures: what a reader sees who has no kernel to move a slider."""
+"""Static figures, for readers who have no kernel to move a slider. Each function returns a closed matplotlib Figure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CJK_FILES = re.compile(r"cjk|wqy|sourcehan|notosanssc|pingfang|yahei|msyh|simhe
 
 @functools.cache
 def find_cjk_font() -> str | None:
-    """The name of an installed font that has Chinese characters, ready for matplotlib; None if there is none."""
+    """The name of an installed font with Chinese characters, ready for matplotlib; None if there is none."""
     known = {font.name for font in font_manager.fontManager.ttflist}
     if not known.intersection(CJK_FONTS):  # matplotlib's list may be older than the font
         for path in filter(_CJK_FILES.search, font_manager.findSystemFonts()):
@@ -38,9 +38,9 @@ def find_cjk_font() -> str | None:
 
 
 def literal(text: str, longest: int = LONGEST_NAME) -> str:
-    """text as a figure shows it, at most `longest` characters and an ellipsis.
+    """text as a figure shows it: at most `longest` characters, and an ellipsis if there are more.
 
-    A character that cannot be printed, or that the fonts lack, becomes its escape sequence.
+    A character that cannot be printed, or that no font has, is replaced by its escape sequence.
 
     >>> literal("$x$ \\n"), literal("a" * 99, longest=3)
     ('$x$ \\\\n', 'aaa…')
@@ -58,9 +58,9 @@ def literal(text: str, longest: int = LONGEST_NAME) -> str:
 
 @contextmanager
 def new_figure(*grid: int, figsize: tuple[float, float], **options) -> Iterator:
-    """A figure and its axes, as `plt.subplots` makes them, whose texts are never taken for mathematics: "$" is a "$".
+    """A figure and its axes, as `plt.subplots` makes them, in which no text is taken for mathematics: "$" is a "$".
 
-    It is closed at the end, so that a notebook shows it once: as the value of its cell.
+    It is closed at the end, so that a notebook shows it only once, as the value of the cell.
     """
     with plt.rc_context({"font.family": _font_names(), "text.parse_math": False}):
         figure, axes = plt.subplots(*grid, figsize=figsize, layout="constrained", facecolor="white", **options)
@@ -82,7 +82,10 @@ def _font_names() -> list[str]:
 
 
 def plot_nucleus(pieces: Sequence[str], probs: Tensor, p: float, n_bars: int = 12) -> Figure:
-    """Bars of the most probable tokens of probs (vocab_size,), kept or cut at p, and the mass before each."""
+    """Bars of the n_bars most probable tokens, kept or cut at p, and the probability mass before each.
+
+    pieces: the name of every token id; probs (vocab_size,) float, adding up to 1; p: from 0 to 1, as top_p.
+    """
     top = nucleus(probs, p)
     n_bars = min(n_bars, len(probs))
     names = [literal(pieces[i], LONGEST_PIECE) for i in top.probs_idx[:n_bars].tolist()]
@@ -103,9 +106,10 @@ def plot_nucleus(pieces: Sequence[str], probs: Tensor, p: float, n_bars: int = 1
 
 
 def plot_rotation(freqs_cis: Tensor, pairs: Sequence[int]) -> Figure:
-    """How the rotary embedding turns the point (1, 0): one panel a pair, one hand a position, its number at the tip.
+    """How the rotary embedding turns the point (1, 0): one panel per pair, one hand per position with its number.
 
-    freqs_cis (n_positions, head_dim / 2), as `Transformer.freqs_cis`.
+    freqs_cis (n_positions, head_dim / 2) complex, as `Transformer.freqs_cis`; pairs: which of the head_dim / 2 are
+    drawn.
     """
     shades = plt.get_cmap("cividis")
     with new_figure(1, len(pairs), figsize=(2.6 * len(pairs), 2.9), squeeze=False) as (figure, axes):
@@ -123,7 +127,11 @@ def plot_rotation(freqs_cis: Tensor, pairs: Sequence[int]) -> Figure:
 
 
 def plot_attention(pieces: Sequence[str], weights: Tensor, title: str = "") -> Figure:
-    """A heat map of one head's attention weights (seqlen, seqlen): rows look, columns are looked at."""
+    """A heat map of one head's attention weights: rows look, columns are looked at.
+
+    pieces: the tokens' names, seqlen of them; weights (seqlen, seqlen) float. The future (above the diagonal) stays
+    white.
+    """
     names = [literal(piece, LONGEST_PIECE) for piece in pieces]
     side = 1.6 + 0.24 * len(names)
     with new_figure(figsize=(side + 0.8, side)) as (figure, ax):
@@ -145,9 +153,10 @@ def plot_temperatures(
     truth: Mapping[int, float] | None = None,
     n_tokens: int = 6,
 ) -> Figure:
-    """Probabilities of the largest logits (vocab_size,) at some temperatures, with a diamond where the truth is known.
+    """Bars of some tokens' probabilities at each temperature, with a diamond where the true probability is known.
 
-    truth {token id: probability}: its tokens are shown, in its order, and n_tokens does not count.
+    pieces: the name of every token id; logits (vocab_size,) float; temperatures: each 0 or more. truth {token id:
+    probability}: these tokens are shown, in this order; without it, the n_tokens with the largest logits.
     """
     truth = truth or {}
     ids = list(truth) or logits.topk(min(n_tokens, len(logits))).indices.tolist()
@@ -168,7 +177,10 @@ def plot_temperatures(
 
 
 def plot_entropy(curves: Mapping[str, Tensor], highest: float = 3.0) -> Figure:
-    """Entropy against temperature, one line for each of some logits (vocab_size,) of the same length."""
+    """Entropy in nats against temperature, from 0 to highest: one line for each of curves.
+
+    curves {name: logits (vocab_size,) float}, all of the same length.
+    """
     temperatures = torch.linspace(0, highest, 61).tolist()
     styles = ["-", "--", "-.", ":"]
     with new_figure(figsize=(7.5, 3.2)) as (figure, ax):
@@ -185,7 +197,10 @@ def plot_entropy(curves: Mapping[str, Tensor], highest: float = 3.0) -> Figure:
 
 
 def plot_cache(calls: Sequence[tuple[int, int]], pieces: Sequence[str]) -> Figure:
-    """A row for each call (start_pos, end) of forward, a column for each slot: written, read or empty."""
+    """One row per call of forward and one column per slot of the cache: written, read or empty.
+
+    calls: (start_pos, end) of each, as `widgets.cache.cache_calls` returns them; pieces: the token of each slot.
+    """
     with new_figure(figsize=(7.5, 1.2 + 0.34 * len(calls))) as (figure, ax):
         for row, (start, end) in enumerate(calls):
             for slot in range(len(pieces)):
@@ -204,9 +219,9 @@ def plot_cache(calls: Sequence[tuple[int, int]], pieces: Sequence[str]) -> Figur
 def plot_token_cost(
     contexts: Sequence[int], counted: Mapping[str, Sequence[float]], measured: Mapping[str, Sequence[float]]
 ) -> Figure:
-    """Two panels over the length of the text: multiplications counted and milliseconds measured, a line for each way.
+    """What one more token costs, against the length of the text: multiplications counted, milliseconds measured.
 
-    counted and measured have a list for each way, as long as contexts.
+    contexts: the lengths; counted and measured: {name: a number for each of contexts}, a line for each name.
     """
     styles = ({"color": BLUE, "marker": "o"}, {"color": VERMILLION, "marker": "s", "ls": "--"})
     titles = ("million multiplications, counted", "milliseconds, measured here")
@@ -214,14 +229,17 @@ def plot_token_cost(
         for ax, lines, title, unit in zip(panels, (counted, measured), titles, (1e6, 1), strict=True):
             for k, values in enumerate(lines.values()):
                 ax.plot(contexts, [value / unit for value in values], **styles[k % 2])
-            ax.set(xlabel="length of the text, with the new token", ylim=(0, None))
+            ax.set(xlabel="length of the text with the new token", ylim=(0, None))
             ax.set_title(f"one more token: {title}", fontsize=9)
             legend(ax, list(lines), longest=40)
     return figure
 
 
 def plot_where(from_prompt: Tensor, column: Tensor, candidate: Tensor, titles: Sequence[str] = ()) -> Figure:
-    """The line torch.where(from_prompt, column, candidate), all (bsz,), row by row: what is taken, and what is not."""
+    """The line torch.where(from_prompt, column, candidate), row by row: which of the two is taken.
+
+    from_prompt (bsz,) bool; column and candidate (bsz,) int64 token ids; titles: one for each row, else "row 0" ….
+    """
     titles = [literal(title) for title in titles or [f"row {k}" for k in range(len(column))]]
     heads = ("input_text_mask\n[:, cur_pos]", "tokens\n[:, cur_pos]", "candidate", "next_token")
     places = (0, 1.25, 2.5, 4.25)
@@ -242,7 +260,7 @@ def plot_where(from_prompt: Tensor, column: Tensor, candidate: Tensor, titles: S
                         fontweight="bold" if chosen else "normal", family="monospace")  # fmt: skip
             arrow = {"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0}
             ends = (places[3] - 0.5, row), (places[taken] + 0.5, row)
-            ax.annotate("", *ends, arrowprops=arrow, zorder=0)  # behind the box that is passed over
+            ax.annotate("", *ends, arrowprops=arrow, zorder=0)  # below the box that it crosses
         ax.set_yticks(range(len(column)), titles, fontsize=9)
         ax.set_xticks([])
         ax.set(xlim=(-0.6, 4.85), ylim=(len(column) - 0.5, -1.15))
@@ -252,9 +270,10 @@ def plot_where(from_prompt: Tensor, column: Tensor, candidate: Tensor, titles: S
 
 
 def plot_calibration(points: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
-    """True probabilities against the model's, on log axes: a sign for each name, (truth, model) a point.
+    """The model's probabilities against the true ones, on logarithmic axes.
 
-    A point on the diagonal is right; outside the dotted lines it is wrong by more than a factor of 2.
+    points {name: (true probability, the model's) pairs}: each name has a sign of its own. A point on the diagonal is
+    right; one outside the dotted lines is wrong by more than a factor of 2.
     """
     styles = ({"marker": "o", "color": BLUE}, {"marker": "^", "color": VERMILLION}, {"marker": "s", "color": GREEN})
     with new_figure(figsize=(5.2, 4.6)) as (figure, ax):
@@ -273,9 +292,9 @@ def plot_calibration(points: Mapping[str, Sequence[tuple[float, float]]]) -> Fig
 
 
 def plot_rank_memory(models: Mapping[str, Mapping[int, tuple[float, float]]], gpus: Sequence[float]) -> Figure:
-    """A panel for each model: bytes of weights and of cache that each rank holds, a bar for each number of ranks.
+    """The memory that one rank needs, in GiB: one panel per model, one bar per number of ranks.
 
-    models {name: {n_ranks: (weights, cache)}}; gpus: the bytes of some GPUs, dashed lines.
+    models {name: {n_ranks: (bytes of weights, bytes of cache)}}; gpus: the bytes of some GPUs, drawn as lines.
     """
     gib = 2**30
     with new_figure(1, len(models), figsize=(7.5, 3.2), sharey=True, squeeze=False) as (figure, axes):

@@ -1,4 +1,4 @@
-"""Static figures of notebook 14: where time goes, and what it grows with. They draw what the cells have measured."""
+"""Static figures of notebook 14: where the time goes and how it grows. They draw what the cells have measured."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _STYLES = (
 
 
 def plot_shares(milliseconds: Mapping[str, float]) -> Figure:
-    """A bar for each kind of work, with its milliseconds and its part of the sum."""
+    """A bar for each kind of work, with its milliseconds and its share of the total.
+
+    milliseconds {name: milliseconds per token}, drawn from top to bottom.
+    """
     whole = sum(milliseconds.values())
     texts = [f"{value:.2f} ms, {value / whole:.0%}" if whole else "0 ms" for value in milliseconds.values()]
     with new_figure(figsize=(7.5, 0.8 + 0.4 * len(milliseconds))) as (figure, ax):
@@ -27,7 +30,7 @@ def plot_shares(milliseconds: Mapping[str, float]) -> Figure:
         ax.set_yticks(range(len(milliseconds)), [literal(name) for name in milliseconds])
         ax.invert_yaxis()  # the first on top
         ax.margins(x=0.25)
-        ax.set(xlabel="milliseconds a token")
+        ax.set(xlabel="milliseconds per token")
     return figure
 
 
@@ -39,9 +42,10 @@ def plot_curves(
     log: str = "",
     marks: Mapping[str, float] | None = None,
 ) -> Figure:
-    """A line for each name over x; marks are vertical lines at some x. log: the axes on a log scale, "x", "y" or "xy".
+    """A line for each name over x. The first is solid with dots, the second dashed: what was measured, and computed.
 
-    The first line is solid with dots, the second dashed: what was measured, and what was computed.
+    curves {name: a number for each of x}; marks {name: x}: vertical lines. log: which axes are logarithmic, "", "x",
+    "y" or "xy".
     """
     with new_figure(figsize=(7.5, 3.2)) as (figure, ax):
         for k, values in enumerate(curves.values()):
@@ -61,11 +65,14 @@ def plot_curves(
 
 
 def plot_batch(batches: Sequence[int], seconds: Sequence[float]) -> Figure:
-    """Two panels over the number of rows: tokens a second of all rows together, and how long each waits for one."""
+    """Throughput (tokens per second of all rows) and latency (milliseconds per step) against the number of rows.
+
+    batches: numbers of rows; seconds: how long one step took with each of them.
+    """
     throughput, latency = [bsz / took for bsz, took in zip(batches, seconds, strict=True)], [1000 * s for s in seconds]
     lines = (
-        (throughput, "throughput: tokens a second, all rows", BLUE, "o"),
-        (latency, "latency: milliseconds a step", VERMILLION, "s"),
+        (throughput, "throughput: tokens per second, all rows", BLUE, "o"),
+        (latency, "latency: milliseconds per step", VERMILLION, "s"),
     )
     with new_figure(1, 2, figsize=(7.5, 3)) as (figure, panels):
         for ax, (values, title, color, marker) in zip(panels, lines, strict=True):

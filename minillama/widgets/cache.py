@@ -1,4 +1,4 @@
-"""CacheView: step through the calls of forward, and see which slots of the cache each one writes and reads."""
+"""CacheView: step through the calls of forward and see which slots of the cache each call writes and reads."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ MAX_PROMPT = 16  # tokens shown: a wider table cannot be read
 
 
 def cache_calls(n_prompt: int, total_len: int, piece: int | None = None, cached: bool = True) -> list[tuple[int, int]]:
-    """The columns (start_pos, end) that each call of forward reads, until column total_len - 1 can be written.
+    """The columns (start_pos, end) that each call of forward reads, up to the call that lets the last one be written.
 
-    The prompt is read `piece` tokens at a time (None: in one call). Not cached: every call begins at 0.
+    n_prompt tokens are the prompt's, total_len is the width of the canvas. The prompt is read `piece` tokens at a time
+    (None: in one call). Without the cache every call begins at 0.
 
     >>> cache_calls(n_prompt=4, total_len=7)
     [(0, 4), (4, 5), (5, 6)]
@@ -40,9 +41,9 @@ def cache_html(
     note: str = "",
     style: bool = True,
 ) -> str:
-    """Call k: a row of slots, each written, read or empty, and below it the mask, a row for each query.
+    """Call k: a row of slots, each written, read or empty, and below it the mask, one row per query.
 
-    pieces has the token of every column; those that are not known yet at call k are not shown.
+    pieces: the token of every column; those that are not known yet at call k are not shown.
     """
     start, end = calls[k]
     n_slots = len(pieces)
@@ -99,12 +100,11 @@ def _look(slot: int, query: int, end: int) -> str:
 
 
 class CacheView(W.VBox):
-    """A prompt and max_gen_len tokens after it (1 to 16), written greedily, call by call of forward.
+    """A prompt continued greedily by max_gen_len tokens (1 to 16), one call of forward after another.
 
     The model runs once for each prompt; the other controls only change what is shown. A prompt of more than
-    16 tokens is cut, and one that cannot be encoded gives a message in place of the table. Raises TypeError or
-    ValueError, naming the argument, if prompt is no str, if max_gen_len is out of range or if the language has no
-    labels.
+    16 tokens is cut, and for one that cannot be encoded a message replaces the table. Raises TypeError or ValueError,
+    naming the argument, if prompt is not a str, max_gen_len is out of range or the language has no labels.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class CacheView(W.VBox):
         self.ids: list[int] = []  # every column of the canvas
         self.pieces: list[str] = []
         self.n_prompt, self.note = 1, ""
-        self.calls: list[tuple[int, int]] = []  # empty: the prompt cannot be read
+        self.calls: list[tuple[int, int]] = []  # empty if the prompt cannot be read
 
         self.prompt = W.Text(prompt, description=self.text["prompt"], continuous_update=False, **sized("690px"))
         self.call = W.IntSlider(1, min=1, max=1, description=self.text["cache_step"], **sized("340px"))
@@ -138,7 +138,7 @@ class CacheView(W.VBox):
         text = self.prompt.value
         try:
             prompt_tokens = self.llama.tokenizer.encode(text[:LONGEST], bos=True, eos=False)
-        except ValueError:  # what UTF-8 cannot hold
+        except ValueError:  # a lone surrogate
             self.ids, self.calls, self.note = [], [], self.text["surrogate"]
             self._draw()
             return

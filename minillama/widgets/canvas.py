@@ -1,4 +1,4 @@
-"""CanvasView: edit the prompts and max_gen_len, and see the canvas and its mask before the first step."""
+"""CanvasView: edit the prompts and max_gen_len and see the canvas and its mask before the first step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from minillama.widgets.prompts import no_room, prompts_field, read_prompts
 
 @dataclass(frozen=True)
 class Canvas:
-    """What the generate loop starts with, as lists, and the numbers from which it follows."""
+    """What the generate loop starts with, as lists, and the numbers that determine it."""
 
     tokens: list[list[int]]  # (bsz, total_len)
     mask: list[list[bool]]  # (bsz, total_len)
@@ -60,9 +60,9 @@ def canvas_html(
     notes: Sequence[str] = (),
     style: bool = True,
 ) -> str:
-    """Canvas and mask, one under the other, and which call of forward reads each column.
+    """The canvas, its mask below it, and which call of forward reads each column.
 
-    name gives a token's piece. Columns after the first n_columns are only counted.
+    name: a function from a token id to its piece. Columns after the first n_columns are only counted.
     """
     columns = range(min(n_columns, canvas.total_len))
     hidden = canvas.total_len - len(columns)
@@ -101,7 +101,7 @@ def canvas_html(
 
 
 def caption(canvas: Canvas, text: dict[str, str]) -> str:
-    """How bsz and total_len come about."""
+    """How bsz and total_len are computed."""
     return text["canvas_caption"].format(
         bsz=len(canvas.tokens),
         max_seq_len=canvas.max_seq_len,
@@ -116,8 +116,8 @@ def show_canvas(
 ) -> Picture:
     """The canvas that a run on these prompts would start with, as a still picture.
 
-    prompt_tokens: bsz lists of ids, of any lengths; max_gen_len 0 or more. The model is not run. Raises TypeError or
-    ValueError, naming the argument, for what `Llama.generate` would refuse, and for a language without labels.
+    prompt_tokens: bsz lists of ids, of any lengths; max_gen_len: 0 or more. The model is not run. Raises TypeError or
+    ValueError, naming the argument, where `Llama.generate` would, and ValueError for a language without labels.
     """
     arguments.whole("max_gen_len", max_gen_len, 0)
     arguments.prompt_tokens(prompt_tokens, llama.model.params, max_gen_len)
@@ -128,12 +128,12 @@ def show_canvas(
 
 
 class CanvasView(W.VBox):
-    """Write one prompt per line and slide max_gen_len: the canvas and its mask, as the loop makes them.
+    """A field with one prompt per line and a slider for max_gen_len: the canvas and its mask, as the loop makes them.
 
-    max_gen_len: from 0 to the model's max_seq_len. n_columns: how many columns of a wide canvas are shown. The model
-    is not run. Blank lines are ignored; what cannot become a canvas gets a message in its place. Raises TypeError or
-    ValueError, naming the argument, if prompts is no list of str with at least one in it, if a number is out of range
-    or if the language has no labels.
+    prompts: a list of str. max_gen_len: from 0 to the model's max_seq_len. n_columns: how many columns of a wide
+    canvas are shown. The model is not run. Blank lines are ignored; if no canvas can be made, a message says why.
+    Raises TypeError or ValueError, naming the argument, if prompts is empty or not a list of str, a number is out of
+    range or the language has no labels.
     """
 
     def __init__(

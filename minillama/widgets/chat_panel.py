@@ -1,4 +1,4 @@
-"""ChatPanel: talk to the model. The answer is written by a worker thread, so the page stays alive and can stop it."""
+"""ChatPanel: talk to the model. A worker thread writes the answer, so the page stays alive and can stop it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from minillama.widgets.labels import labels
 from minillama.widgets.parts import LONGEST_SENT, box, hook, sized, small
 
 REDRAW = 0.05  # seconds: a fast model writes more often than a page can be drawn
-MAX_TURNS = 30  # that are drawn; the memory holds all of them
-KEY_TO_TEXT = 0.1, 3.0  # seconds, usual and longest: the browser reports the Enter key before the text entered by it
+MAX_TURNS = 30  # that are drawn; the model reads all of them
+KEY_TO_TEXT = 0.1, 3.0  # seconds, usual and longest: the browser reports the Enter key before the text it enters
 
 _answering: weakref.WeakKeyDictionary[Llama, ChatPanel] = weakref.WeakKeyDictionary()  # one run at a time per Llama
 _lock = threading.Lock()  # of _answering
@@ -27,7 +27,7 @@ _lock = threading.Lock()  # of _answering
 
 @dataclass(frozen=True)
 class Turn:
-    """A question and its answer, as far as it has come."""
+    """A question and as much of its answer as has been written."""
 
     question: str
     answer: str = ""
@@ -58,8 +58,8 @@ def _message(role: str, content: str, text: dict[str, str], note: str = "") -> s
 class ChatPanel(W.VBox):
     """A chat with the model: a system field, a message field, and the buttons Send, Stop and Clear.
 
-    system: what the system field begins with; temperature, top_p, max_gen_len and seed as for `Llama.stream`. Raises
-    TypeError or ValueError, naming the argument, if one of them is not allowed or if the language has no labels.
+    system: the first text of the system field; temperature, top_p, max_gen_len and seed as for `Llama.stream`. Raises
+    TypeError or ValueError, naming the argument, where `Llama.stream` would and for a language without labels.
 
     The finished turns go into every later prompt: that is the memory. An answer that was stopped is kept as far as it
     was written; a question without any answer is not kept. A Llama answers one panel at a time. A run that a cell
@@ -121,7 +121,7 @@ class ChatPanel(W.VBox):
         return took
 
     def ask(self, question: str) -> bool:
-        """Let the worker answer a question. False, with a message in place, if it cannot be asked now."""
+        """Let the worker answer a question. False, with a message on the page, if it cannot be asked now."""
         with self._state:
             if self.running:
                 return self._say("panel_busy", "missing")
@@ -133,7 +133,7 @@ class ChatPanel(W.VBox):
                 return self._say("panel_other", "missing")
             try:
                 pieces = self._open(question)
-            except Exception as error:  # a message in place, whatever it is
+            except Exception as error:  # whatever it is, the page says it
                 self._release()
                 return self._say("panel_cannot", "failed", reason=error)
             if pieces is None:
@@ -187,7 +187,7 @@ class ChatPanel(W.VBox):
             threading.Thread(target=self._entered, daemon=True).start()
 
     def _entered(self) -> None:
-        """Send the message as soon as its text has come, or say that it is empty if none does."""
+        """Send the message as soon as its text has arrived; if none does, say that it is empty."""
         usual, longest = KEY_TO_TEXT
         end = time.monotonic() + longest
         time.sleep(usual)
@@ -196,7 +196,7 @@ class ChatPanel(W.VBox):
         self.send()
 
     def _open(self, question: str) -> Iterator[str] | None:
-        """The stream of an answer, not yet begun; None, with a message in place, for what must not be run."""
+        """The stream of an answer, not yet started; None, with a message on the page, for what must not be run."""
         asked = {"role": "user", "content": question}
         told = self.dialog
         dialog = [*told, asked]

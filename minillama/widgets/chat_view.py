@@ -1,4 +1,4 @@
-"""ChatView: write a dialog, and see the ids that the model reads, coloured by what they mean."""
+"""ChatView: write a dialog and see the ids that the model reads, coloured by what they mean."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HUES = {"bos": 3, "eos": 3, "tag": 3, "system": 1, "user": 0, "assistant": 2}
 
 @dataclass(frozen=True)
 class ChatSegment:
-    """Neighbouring tokens with one meaning: a label of `minillama.chat.Segment`, the ids and their pieces."""
+    """Neighbouring tokens with the same meaning: a label of `minillama.chat.Segment`, the ids and their pieces."""
 
     label: str
     ids: list[int]
@@ -41,7 +41,7 @@ class ChatSegment:
 
 
 def chunks_of(tokenizer: Tokenizer, dialog: Dialog) -> list[list[ChatSegment]]:
-    """The segments of a dialog, one list for each bos. Raises as `segment_dialog` does."""
+    """The segments of a dialog, one list per bos. Raises what `segment_dialog` raises."""
     chunks: list[list[ChatSegment]] = []
     for label, ids in segment_dialog(tokenizer, dialog):
         if label == "bos":
@@ -89,10 +89,11 @@ def _segment(segment: ChatSegment, most: int, text: dict[str, str]) -> str:
 
 
 def show_chat(llama: Llama, dialog: Dialog, language: str = "en") -> Picture:
-    """The ids of a dialog, labelled by what they are for, as a still picture, as `ChatView` draws them.
+    """A still picture of the ids of a dialog, each labelled by what it is for, as `ChatView` draws them.
 
-    dialog: messages {"role": ..., "content": ...}, the last one the user's. Raises TypeError or ValueError for what
-    `chat_completion` would not take (a dialog with tags in it is drawn), and for a language without labels.
+    dialog: messages {"role": ..., "content": ...}, the last one the user's. A dialog that `chat_completion` would
+    refuse for its tags is drawn all the same. Raises TypeError or ValueError for one that is malformed, and ValueError
+    for a language without labels.
     """
     chunks = chunks_of(llama.tokenizer, dialog)
     words = ("  ".join(f"{each.label}: {' '.join(each.pieces)}" for each in chunk) for chunk in chunks)
@@ -100,7 +101,7 @@ def show_chat(llama: Llama, dialog: Dialog, language: str = "en") -> Picture:
 
 
 def dialog_of(system: str, messages: str) -> list[dict[str, str]]:
-    """A dialog from a system text and one message per line, the user's first; what is blank is no message.
+    """A dialog from a system text and one message per line, the user's first; blank texts are left out.
 
     >>> dialog_of("", "Hi")
     [{'role': 'user', 'content': 'Hi'}]
@@ -111,11 +112,12 @@ def dialog_of(system: str, messages: str) -> list[dict[str, str]]:
 
 
 class ChatView(W.VBox):
-    """A field for the system text, one for the messages, one per line; below, the segments while you type.
+    """A field for the system text and one for the messages, one per line; below them the segments, as you type.
 
-    dialog: what the fields begin with, messages {"role": ..., "content": ...} of one line each, the last one the
+    dialog: the first contents of the fields, messages {"role": ..., "content": ...} of one line each, the last one the
     user's. The model is not run. A dialog that `chat_completion` would refuse for its tags is drawn all the same, with
-    a warning. Raises TypeError or ValueError for another dialog, and for a language without labels.
+    a warning. Raises TypeError or ValueError for a dialog that is malformed or has a message of several lines, and
+    ValueError for a language without labels.
     """
 
     def __init__(self, llama: Llama, dialog: Dialog, language: str = "en"):
@@ -153,7 +155,7 @@ class ChatView(W.VBox):
             return self._refuse(self.text["chat_even"].format(n=len(said)))
         try:
             chunks = chunks_of(self.llama.tokenizer, dialog)
-        except ValueError as error:  # no text: a lone surrogate
+        except ValueError as error:  # a lone surrogate
             return self._refuse(self.text["chat_cannot"].format(reason=error))
         _, notes = shortened(max(self.system.value, self.messages.value, key=len), self.text)
         known = format_tags(self.llama.tokenizer)

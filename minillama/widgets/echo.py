@@ -10,7 +10,7 @@ from minillama.results import CompletionPrediction
 from minillama.widgets.labels import labels
 from minillama.widgets.parts import Picture, columns, number, share, small, table
 
-MAX_ROWS = 80  # of the table; what comes after is counted
+MAX_ROWS = 80  # of the table; later tokens are only counted
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class EchoRow:
     piece: str
     data: bytes
     logprob: float | None  # with echo
-    plain: float | None  # without echo; of a prompt's token there is none
+    plain: float | None  # without echo; None for a token of the prompt
     from_prompt: bool
 
 
 @dataclass(frozen=True)
 class Echo:
-    """The tokens of a result with echo, and beside each what the result without echo has."""
+    """The tokens of a result with echo, each with what the result without echo has for it."""
 
     with_echo: str
     without: str
@@ -34,9 +34,9 @@ class Echo:
 
 
 def echo_of(with_echo: CompletionPrediction, without: CompletionPrediction) -> Echo:
-    """Lay two results of the same prompt side by side.
+    """Two results of the same prompt side by side.
 
-    Raises ValueError if one has no log-probabilities, or if the second is not the end of the first.
+    Raises ValueError if one has no log-probabilities or if the second is not the end of the first.
     """
     for name, prediction in (("with_echo", with_echo), ("without", without)):
         if "logprobs" not in prediction:
@@ -51,7 +51,7 @@ def echo_of(with_echo: CompletionPrediction, without: CompletionPrediction) -> E
 
 
 def echo_html(echo: Echo, text: dict[str, str], style: bool = True) -> str:
-    """The two texts, and under them a table with a row for each token."""
+    """The two texts, and below them a table with one row per token."""
     texts = "".join(
         f'<div><span class="ml-note">{name}</span> <span class="ml-piece">{escape(repr(generation))}</span></div>'
         for name, generation in (("echo=True", echo.with_echo), ("echo=False", echo.without))
@@ -75,11 +75,11 @@ def _row(place: int, row: EchoRow, text: dict[str, str]) -> str:
 
 
 def show_echo(with_echo: CompletionPrediction, without: CompletionPrediction, language: str = "en") -> Picture:
-    """Two results of one prompt side by side, token by token, as a still picture.
+    """A still picture of two results of one prompt side by side, token by token.
 
-    Both come from `Llama.text_completion` with logprobs=True and the same seed, the first with echo=True. Raises
-    ValueError if one has no log-probabilities, if `without` is not the end of `with_echo`, or for a language without
-    labels.
+    Both are results of `Llama.text_completion` with logprobs=True and the same seed; the first also with echo=True.
+    Raises ValueError if one has no log-probabilities, if `without` is not the end of `with_echo` or if the language has
+    no labels.
     """
     echo = echo_of(with_echo, without)
     words = " ".join(f"{row.piece}({number(row.logprob, 2, 'None')})" for row in echo.rows)

@@ -16,11 +16,11 @@ from minillama.widgets.parts import LONGEST, Picture, box, columns, hook, line, 
 from minillama.widgets.prompts import trouble
 from minillama.widgets.scores import ScoredText, ScoredToken, score
 
-MAX_TOKENS = 300  # coloured in a panel; the rest is only counted
+MAX_TOKENS = 300  # coloured in a panel; the others are only counted
 MAX_ROWS = 10  # uncertain tokens listed in a panel
 MAX_WRITTEN = 60  # the length slider's end
 HOTTEST = 2.0  # the temperature sliders' end
-LOWEST = -7.0  # this log-probability and all below it have the darkest colour
+LOWEST = -7.0  # this log-probability and all lower ones have the darkest colour
 LEGEND = (1.0, 0.5, 0.1, 0.03, 0.01, 0.001)  # probabilities
 CIVIDIS = ("#00224e", "#1a386f", "#434e6c", "#61656f", "#7d7c78", "#9b9476", "#bcae6c", "#dec958", "#fee838")
 
@@ -51,10 +51,10 @@ def percent(prob: float) -> str:
 def heatmap_html(
     runs: Sequence[ScoredText | str], threshold: float, echo: bool, text: dict[str, str], style: bool = True
 ) -> str:
-    """The runs compared, the legend, and a panel for each; a str is a message in place of a run.
+    """The runs compared, the legend, and a panel for each run; a str is a message in place of a run.
 
-    Tokens of a probability below the threshold have a dashed line and their probability under them, and are listed.
-    Without echo the prompts' tokens are left out, of the numbers too.
+    A token whose probability is below the threshold has a dashed line and its probability below it, and is listed.
+    Without echo the prompts' tokens are left out, and the numbers do not count them.
     """
     names = [chr(ord("A") + k) for k in range(len(runs))]
     body = _comparison(runs, names, threshold, echo, text) + _legend(threshold, text)
@@ -133,7 +133,7 @@ def _panel(run: ScoredText | str, name: str, threshold: float, echo: bool, text:
 
 
 def _token(place: int, token: ScoredToken, vocab_size: int, threshold: float, text: dict[str, str]) -> str:
-    """A coloured token. Its label is what a screen reader says, and what the style sheet shows on hover and focus."""
+    """A coloured token. Its label is what a screen reader says and what the style sheet shows on hover and focus."""
     if token.logprob is None:
         says = text["heat_tip_none"].format(place=place, piece=token.piece)
         css, style, number = "ml-heat-token ml-heat-none", "", ""
@@ -182,12 +182,13 @@ def show_logprobs(
     seed: int = 1,
     language: str = "en",
 ) -> Picture:
-    """Texts coloured by log-probability as a still picture, as `LogprobHeatmap` draws them.
+    """A still picture of texts coloured by log-probability, as `LogprobHeatmap` draws them.
 
-    prompts: any number of texts; temperatures: one for each, by default 0. max_gen_len 0 scores the prompts as they
-    are, else what the model writes after them too. threshold: tokens of a smaller probability are marked and listed.
-    echo: show the prompts' tokens. Raises TypeError or ValueError for what `Llama.generate` refuses, and ValueError
-    for another number of temperatures and for a language without labels.
+    prompts: a list of str, of any length; temperatures: one for each, by default 0. With max_gen_len 0 the prompts are
+    scored as they are, otherwise with what the model writes after them. threshold: tokens with a smaller probability
+    are marked and listed. echo: show the prompts' tokens. Raises TypeError or ValueError where `Llama.generate` would,
+    and ValueError if temperatures has another length than prompts, threshold is not from 0 to 1 or the language has no
+    labels.
     """
     arguments.texts("prompts", prompts)
     temperatures = [0.0] * len(prompts) if temperatures is None else temperatures
@@ -208,10 +209,10 @@ def show_logprobs(
 class LogprobHeatmap(W.VBox):
     """Two prompts, or one at two temperatures: their texts coloured by log-probability, side by side.
 
-    temperatures: two, from 0 to 2; max_gen_len: from 0 to 60; threshold: tokens of a smaller probability are marked
-    and listed; echo: show the prompts' tokens. A new prompt, temperature or length runs the model again; the threshold
-    and echo re-use its last results. Raises TypeError or ValueError, naming the argument, if prompts is no list of one
-    or two str, if a number is out of range or if the language has no labels.
+    prompts: one or two texts. temperatures: two, from 0 to 2. max_gen_len: from 0 to 60. threshold: tokens with a
+    smaller probability are marked and listed. echo: show the prompts' tokens. A new prompt, temperature or length runs
+    the model again; threshold and echo re-use its last results. Raises TypeError or ValueError, naming the argument,
+    if prompts is not a list of one or two str, a number is out of range or the language has no labels.
     """
 
     def __init__(
@@ -236,7 +237,7 @@ class LogprobHeatmap(W.VBox):
         arguments.number("threshold", threshold, 0, 1)
         self.text, self.llama, self.seed = labels(language), llama, seed
 
-        late = {"continuous_update": False, **sized("420px")}  # these run the model: once, when they are let go
+        late = {"continuous_update": False, **sized("420px")}  # these run the model, so only when they are released
         names, prompts = "AB", [*prompts, prompts[0]][:2]
         self.prompts = [
             W.Text(prompt, description=self.text["heat_in_prompt"].format(run=name), **late)

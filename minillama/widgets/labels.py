@@ -1,4 +1,4 @@
-"""Every word that a widget shows, one dictionary per language. In braces: what the view fills in."""
+"""Every word that a widget shows, one dictionary per language. The views fill in what is in braces."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ LANGUAGES = {"en": EN}
 
 
 def labels(language: str) -> dict[str, str]:
-    """The dictionary of a language. Raises ValueError for one that has none."""
+    """The dictionary of a language, such as "en". Raises ValueError for a language that has none."""
     if language not in LANGUAGES:
         raise ValueError(f"language must be one of {sorted(LANGUAGES)}, got {language!r}")
     return LANGUAGES[language]

@@ -33,7 +33,7 @@ class Picture:
 
 
 def box(message: str, kind: str = "") -> str:
-    """A message in a box; kind: "passed", "failed", "missing" or none. A screen reader announces it, failures at once.
+    """A message in a box; kind: "passed", "failed", "missing" or "". A screen reader announces it, a failure at once.
 
     >>> box("Shorten it.", "failed")
     '<div class="ml-box ml-failed" role="alert"><span class="ml-sign">✗</span>Shorten it.</div>'
@@ -44,12 +44,12 @@ def box(message: str, kind: str = "") -> str:
 
 
 def boxes(notes: Sequence[str]) -> str:
-    """A box for each note on what was typed; the view comes all the same."""
+    """A box for each note on what was typed; the view is shown all the same."""
     return "".join(box(note, "missing") for note in notes)
 
 
 def refusal(problem: str, name: str, notes: Sequence[str] = ()) -> str:
-    """A page without a view, only with the problem; name: the class of the page."""
+    """A page that has a problem in place of the view; name: the class of the page."""
     return wrap(boxes(notes) + box(problem, "failed"), name, style=False)
 
 
@@ -59,16 +59,16 @@ def small(words: str) -> str:
 
 
 def count(words: str) -> str:
-    """A line that a screen reader reads again when it changes."""
+    """A line that a screen reader reads out whenever it changes."""
     return f'<div class="ml-count" aria-live="polite">{escape(words)}</div>'
 
 
 def table(
     heads: Sequence[str], rows: Sequence[str], label: str = "", caption: str = "", more: str = "", live: bool = True
 ) -> str:
-    """A table with a heading over each column. rows (<tr>…</tr> each) and caption are HTML, the others text.
+    """A table with a heading over each column. rows (<tr>…</tr> each) and caption are HTML, the others are text.
 
-    more: a last row, over all columns, that says what is left out. live: a changed caption is read out again.
+    more: a last row, across all columns, that says what is left out. live: a screen reader reads a changed caption out.
     """
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in heads)
     last = f'<tr class="ml-note"><td colspan="{len(heads)}" class="ml-name">{escape(more)}</td></tr>' if more else ""
@@ -85,7 +85,7 @@ def columns(text: Mapping[str, str], *names: str) -> list[str]:
 
 
 def number(value: float | None, digits: int, none: str = "–") -> str:
-    """A number of a table, or what stands for one that does not exist."""
+    """A number in a table, or `none` if there is no number."""
     return none if value is None else f"{value:.{digits}f}"
 
 
@@ -108,7 +108,7 @@ def chip(piece: str, i: int, css: str, role: str = "") -> str:
 
 
 def sized(width: str) -> dict:
-    """Arguments that a control takes: room for the whole description, and a width, less on a narrow page."""
+    """Arguments that a control takes: room for its whole description, and a width, which is less on a narrow page."""
     return {"style": {"description_width": "initial"}, "layout": W.Layout(width=width, max_width="98%")}
 
 
@@ -126,5 +126,5 @@ def hook(controls: Mapping[str, W.DOMWidget], moved: Callable | None = None) -> 
 
 
 def shortened(value: str, text: Mapping[str, str]) -> tuple[str, list[str]]:
-    """As much of a field as is used, and a note if that is not all."""
+    """As much of a field's text as is used, and a note if some of it is not."""
     return value[:LONGEST], [text["cut"].format(n=LONGEST)] if len(value) > LONGEST else []

@@ -1,4 +1,4 @@
-"""Predict: commit to an answer, then let a cell compute it."""
+"""Predict: commit to an answer, then let a cell compute the right one."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Reveal(Picture):
 
 
 class Predict(W.VBox):
-    """A question with a few answers, none of them chosen yet; `reveal` in a later cell tells which one was computed.
+    """A question with a few answers to choose from; `reveal` in a later cell tells the right one.
 
-    options: the answers, as texts. Raises TypeError or ValueError if they are no list of str with at least one in it,
-    and ValueError for a language without labels.
+    options: the answers, a list of str. Raises TypeError or ValueError if it is empty or not a list of str, and
+    ValueError for a language without labels.
 
     >>> question = Predict("How many tokens stay?", ["2", "3", "4"])
     >>> question.reveal(3)

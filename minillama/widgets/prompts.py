@@ -1,4 +1,4 @@
-"""Prompts that a learner types, or a notebook gives: their fields, their ids, or in words why they cannot be run."""
+"""Prompts that a learner types or a notebook gives: their fields, and their ids or why they cannot be run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def prompt_choice(prompts: Sequence[str], text: Mapping[str, str], width: str) -
 def read_prompts(
     value: str, tokenizer: Tokenizer, max_batch_size: int, text: Mapping[str, str]
 ) -> tuple[list[list[int]], list[str], str]:
-    """The ids of the prompts that were typed, one per line; notes on them; and what forbids a canvas, or ""."""
+    """The ids of the prompts that were typed, one per line; notes on them; and the problem if there is one, else ""."""
     prompt_tokens: list[list[int]] = []
     value, notes = shortened(value, text)
     lines = [line for line in value.split("\n") if line.strip()]
@@ -37,7 +37,7 @@ def read_prompts(
     for k, line in enumerate(lines):
         try:
             prompt_tokens.append(tokenizer.encode(line, bos=True, eos=False))
-        except ValueError:  # what UTF-8 cannot hold
+        except ValueError:  # a lone surrogate
             return prompt_tokens, notes, text["row_surrogate"].format(k=k)
     return prompt_tokens, notes, ""
 
@@ -61,13 +61,13 @@ def trouble(llama: Llama, prompt: str, max_gen_len: int, text: Mapping[str, str]
     """A message if one prompt that was typed cannot be run, else ""."""
     try:
         ids = llama.tokenizer.encode(prompt, bos=True, eos=False)
-    except ValueError:  # what UTF-8 cannot hold
+    except ValueError:  # a lone surrogate
         return text["surrogate"]
     return no_room([ids], max_gen_len, llama.model.params.max_seq_len, text, "prompt_long")
 
 
 def check_prompts(llama: Llama, prompts: Sequence[str]) -> None:
-    """Raise a TypeError or ValueError that names the one of `prompts` after which no token has room."""
+    """Raise a TypeError or ValueError that names the first of `prompts` that cannot be run with one new token."""
     arguments.texts("prompts", prompts)
     for k, prompt in enumerate(prompts):
         ids = llama.tokenizer.encode(prompt, bos=True, eos=False)

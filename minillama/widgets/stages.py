@@ -24,12 +24,12 @@ class StageRow:
     mass_before: float
     kept: bool
     renormalised: float
-    place: int  # by falling probability, from 0
+    place: int  # from 0, the most probable
 
 
 @dataclass(frozen=True)
 class Stages:
-    """The most probable candidates, the most probable first, and what they are taken from."""
+    """The most probable candidates, the most probable first, and the vocabulary and nucleus they are from."""
 
     rows: list[StageRow]
     vocab_size: int
@@ -38,16 +38,16 @@ class Stages:
 
 
 def stages(logits: Tensor, temperature: float, top_p: float, n_rows: int = 12) -> Stages:
-    """Run logits (vocab_size,) through temperature and top_p and keep the n_rows most probable tokens."""
+    """Take logits (vocab_size,) through temperature and top_p and keep the n_rows most probable tokens."""
     return batch_stages(logits[None], temperature, top_p, n_rows)[0]
 
 
 def batch_stages(
     logits: Tensor, temperature: float, top_p: float, n_rows: int, also: Tensor | None = None, by_logit: bool = False
 ) -> list[Stages]:
-    """`stages` of every row of logits (bsz, vocab_size); also (bsz, n): ids that are kept whatever their place.
+    """`stages` of every row of logits (bsz, vocab_size); also (bsz, n): ids that get a row whatever their place.
 
-    by_logit: at temperature 0, where all but one have probability 0, the logits tell which come next.
+    by_logit: at temperature 0, where all but one token have probability 0, order the others by their logits.
     """
     bsz, vocab_size = logits.shape
     top = nucleus(apply_temperature(logits.float(), temperature), top_p)
@@ -78,9 +78,9 @@ def stages_html(
     observed: dict[int, int] | None = None,
     marks: Mapping[int, str] | None = None,
 ) -> str:
-    """The stage table; name gives a token's piece, observed (if any) how often each token was drawn.
+    """The stage table. name: a function from a token id to its piece; observed: {id: how often it was drawn}.
 
-    marks: what a last column says of some tokens, which are printed bold.
+    marks: {id: what a last column says of it}; these tokens are printed in bold.
     """
     draws = sum(observed.values()) if observed else 0
     heads = columns(text, "token", "logit", "scaled", "prob", "before", "kept", "renormalised")

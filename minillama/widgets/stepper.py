@@ -1,4 +1,4 @@
-"""GenerateStepper: run the generate loop once, then go through it column by column."""
+"""GenerateStepper: run the generate loop once, then step through it column by column."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ LARGEST_SEED = 999_999
 
 
 class GenerateStepper(W.VBox):
-    """A run of the generate loop over a few prompts, to be played or stepped through.
+    """A run of the generate loop on a few prompts, to play or to step through.
 
-    max_gen_len: from 1 to 64; temperature: from 0 to 2; n_rows: candidates that are listed in each step; n_columns: how
-    many columns of a wide canvas are shown, at least 4. The model runs when the widget is made and when `run` is
-    pressed. Steps, rows and jumps only change what is shown. What cannot be run gets a message in its place. Raises
-    TypeError or ValueError, naming the argument, if prompts is no list of str with at least one in it, if a number is
-    out of range or if the language has no labels.
+    prompts: a list of str. max_gen_len: from 1 to 64. temperature: from 0 to 2. n_rows: how many candidates each step
+    lists. n_columns: how many columns of a wide canvas are shown, at least 4. The model runs when the widget is made
+    and when `run` is pressed; step, row and jumps only change what is shown. If the prompts cannot be run, a message
+    says why. Raises TypeError or ValueError, naming the argument, if prompts is empty or not a list of str, a number is
+    out of range or the language has no labels.
     """
 
     def __init__(

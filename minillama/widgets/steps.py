@@ -20,15 +20,15 @@ SIGNS = {"prompt": "P", "new": "+", "eos": "■", "surplus": "×", "empty": "·"
 
 @dataclass(frozen=True)
 class Step:
-    """One round of the loop, as lists; of the probabilities only the largest are kept."""
+    """One step of the loop, as lists; only the largest probabilities are kept."""
 
     prev_pos: int
     cur_pos: int
     candidate: list[int]  # (bsz,)
     next_token: list[int]  # (bsz,)
     from_prompt: list[bool]  # (bsz,)
-    eos_reached: list[bool]  # (bsz,) after the round
-    tables: list[Stages]  # a row each
+    eos_reached: list[bool]  # (bsz,) after the step
+    tables: list[Stages]  # one per row
     logprobs: list[list[float]] | None  # (bsz, cur_pos - prev_pos)
 
 
@@ -79,7 +79,7 @@ def record(
     logprobs: bool = False,
     n_rows: int = 8,
 ) -> Run:
-    """Run the loop to its end and keep what can be shown of each step; n_rows candidates for each row."""
+    """Run the loop to its end and keep what can be shown of each step, n_rows candidates for each row."""
     loop = llama.generate_steps(prompt_tokens, max_gen_len, temperature, top_p, logprobs, seed=seed)
     rows = [Row(llama.tokenizer, prompt, max_gen_len, stop=()) for prompt in prompt_tokens]
     steps, stops = [], {}
@@ -112,9 +112,9 @@ def stepper_html(
     notes: Sequence[str] = (),
     style: bool = True,
 ) -> str:
-    """The canvas after step `number`, what forward read, and how the token of `row` came about.
+    """The canvas after step `number`, what forward read, and how the token of `row` was chosen.
 
-    Of a wide canvas n_columns are shown, those around the column just written.
+    n_columns of a wide canvas are shown: those around the column just written.
     """
     shown = _window(run, number, n_columns)
     grid = _grid(run, number, row, pieces, text, shown)
@@ -244,12 +244,12 @@ def show_step(
     language: str = "en",
     **settings,
 ) -> Picture:
-    """One step of the generate loop as a still picture, as `GenerateStepper` draws it.
+    """A still picture of one step of the generate loop, as `GenerateStepper` draws it.
 
-    prompt_tokens: bsz lists of ids, of any lengths; number: the step, 0 before the first; row: the one whose token is
-    explained. settings: temperature (0 by default), top_p, seed, logprobs, and n_rows, how many candidates are listed.
-    Raises TypeError or ValueError, naming the argument, for what `Llama.generate` refuses, for a step or a row that
-    does not exist, and for a language without labels.
+    prompt_tokens: bsz lists of ids, of any lengths. number: the step, from 1; 0 is the canvas before the first. row:
+    the row whose token is explained. settings: temperature (by default 0), top_p, seed, logprobs and n_rows, the number
+    of candidates listed. Raises TypeError or ValueError, naming the argument, where `Llama.generate` would, and
+    ValueError for a step or row that does not exist and for a language without labels.
     """
     text = labels(language)
     arguments.whole("max_gen_len", max_gen_len, 1)

@@ -1,4 +1,4 @@
-"""TemperatureExplorer: slide the temperature, and see the probabilities and their entropy change."""
+"""TemperatureExplorer: slide the temperature and see the probabilities and their entropy change."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class TemperatureRow:
     scaled: float | None  # logit / temperature; None at temperature 0
     at_one: float  # its probability at temperature 1 …
     prob: float  # … and at this temperature
-    truth: float | None  # the probability that it really has, where that is known
+    truth: float | None  # its true probability, where that is known
 
 
 @dataclass(frozen=True)
 class Heated:
-    """A next token's distribution at one temperature: the largest logits first."""
+    """The distribution of the next token at one temperature, the largest logits first."""
 
     rows: list[TemperatureRow]
     vocab_size: int
@@ -50,7 +50,7 @@ class Heated:
 
 
 def heated(logits: Tensor, temperature: float, truth: Mapping[int, float] | None = None, n_rows: int = 12) -> Heated:
-    """Logits (vocab_size,) at a temperature: the n_rows largest, and every token whose truth is known."""
+    """Logits (vocab_size,) at a temperature: the n_rows largest, and every token whose true probability is known."""
     truth = truth or {}
     logits = logits.float()
     at_one, probs = apply_temperature(logits, 1.0), apply_temperature(logits, temperature)  # (vocab_size,) each
@@ -78,7 +78,7 @@ def temperature_html(
     notes: Sequence[str] = (),
     style: bool = True,
 ) -> str:
-    """What the widget shows: the table of candidates beside the entropy curve; notes come above them."""
+    """What the widget shows: notes, and below them the table of candidates beside the entropy curve."""
     body = f'<div class="ml-beside">{_table(state, name, text)}{_curve(state, curve, text)}</div>'
     return wrap(boxes(notes) + body, "ml-temperature", style)
 
@@ -143,12 +143,12 @@ def _curve(state: Heated, curve: Sequence[float], text: dict[str, str]) -> str:
 
 
 class TemperatureExplorer(W.VBox):
-    """A temperature slider (0 to 3) over the next token of a prompt, chosen or typed.
+    """A temperature slider (0 to 3) for the next token after a prompt, chosen or typed.
 
-    The model runs once for each prompt; the slider re-uses those logits. truths: {token id: probability} for each
-    prompt whose real probabilities are known. n_rows: how many tokens the table has, beside those of the truth. Raises
-    TypeError or ValueError, naming the argument, if prompts is no list of str with at least one in it, if a prompt
-    leaves no room for a token, if a number is out of range or if the language has no labels.
+    prompts: a list of str to choose from. truths: {prompt: {token id: probability}} where the true probabilities are
+    known; these tokens get a row too. n_rows: how many other tokens get one. The model runs once for each prompt; the
+    slider re-uses those logits. Raises TypeError or ValueError, naming the argument, if prompts is empty or not a list
+    of str, a prompt leaves no room for a token, a number is out of range or the language has no labels.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""TokenView: type a text, and see its tokens with their ids and bytes."""
+"""TokenView: type a text and see its tokens with their ids and bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from minillama.tokenizer import Tokenizer
 from minillama.widgets.labels import labels
 from minillama.widgets.parts import LONGEST_DRAWN, Picture, chip, columns, count, hook, refusal, sized, table
 
-MAX_ROWS = 40  # of the table; the coloured pieces are shown all
+MAX_ROWS = 40  # of the table; the coloured pieces are all shown
 N_HUES = 4
 
 
@@ -27,13 +27,13 @@ class TokenRow:
     data: bytes
     kind: str  # "text", "byte", "control"
     alone: str  # what decode gives for this token alone
-    completed: str  # the characters whose last byte this token brings; "" while one is unfinished
-    group: int  # the bytes of one character share a group, any other token has its own
+    completed: str  # the characters whose last byte is in this token; "" while one is unfinished
+    group: int  # the bytes of one character share a group; any other token has its own
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens of a text, in order, and what was left out of it."""
+    """The tokens of a text, in order, and how much of it was left out."""
 
     text: str
     rows: list[TokenRow]
@@ -41,7 +41,7 @@ class Tokens:
 
 
 def tokens_of(tokenizer: Tokenizer, text: str, bos: bool = False, eos: bool = False) -> Tokens:
-    """Encode text, at most LONGEST_DRAWN characters of it, with any of our tokenizers. Raises as their encode does."""
+    """Encode at most LONGEST_DRAWN characters of text with any of our tokenizers. Raises what its encode raises."""
     kept = text[:LONGEST_DRAWN] if isinstance(text, str) else text
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     rows, group, open_character = [], -1, False
@@ -56,7 +56,7 @@ def tokens_of(tokenizer: Tokenizer, text: str, bos: bool = False, eos: bool = Fa
 
 
 def is_part(piece: str, data: bytes) -> bool:
-    r"""Whether a token is bytes and not text: one byte by its name, or (byte-level BPE) no whole characters.
+    r"""Whether a token is part of a character: a byte by its name, or (byte-level BPE) bytes that are not UTF-8.
 
     >>> is_part("<0x41>", b"A"), is_part("A", b"A"), is_part("çĮ", b"\xe7\x8c")
     (True, False, True)
@@ -69,7 +69,7 @@ def is_part(piece: str, data: bytes) -> bool:
 
 
 def tokens_html(tokens: Tokens, text: dict[str, str], style: bool = True) -> str:
-    """The coloured pieces, and under them a table with a row for each token."""
+    """The coloured pieces, and below them a table with one row per token."""
     sizes = {"tokens": len(tokens.rows), "chars": len(tokens.text), "bytes": len(tokens.text.encode())}
     notes = [text["tok_count"].format(**sizes)]
     notes += [text["tok_empty"]] if not tokens.text else []
@@ -84,7 +84,7 @@ def tokens_html(tokens: Tokens, text: dict[str, str], style: bool = True) -> str
 
 
 def _group(rows: Sequence[TokenRow], text: dict[str, str]) -> str:
-    """A token, or the bytes of one character in a box with the character."""
+    """A token, or the bytes of one character in a box that names the character."""
     hue = rows[0].group % N_HUES
     chips = "".join(chip(row.piece, row.id, f"ml-hue{hue} ml-{row.kind}", role="listitem") for row in rows)
     if len(rows) == 1:
@@ -114,21 +114,21 @@ def _table(rows: Sequence[TokenRow], text: dict[str, str]) -> str:
 
 
 def show_tokens(tokenizer: Tokenizer, text: str, bos: bool = False, eos: bool = False, language: str = "en") -> Picture:
-    """The tokens of a text as a still picture, as `TokenView` draws them.
+    """A still picture of the tokens of a text, as `TokenView` draws them.
 
-    Of text the first 400 characters are used; bos and eos: whether the special token is added. Raises TypeError or
-    ValueError for what `tokenizer.encode` refuses, and ValueError for a language without labels.
+    Only the first 400 characters of text are used; bos and eos: whether that token is added. Raises TypeError or
+    ValueError where `tokenizer.encode` would, and ValueError for a language without labels.
     """
     tokens = tokens_of(tokenizer, text, bos, eos)
     return Picture(tokens_html(tokens, labels(language)), " ".join(f"{row.piece}({row.id})" for row in tokens.rows))
 
 
 class TokenView(W.VBox):
-    """A text field, check boxes for bos and eos, and the tokens that the text becomes while it is typed.
+    """A text field, check boxes for bos and eos, and the tokens of the text, as you type.
 
-    tokenizer: any of the package's; text, bos and eos: what the field and the boxes begin with. Of a text the first
-    400 characters are used. What cannot be encoded gets a message in place of the tokens. Raises ValueError for a
-    language without labels.
+    tokenizer: any of the package's. text, bos and eos: the first contents of the field and the boxes. Only the first
+    400 characters of a text are used. For a text that cannot be encoded a message replaces the tokens. Raises
+    ValueError for a language without labels.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class TokenView(W.VBox):
     def _draw(self, _change=None) -> None:
         try:
             tokens = tokens_of(self.tokenizer, self.input.value, self.bos.value, self.eos.value)
-        except ValueError:  # no text: a lone surrogate
+        except ValueError:  # a lone surrogate
             self.view.value = refusal(self.text["surrogate"], "ml-token-view")
         else:
             self.view.value = tokens_html(tokens, self.text, style=False)

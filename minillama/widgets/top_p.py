@@ -1,4 +1,4 @@
-"""TopPExplorer: slide temperature and top_p, and see which tokens survive."""
+"""TopPExplorer: slide temperature and top_p and see which tokens are kept."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def top_p_html(
 
 
 class TopPExplorer(W.VBox):
-    """Sliders for temperature (0 to 2) and top_p (0 to 1) over the next token of a prompt.
+    """Sliders for temperature (0 to 2) and top_p (0 to 1) for the next token after a prompt.
 
-    The model runs once for each of prompts, when the widget is made; the sliders re-use those logits. n_rows: how many
-    tokens the table has. The draw buttons sample from the nucleus that is shown, with a generator seeded by seed, and
-    put the observed frequencies beside the probabilities. Raises TypeError or ValueError, naming the argument, if
-    prompts is no list of str with at least one in it, if a prompt leaves no room for a token, if a number is out of
-    range or if the language has no labels.
+    prompts: a list of str to choose from; n_rows: how many tokens the table shows. The model runs once for each
+    prompt, when the widget is made; the sliders re-use those logits. The draw buttons sample from the nucleus that is
+    shown, with a generator seeded by seed, and put the observed frequencies beside the probabilities. Raises TypeError
+    or ValueError, naming the argument, if prompts is empty or not a list of str, a prompt leaves no room for a token, a
+    number is out of range or the language has no labels.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class TopPExplorer(W.VBox):
         self._draw()
 
     def sample(self, n: int) -> dict[int, int]:
-        """Draw n tokens from the nucleus that the sliders give; show and return {token id: how often it was drawn}."""
+        """Draw n tokens from the nucleus that is shown; show and return {token id: how often it was drawn}."""
         probs = apply_temperature(self.logits[self.prompt.value], self.temperature.value)
         top = nucleus(probs[None], self.top_p.value)  # (1, vocab_size)
         places = draw(top.renormalised, self.generator, n)  # (1, n)

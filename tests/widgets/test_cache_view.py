@@ -21,7 +21,7 @@ def rows(page, css):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "due"),
+    ("arguments", "expected"),
     [
         ((4, 7), [(0, 4), (4, 5), (5, 6)]),
         ((4, 7, 3), [(0, 3), (3, 4), (4, 5), (5, 6)]),
@@ -31,15 +31,15 @@ def rows(page, css):
         ((4, 7, 2, False), [(0, 4), (0, 5), (0, 6)]),
     ],
 )
-def test_the_calls(arguments, due):
-    assert cache_calls(*arguments) == due
+def test_the_calls(arguments, expected):
+    assert cache_calls(*arguments) == expected
 
 
 def test_the_calls_are_those_of_the_loop(llama):
     prompt_tokens = llama.tokenizer.encode(PROMPT, bos=True, eos=False)
     steps = list(llama.generate_steps([prompt_tokens], max_gen_len=5, temperature=0))
-    due = [(step.prev_pos, step.cur_pos) for step in steps]
-    assert cache_calls(len(prompt_tokens), steps[-1].cur_pos + 1) == due
+    expected = [(step.prev_pos, step.cur_pos) for step in steps]
+    assert cache_calls(len(prompt_tokens), steps[-1].cur_pos + 1) == expected
 
 
 def test_prefill_decode_and_a_piece_between():
@@ -60,7 +60,7 @@ def test_prefill_decode_and_a_piece_between():
     assert "Writes slot 5, reads slots 0 to 5." in decode and "in all calls: 6)" in decode
 
 
-def test_the_mask_of_a_piece_behind_old_tokens():
+def test_the_mask_of_a_piece_after_old_tokens():
     page = cache_html(cache_calls(5, 7, piece=3), 1, PIECES, 5, EN)
     assert rows(page, "ml-query") == [list("✓✓✓✓✗") + [""] * 2, list("✓✓✓✓✓") + [""] * 2]
 

@@ -65,9 +65,9 @@ def gate(fresh_llama, monkeypatch):
 
 def test_an_answer_is_that_of_chat_completion(panel, fresh_llama):
     assert words(panel.view.value) == [] and EN["panel_empty"] in panel.view.value
-    due = fresh_llama.chat_completion([[user("Hello")]], temperature=0, max_gen_len=12)[0]["generation"]
+    expected = fresh_llama.chat_completion([[user("Hello")]], temperature=0, max_gen_len=12)[0]["generation"]
     assert panel.ask("Hello") and panel.wait(DEADLINE)
-    assert panel.dialog == [user("Hello"), due]
+    assert panel.dialog == [user("Hello"), expected]
     assert EN["panel_ready"] in panel.status.value and panel.turns[0].state == "done"
     assert panel.view.value == panel_html(panel.turns, EN, style=False)
 

@@ -118,10 +118,11 @@ def test_the_colours_are_those_of_cividis():
 
 
 @pytest.mark.parametrize(
-    ("prob", "due"), [(1.0, "100%"), (0.999, "100%"), (0.5, "50%"), (0.0341, "3.4%"), (1e-4, "0.01%"), (0, "<0.01%")]
+    ("prob", "expected"),
+    [(1.0, "100%"), (0.999, "100%"), (0.5, "50%"), (0.0341, "3.4%"), (1e-4, "0.01%"), (0, "<0.01%")],
 )
-def test_percent(prob, due):
-    assert percent(prob) == due
+def test_percent(prob, expected):
+    assert percent(prob) == expected
 
 
 def test_every_token_can_be_focused_and_tells_probability_and_rank():
@@ -150,12 +151,12 @@ def test_the_prompt_is_marked_and_echo_off_leaves_it_out():
     page = view()
     assert "ml-heat-prompt" in page and "▸ prompt" in page and "● generated" in page
     scores = [t.logprob for t in RUN.tokens]
-    due = ["A", "0.50", "5", f"{sum(scores[1:]):.2f}", f"{perplexity(scores):.2f}", "2"]
-    assert rows(page, "ml-run")[0] == due
+    expected = ["A", "0.50", "5", f"{sum(scores[1:]):.2f}", f"{perplexity(scores):.2f}", "2"]
+    assert rows(page, "ml-run")[0] == expected
     page = view(echo=False)
     assert len(chips(page)) == 3 and "ml-heat-prompt" not in page.split("</style>")[1] and "▸ prompt" not in page
-    due = ["A", "0.50", "3", f"{sum(scores[2:]):.2f}", f"{perplexity(scores[2:]):.2f}", "2"]
-    assert rows(page, "ml-run")[0] == due
+    expected = ["A", "0.50", "3", f"{sum(scores[2:]):.2f}", f"{perplexity(scores[2:]):.2f}", "2"]
+    assert rows(page, "ml-run")[0] == expected
 
 
 def test_nothing_scored_has_no_perplexity():

@@ -139,9 +139,9 @@ def test_the_lines_are_filled_in(random_llama, names):
     run = record(scripted(random_llama, COUNTDOWN), [[1, 9], [1, 5, 7]], 8)
     inside = where_lines(run, 1, 1, names, EN)
     assert inside[1] == "    row 1:  where(True, 7 t7, 4 t4)  →  7 t7"
-    behind = where_lines(run, 1, 0, names, EN)
-    assert behind[1] == "    row 0:  where(False, -1, 8 t8)  →  8 t8"
-    assert behind[3] == "    row 0:  -1  →  8 t8" and behind[5] == "    row 0:  False | (True & False)  →  False"
+    after = where_lines(run, 1, 0, names, EN)
+    assert after[1] == "    row 0:  where(False, -1, 8 t8)  →  8 t8"
+    assert after[3] == "    row 0:  -1  →  8 t8" and after[5] == "    row 0:  False | (True & False)  →  False"
     page = stepper_html(run, 1, 1, names, EN)
     assert EN["step_dropped"] in page and EN["step_argmax"] in page and "the prompt&#x27;s own (place" in page
     last = where_lines(run, 7, 0, names, EN)
@@ -246,8 +246,8 @@ def test_only_run_runs_the_model(view, llama, monkeypatch):
     view.run.click()
     assert len(runs) == 1 and runs[0]["seed"] == 7 and EN["step_changed"] not in view.view.value
     assert view.step.value == 0 and view.row.value == 0 and len(view.row.options) == 2 and view.view.value != before
-    due = list(original(llama, view.recorded.prompt_tokens, 9, 2.0, 1.0, seed=7))[-1].tokens
-    assert [[view.recorded.token(99, k, c) for c in range(due.shape[1])] for k in range(2)] == due.tolist()
+    expected = list(original(llama, view.recorded.prompt_tokens, 9, 2.0, 1.0, seed=7))[-1].tokens
+    assert [[view.recorded.token(99, k, c) for c in range(expected.shape[1])] for k in range(2)] == expected.tolist()
 
 
 @pytest.mark.parametrize("setting", ["max_gen_len", "temperature", "top_p", "seed"])
