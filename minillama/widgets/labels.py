@@ -231,6 +231,7 @@ EN = {
     "step_legend": "P: prompt. +: generated. ■: eos, also shown beside a row that has reached it. "
     "×: written after the end of the row, cut later. ·: still empty. R: read by forward in this step. "
     "W: written in this step.",
+    "step_column": "column {column}",
     "step_detail": "Row {row}, column {column}.",
     "step_same": "Inside the prompt. The candidate happens to be the prompt's own token.",
     "step_dropped": "Inside the prompt: its own token stays, and the candidate is dropped.",

@@ -148,21 +148,24 @@ def where_lines(run: Run, number: int, row: int, pieces: Sequence[str], text: di
         return f"{i} {pieces[i]}" if i >= 0 else str(i)
 
     ended = number > 1 and run.steps[number - 2].eos_reached[row]
+    title = text["row"].format(k=row)
     lines = [
         f"next_token = torch.where(input_text_mask[:, {column}], tokens[:, {column}], candidate)",
-        f"    row {row}:  where({inside}, {named(before)}, {named(candidate)})  →  {named(token)}",
+        f"    {title}:  where({inside}, {named(before)}, {named(candidate)})  →  {named(token)}",
         f"tokens[:, {column}] = next_token",
-        f"    row {row}:  {before}  →  {named(token)}",
+        f"    {title}:  {before}  →  {named(token)}",
         f"eos_reached = eos_reached | (~input_text_mask[:, {column}] & (next_token == {run.eos_id}))",
-        f"    row {row}:  {ended} | ({not inside} & {token == run.eos_id})  →  {step.eos_reached[row]}",
+        f"    {title}:  {ended} | ({not inside} & {token == run.eos_id})  →  {step.eos_reached[row]}",
     ]
     if step.logprobs is not None:
-        lines.append(f"logprobs, row {row}:")
+        lines.append(f"logprobs, {title}:")
         scores = list(enumerate(step.logprobs[row], start=step.prev_pos + 1))
         if len(scores) > 8:
             lines.append(f"    {text['step_more_logprobs'].format(n=len(scores) - 8)}")
         for place, score in scores[-8:]:
-            lines.append(f"    column {place}:  {score:9.4f}  {named(run.token(number, row, place))}")
+            lines.append(
+                f"    {text['step_column'].format(column=place)}:  {score:9.4f}  {named(run.token(number, row, place))}"
+            )
     return lines
 
 
