@@ -136,7 +136,7 @@ def _token(place: int, token: ScoredToken, vocab_size: int, threshold: float, te
     """A coloured token. Its label is what a screen reader says and what the style sheet shows on hover and focus."""
     if token.logprob is None:
         says = text["heat_tip_none"].format(place=place, piece=token.piece)
-        css, style, number = "ml-heat-token ml-heat-none", "", ""
+        css, style, percentage = "ml-heat-token ml-heat-none", "", ""
     else:
         prob = math.exp(token.logprob)
         says = text["heat_tip"].format(
@@ -147,10 +147,10 @@ def _token(place: int, token: ScoredToken, vocab_size: int, threshold: float, te
         fill, ink = shade(token.logprob)
         css = "ml-heat-token ml-heat-below" if below else "ml-heat-token"
         style = f' style="background:{fill};color:{ink}"'
-        number = f'<span class="ml-heat-number">{percent(prob)}</span>' if below else ""
+        percentage = f'<span class="ml-heat-number">{percent(prob)}</span>' if below else ""
     return (
         f'<span class="{css}"{style} role="listitem" tabindex="0" aria-label="{escape(says)}">'
-        f"{escape(token.piece)}{number}</span>"
+        f"{escape(token.piece)}{percentage}</span>"
     )
 
 

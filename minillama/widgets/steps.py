@@ -163,9 +163,8 @@ def where_lines(run: Run, number: int, row: int, pieces: Sequence[str], text: di
         if len(scores) > 8:
             lines.append(f"    {text['step_more_logprobs'].format(n=len(scores) - 8)}")
         for place, score in scores[-8:]:
-            lines.append(
-                f"    {text['step_column'].format(column=place)}:  {score:9.4f}  {named(run.token(number, row, place))}"
-            )
+            head, token = text["step_column"].format(column=place), run.token(number, row, place)
+            lines.append(f"    {head}:  {score:9.4f}  {named(token)}")
     return lines
 
 
