@@ -10,10 +10,10 @@ import gguf
 import pytest
 import torch
 
-from benchmarks import peers
 from minillama import Llama, smollm2
 from minillama.chat import encode_dialog
 from minillama.logprobs import token_logprobs
+from tests import peers
 
 TEXT = (
     "The Eiffel Tower is a wrought-iron lattice tower in Paris, France. It is named after the engineer Gustave Eiffel, "

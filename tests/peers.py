@@ -1,4 +1,4 @@
-"""The same network in transformers: the peer of the benchmarks and the oracle of the tests."""
+"""The same network in transformers: what the benchmarks compare with, and what the tests check against."""
 
 from __future__ import annotations
 
