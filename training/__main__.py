@@ -18,11 +18,11 @@ from pathlib import Path
 import torch
 
 from minillama import checkpoint
-from training import quatrains
 from training.card import publish, write_card
-from training.evaluate import evaluate, report
-from training.package import fetch_package
-from training.train import Config, Run, steps_within, train
+from training.config import Config
+from training.corpus import poems
+from training.evaluation.table import evaluate, report
+from training.train import Run, steps_within, train
 
 HERE = Path(__file__).parent
 AGAIN = "the same command goes on from the last checkpoint"
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     command = " ".join(["python -m training", *(sys.argv[1:] if argv is None else argv)])
     try:
         config = Config(seed=options.seed, steps=Config.steps if options.steps is None else options.steps)
-        fetch_package(quatrains.CACHE)  # first of all: where the poems cannot be had nothing else is begun
+        poems.fetch_package(poems.CACHE)  # first of all: where the poems cannot be had nothing else is begun
         if options.minutes is not None:
             config = replace(config, steps=steps_within(options.minutes, options.run, options.seed))
         run = train(config, options.run)

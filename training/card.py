@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: the prose of data/model_card.md with measured figures filled in; and the finished model's way out."""
+"""MODEL_CARD.md: the prose of model_card.md with measured figures filled in; and the finished model's way out."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 
 from minillama.checkpoint import PARAMS, SHARD, TOKENIZER
 from minillama.model import Transformer
-from training import known, quatrains
-from training.corpus import SHARES
-from training.evaluate import Evaluation, report
-from training.measures import Sample
-from training.train import Config
+from training.config import Config
+from training.corpus import known
+from training.corpus.parts import SHARES
+from training.corpus.poems import N_COMMON
+from training.evaluation.measures import Sample
+from training.evaluation.table import Evaluation, report
 
-TEMPLATE = Path(__file__).parent / "data" / "model_card.md"
+TEMPLATE = Path(__file__).parent / "model_card.md"
 CARD, CURVE = "MODEL_CARD.md", "loss.svg"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
 DASHES = ("", "6 3", "2 2", "8 2 2 2", "1 3", "10 4")
@@ -54,7 +55,7 @@ def write_card(
         sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
         n_known=len(known.load()),
         least_known=f"{least_known:,}",
-        n_common=quatrains.N_COMMON,
+        n_common=N_COMMON,
         mixture="\n".join(f"| {part} | {share:.0%} |" for part, share in SHARES.items()),
         command=command,
         device=device,

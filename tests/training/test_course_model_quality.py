@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from minillama import COURSE_MODEL, Llama
-from training import measures
-from training.evaluate import ASKED
-from training.measures import Bench
+from training.evaluation import measures
+from training.evaluation.measures import Bench
+from training.evaluation.table import ASKED
 
 LARGEST_ERROR = 0.03  # of a known probability; 0.016 measured. Exact, for nothing is sampled
 MEAN_VARIATION = 0.03  # total variation distance, mean over the known prompts; 0.012 measured
