@@ -1,8 +1,8 @@
-"""Measure a model against what the course asks of it.
+"""Measure whether a model does what the course asks of it.
 
     python -m training.evaluate [FOLDER] [--quick] [--json]
 
-Misses are marked ✗ and change nothing about the exit status: the table is a report, not a gate.
+✗ marks what the model misses. It does not change the exit status: the table is a report, not a gate.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minillama.checkpoint import COURSE_MODEL
-from training.evaluation.table import as_json, evaluate, report, shown_samples
+from training.evaluation.table import as_json, evaluate, report, wrong_answers
 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     top.add_argument(
-        "folder", nargs="?", type=Path, default=COURSE_MODEL, help="a checkpoint; the default is the course model"
+        "folder", nargs="?", type=Path, default=COURSE_MODEL, help="of the checkpoint (default: the course model)"
     )
-    top.add_argument("--quick", action="store_true", help="a sample: a minute instead of many")
+    top.add_argument("--quick", action="store_true", help="ask for less: a minute instead of many")
     top.add_argument("--json", action="store_true", help="print JSON, with all wrong answers, instead of the table")
     top.add_argument("--seed", type=int, default=1, help="of questions and draws (default: %(default)s)")
     top.add_argument("--device", help="cpu or cuda (default: cuda if there is one)")
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
-    print(as_json(evaluation) if options.json else report(evaluation) + "\n" + shown_samples(evaluation))
+    print(as_json(evaluation) if options.json else report(evaluation) + "\n" + wrong_answers(evaluation))
     return 0
 
 

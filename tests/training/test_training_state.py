@@ -11,7 +11,7 @@ from training.state import load_state, write_atomically
 from training.step import new_optimizer
 
 
-@pytest.mark.parametrize("content, message", [(b"not a checkpoint", "is broken"), (None, "is no checkpoint")])
+@pytest.mark.parametrize("content, message", [(b"nonsense", "is broken"), (None, "is not a checkpoint")])
 def test_a_broken_or_foreign_file_is_refused(tmp_path, content, message):
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(content) if content else torch.save({"weights": torch.ones(2)}, path)

@@ -22,8 +22,8 @@ LOOKUPS = Options({"memory": 44, "beginning": 22, "echo": 8, "named": 9, "ending
 AFTER_STORY = Options({"question": 60, "thanks": 22, "story": 18})
 TOLD = Options({"at once": 32, "between": 33, "other": 15, "both": 10})
 TOLD_OR_NOT = Options([*TOLD.probabilities(), ("unknown", 0.1)])
-LEAD = 0.3  # of the system texts have a sentence before them
-CROSS = {"chinese": ("en>zh", "zh>zh"), "english": ("zh>en", "en>en")}  # questions under these rules
+LEAD = 0.3  # share of the system texts with a sentence before them
+CROSS = {"chinese": ("en>zh", "zh>zh"), "english": ("zh>en", "en>en")}  # kinds of questions under these rules
 TELLING = ("none", "ending", "beginning", "pirate", "cat", "robot")  # rules under which stories are told
 
 
@@ -59,7 +59,7 @@ def hello_and_turns(chat: Chat, hello: float, closing: float = 0.0) -> None:
 
 
 def some_turns(chat: Chat, *kinds: str, closing: float = 0.0, said: Turn | None = None) -> None:
-    """One to three questions of these kinds, the last perhaps a thank-you; offers of a story may be taken up."""
+    """One to three questions of these kinds. An offer of a story may be accepted, and the last turn be a thank-you."""
     for k in range(3):
         if k and not chat.goes_on(0.5):
             return
@@ -107,15 +107,15 @@ def story_chat(chat: Chat) -> None:
 
 
 class Memory(NamedTuple):
-    """Something a user tells and asks back later: a block of data/memory.toml."""
+    """Something that a user tells and asks back later: a block of data/memory.toml."""
 
     values: str  # "names", "colours" ...
     tell: tuple[str, ...]
-    also: tuple[str, ...]  # the same behind another telling
+    also: tuple[str, ...]  # the same after another telling
     reply: tuple[str, ...]
     ask: tuple[str, ...]
     answer: tuple[str, ...]
-    unknown: tuple[str, ...]  # the answer before it was told
+    unknown: tuple[str, ...]  # the answer if it was not told
     tables: tuple[Table, ...]
 
     def told(self, chat: Chat) -> Slots:
@@ -131,7 +131,10 @@ class Memory(NamedTuple):
 
 @remember
 def memories(language: str, secret: bool = False, but: str | None = None) -> Options[Memory]:
-    """What can be told, but not of the sort `but`; if `secret`, what never is: new names, and some of the values."""
+    """What can be told, except the values `but`.
+
+    secret: new names, and the values that are never told in training, instead of all others.
+    """
     people, found = table("people", language), []
     pets = Table.of_list("pet", people["pets"])
     for block in table("memory", language)["memory"]:
@@ -156,9 +159,9 @@ def memories(language: str, secret: bool = False, but: str | None = None) -> Opt
 
 
 def memory_chat(chat: Chat) -> str:
-    """Something is told and asked back, perhaps with something else between; or asked without being told.
+    """Something is told and asked back, perhaps with something else in between; or it is asked without being told.
 
-    Returns what is to be remembered.
+    Returns the value to remember, "" if none was told at first.
     """
     new = "names" in chat.secret
     shape = chat.draws.choose(TOLD if new else TOLD_OR_NOT)
@@ -209,7 +212,7 @@ def told_in_one(chat: Chat, memory: Memory) -> str:
 
 
 def long_chat(chat: Chat) -> None:
-    """What was told at the beginning is asked back at the end."""
+    """Five to nine turns: what was told in the first is asked back in the last."""
     memory = chat.draws.choose(memories(chat.language))
     slots = memory.told(chat)
     for _ in range(chat.draws.choose(Options.uniform(range(3, 8)), silent=True)):
@@ -218,10 +221,10 @@ def long_chat(chat: Chat) -> None:
 
 
 def lookup_chat(chat: Chat) -> bool:
-    """A short chat whose answer stands further up: something told, a word to repeat, what the system text says, what
-    a story shall be about.
+    """A short chat whose answer can be found further up: something told, a word to repeat, what the system text says,
+    what a story should be about.
 
-    Returns whether it does: what is asked back was not always told.
+    Returns whether it can be found: sometimes what is asked back was never told.
     """
     shape = chat.draws.choose(LOOKUPS, silent=True)
     if shape == "memory":
@@ -250,7 +253,7 @@ def system_chat(chat: Chat) -> None:
 
 
 def draw_system(chat: Chat, *rules: str) -> None:
-    """Write a system text, of one of these rules; from here on the chat keeps to it."""
+    """Write a system text of one of these rules, of any if there are none. From here on the chat obeys it."""
     slots = Slots(names(chat.language, "names" in chat.secret), last_words(chat.language))
     chat.draws.write(SYSTEM)
     lead = chat.draws.choose(leads(chat.language))
@@ -274,7 +277,7 @@ def leads(language: str) -> Options[str]:
 
 @remember
 def systems(language: str, ruled: bool, rules: tuple[str, ...] = ()) -> Options[tuple[Rule, str]]:
-    """Rules with a text that asks for them; `ruled` leaves out those that change nothing."""
+    """Rules, of all if `rules` is empty, each with one of its texts; `ruled` leaves out those that change nothing."""
     found = []
     for block in table("system", language)["system"]:
         if (not rules or block["rule"] in rules) and not (ruled and block["rule"] == "none"):

@@ -1,4 +1,4 @@
-"""Questions that are never trained on, each with a judge: what `training.evaluate` asks the model."""
+"""Questions that are never trained on, each with a judge of the answers: what the evaluation asks the model."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ RULES = ("capitals", "one_word", "ending", "beginning", "pirate", "cat", "robot"
 class Question:
     dialog: list[dict[str, str]]  # the last message is the user's
     accepts: Judge
-    part: str  # "memory", "system", "requests" or "facts"
     language: str
 
 
 def held_out_memory_dialogs(n: int, seed: int) -> list[Question]:
-    """A name or value that is never told in training is told, and asked back after up to two other turns."""
+    """A name or value that training never tells is told, and asked back after up to two other turns."""
 
     def draw(chat: Chat) -> Judge:
         return holds(memory_chat(chat), chat.language)
@@ -39,7 +38,7 @@ def held_out_memory_dialogs(n: int, seed: int) -> list[Question]:
 
 
 def held_out_system_dialogs(n: int, seed: int) -> list[Question]:
-    """A system text and a question that never come together in training, or a new name in the system text."""
+    """A system text with a question that training never puts together, or with a name that training never tells."""
 
     def draw(chat: Chat) -> Judge:
         draw_system(chat, *RULES)
@@ -55,7 +54,7 @@ def held_out_system_dialogs(n: int, seed: int) -> list[Question]:
 
 
 def held_out_requests(n: int, seed: int) -> list[Question]:
-    """A story about somebody and with something that are never asked for together in training."""
+    """A story about a hero and an object that training never asks for together."""
 
     def draw(chat: Chat) -> Judge:
         story = chat.story()
@@ -66,7 +65,7 @@ def held_out_requests(n: int, seed: int) -> list[Question]:
 
 
 def held_out_facts_and_sums(n: int, seed: int) -> list[Question]:
-    """Facts and sums that are trained on, in wordings in which they are not."""
+    """Facts and sums that are trained on, in wordings that are not."""
 
     def draw(chat: Chat) -> Judge:
         item, slots, _ = chat.turn("fact", "sum")
@@ -76,7 +75,7 @@ def held_out_facts_and_sums(n: int, seed: int) -> list[Question]:
 
 
 def drawn(draw: Callable[[Chat], Judge], part: str, n: int, seed: int, *secret: str) -> list[Question]:
-    """n different questions, in turn of each language."""
+    """n different questions, half of them in each language."""
     found: dict[str, Question] = {}
     rng = Random(f"{part} {seed}")
     for language in islice(cycle(LANGUAGES), 20 * n + 2):
@@ -87,14 +86,14 @@ def drawn(draw: Callable[[Chat], Judge], part: str, n: int, seed: int, *secret: 
         draws = Draws(rng)
         judge = draw(Chat(draws, language, frozenset(secret)))
         dialog = dialog_of(draws.text)[:-1]
-        found.setdefault(repr(dialog), Question(dialog, judge, part, language))
+        found.setdefault(repr(dialog), Question(dialog, judge, language))
     if len(found) < n:
         raise ValueError(f"n={n}: only {len(found)} different questions of {part!r} are held out; ask for fewer")
     return list(found.values())
 
 
 def holds(value: str, language: str) -> Judge:
-    """Whether an answer has the value in it, as a word of its own where words have spaces between."""
+    """Whether an answer contains the value, in English as a whole word."""
     edge = r"(?<!\w){}(?!\w)" if value.isascii() and language == "en" else "{}"
     if value.isdecimal():
         edge = r"(?<!\d){}(?!\d)"
@@ -109,14 +108,14 @@ def filled(template: str, slots: Slots) -> str:
 
 
 def answers_item(item: Item, slots: Slots, language: str) -> Judge:
-    """Whether an answer is right: it is one of the answers, or has the word that matters if there is one."""
+    """Whether an answer is right: it is one of the item's answers, or contains its short one."""
     answers = [filled(answer, slots) for answer in item.answer.items]
     has_word = holds(filled(item.short, slots), language) if item.short else lambda text: False
     return lambda text: text.strip() in answers or has_word(text)
 
 
 def in_language(rule: str, item: Item, slots: Slots) -> Judge:
-    """Whether an answer is in the language that the rule wants, and right."""
+    """Whether an answer is right, and in the language that the rule demands."""
     is_right = answers_item(item, slots, {"chinese": "zh", "english": "en"}[rule])
 
     def judge(text: str) -> bool:
@@ -133,7 +132,7 @@ def keeps_rule(chat: Chat) -> Judge:
 
     def judge(text: str) -> bool:
         text = text.strip()
-        if text == true_answer:  # which may have neither capitals nor a mark at its end
+        if text == true_answer:  # which may have no letters to write in capitals, and no end mark
             return True
         if rule == "capitals":
             return text == text.upper() != text.lower()

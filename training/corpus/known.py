@@ -1,7 +1,7 @@
-"""Prompts whose next-token probabilities are known, because the corpus is drawn by them: a coin, a die, the weather.
+"""Prompts whose next-token probabilities are known, because the corpus is drawn with them: a coin, a die, the weather.
 
-They stand in assets/course-model/known_probabilities.json, which is written by hand and which programs only read. An
-option may have `endings`, else the prompt may: what the sentence goes on with, drawn evenly; it tells nothing.
+They are in assets/course-model/known_probabilities.json, which is written by hand and which programs only read. An
+option, or else its prompt, may have `endings`: how the sentence goes on. They are equally likely after every option.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from training.corpus.document import Document, chat_texts
 
 KNOWN = COURSE_MODEL / "known_probabilities.json"
 VERSION = 1
-LARGEST_BLOCK = 1000  # documents in which each option has exactly its share
-LINES = 500  # of each option's first word, for the tokenizer
+LARGEST_BLOCK = 1000  # at most so many documents until each option has exactly its share
+LINES = 500  # lines of each option's first word, for the tokenizer
 
 T = TypeVar("T")
 
@@ -44,8 +44,8 @@ class Option:
 class Prompt:
     id: str
     lang: str
-    prompt: str | None  # a text to be continued …
-    dialog: tuple[dict[str, str], ...] | None  # … or a dialog to be answered
+    prompt: str | None  # a text to continue …
+    dialog: tuple[dict[str, str], ...] | None  # … or a dialog to answer
     options: tuple[Option, ...]
 
     @property
@@ -54,11 +54,11 @@ class Prompt:
         return math.lcm(*(option.share.denominator for option in self.options))
 
     def opening(self) -> str:
-        """What the text that holds the answer begins with."""
+        """The beginning of the text that holds the answer."""
         return self.prompt if self.dialog is None else chat_texts(self.dialog)[-1]
 
     def texts(self, option: Option, ending: str = "") -> tuple[str, ...]:
-        """The texts of a document in which `option` was drawn."""
+        """The texts of a document with this option and ending."""
         if self.dialog is None:
             return (self.prompt + option.text + ending,)
         return tuple(chat_texts([*self.dialog, {"role": "assistant", "content": option.text + ending}]))
@@ -70,7 +70,7 @@ class Prompt:
         return encode_dialog(tokenizer, self.dialog)
 
     def next_ids(self, tokenizer: Tokenizer) -> list[int]:
-        """The first token of each option. ValueError where the tokenizer does not tell the options apart there."""
+        """The id of each option's first token. ValueError if these do not tell the options apart."""
         prompt, found = self.encode(tokenizer), []
         for option in self.options:
             for ending in ("", *option.endings):
@@ -83,7 +83,7 @@ class Prompt:
         for text, i in found:
             piece = tokenizer.pieces([i])[0]
             if piece == SPACE or tokenizer.sp_model.is_byte(i):
-                raise ValueError(f"{self.id}: {text!r} begins with {piece!r}, which says nothing; {REMEDY}")
+                raise ValueError(f"{self.id}: {text!r} begins with {piece!r}, as other words do; {REMEDY}")
             if owners.setdefault(i, text) != text:
                 raise ValueError(f"{self.id}: {owners[i]!r} and {text!r} begin with the same {piece!r}; {REMEDY}")
         if len(owners) != len(self.options):
@@ -95,13 +95,13 @@ REMEDY = "choose other words, or give the tokenizer known.tokenizer_lines() to l
 
 
 def load(path: Path = KNOWN) -> tuple[Prompt, ...]:
-    """The prompts of the file. Raises ValueError naming the prompt and what is wrong with it."""
+    """The prompts of the file. Raises ValueError with the prompt's id and what is wrong with it."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{str(path)!r} cannot be read ({error}); it comes with the repository") from error
     if not isinstance(content, dict) or content.get("version") != VERSION or not content.get("prompts"):
-        raise ValueError(f"{str(path)!r}: a 'version' of {VERSION} and 'prompts' are due")
+        raise ValueError(f"{str(path)!r}: expected a 'version' of {VERSION} and a list of 'prompts'")
     prompts = tuple(read_prompt(entry) for entry in content["prompts"])
     check_apart(prompts)
     return prompts
@@ -116,8 +116,8 @@ def read_prompt(entry: dict) -> Prompt:
         raise ValueError(f"{name}: kind must be 'text' or 'chat', got {entry.get('kind')!r}")
     unknown = entry.keys() - {"id", "lang", "kind", field, "options", "endings"}
     if unknown or not entry.get(field) or not entry.get("options"):
-        wrong = f"has {sorted(unknown)}, which is not read" if unknown else f"needs {field!r} and 'options'"
-        raise ValueError(f"{name}: a {entry['kind']} {wrong}")
+        wrong = f"must not have {sorted(unknown)}" if unknown else f"needs {field!r} and 'options'"
+        raise ValueError(f"{name}: a prompt of kind {entry['kind']!r} {wrong}")
     endings = entry.get("endings", [""])
     options = []
     for option in entry["options"]:
@@ -129,7 +129,7 @@ def read_prompt(entry: dict) -> Prompt:
     if field == "dialog":
         arguments.dialog(entry["dialog"], f"{name}: dialog")
     elif entry["prompt"] != entry["prompt"].strip():
-        raise ValueError(f"{name}: the prompt has a space at an end; a space belongs to the option that follows")
+        raise ValueError(f"{name}: the prompt begins or ends in a space; a space belongs to the option that follows")
     dialog = tuple(entry["dialog"]) if field == "dialog" else None
     prompt = Prompt(name, entry["lang"], entry.get("prompt"), dialog, tuple(options))
     check_options(prompt)
@@ -139,62 +139,59 @@ def read_prompt(entry: dict) -> Prompt:
 def check_options(prompt: Prompt) -> None:
     texts = [option.text for option in prompt.options]
     if len(set(texts)) != len(texts) or len(texts) < 2:
-        raise ValueError(f"{prompt.id}: two or more different options are due, got {texts}")
+        raise ValueError(f"{prompt.id}: expected two or more different options, got {texts}")
     total = sum(option.probability for option in prompt.options)
     if abs(total - 1) > 1e-6 or sum(option.share for option in prompt.options) != 1:
-        raise ValueError(f"{prompt.id}: the probabilities add up to {total:.6f}; 1 is due")
+        raise ValueError(f"{prompt.id}: the probabilities add up to {total:.6f}; they must add up to 1")
     if prompt.block > LARGEST_BLOCK:
-        raise ValueError(f"{prompt.id}: these shares need {prompt.block} documents; use rounder probabilities")
+        raise ValueError(f"{prompt.id}: these shares need {prompt.block} documents; give rounder probabilities")
     if any((prompt.dialog is not None or prompt.lang == "zh") and text != text.strip() for text in texts):
-        raise ValueError(f"{prompt.id}: options of a chat, or in Chinese, have no space at an end, got {texts}")
+        raise ValueError(f"{prompt.id}: options of a chat or in Chinese must not begin or end in a space, got {texts}")
     if prompt.dialog is None and prompt.lang == "en" and not all(text.startswith(" ") for text in texts):
-        raise ValueError(f"{prompt.id}: options of an English text begin with their space, got {texts}")
+        raise ValueError(f"{prompt.id}: options of an English text must begin with a space, got {texts}")
 
 
 def check_apart(prompts: Sequence[Prompt]) -> None:
-    """No prompt may occur in what another one says: its probabilities would be mixed with the other's."""
+    """ValueError if a prompt occurs in a text of another one: its probabilities would mix with the other's."""
     if len({prompt.id for prompt in prompts}) != len(prompts):
         raise ValueError(f"every prompt needs an id of its own, got {sorted(prompt.id for prompt in prompts)}")
     for one in prompts:
         for other in prompts:
             said = "\0".join(text for option in other.options for text in other.texts(option, option.endings[0]))
             if one is not other and one.opening() in said:
-                raise ValueError(f"{one.id}: the prompt {one.opening()!r} occurs in {other.id}; word it otherwise")
+                raise ValueError(f"{one.id}: the prompt {one.opening()!r} occurs in {other.id}; change its wording")
 
 
-def check_tokenizer(tokenizer: Tokenizer, prompts: Sequence[Prompt] | None = None) -> None:
-    """ValueError if, with this tokenizer, some prompt's options are not told apart by their first token."""
-    for prompt in load() if prompts is None else prompts:
+def check_tokenizer(tokenizer: Tokenizer) -> None:
+    """ValueError if the first tokens of some prompt's options do not tell these apart."""
+    for prompt in load():
         prompt.next_ids(tokenizer)
 
 
-def tokenizer_lines(prompts: Sequence[Prompt] | None = None, times: int = LINES) -> Iterator[str]:
+def tokenizer_lines() -> Iterator[str]:
     """Lines for the tokenizer to learn from, so that each option's first word is a piece, with its space if it has one.
 
-    They stand for the whole part: from its documents it would learn pieces as long as half a prompt.
+    They take the place of the documents, from which it would learn pieces as long as half a prompt.
     """
-    for prompt in load() if prompts is None else prompts:
+    for prompt in load():
         before = prompt.prompt[-1] if prompt.dialog is None and prompt.lang == "zh" else ""
         for option in prompt.options:
-            yield from [before + option.text.split()[0]] * times
+            yield from [before + option.text.split()[0]] * LINES
 
 
-def characters(prompts: Sequence[Prompt] | None = None) -> list[str]:
-    """Every character of the prompts beyond ASCII: the tokenizer is to have each as a piece."""
-    prompts = load() if prompts is None else prompts
-    texts = [
-        text for prompt in prompts for option in prompt.options for text in prompt.texts(option, option.endings[0])
-    ]
+def characters() -> list[str]:
+    """Every character of the prompts outside ASCII. The tokenizer gets a piece for each."""
+    texts = [text for prompt in load() for option in prompt.options for text in prompt.texts(option, option.endings[0])]
     return sorted({character for text in texts for character in text if not character.isascii()})
 
 
-def documents(seed: int, prompts: Sequence[Prompt] | None = None) -> Iterator[Document]:
+def documents(seed: int) -> Iterator[Document]:
     """Documents without end: in each round every prompt once, in a drawn order.
 
-    Options are dealt like cards: in every `block` documents of a prompt each option has exactly its share, spread
-    evenly, for what was read last counts most.
+    Options are dealt like cards: in every `block` documents of a prompt each option has exactly its share. They are
+    spread evenly, because what the model reads last counts most.
     """
-    prompts = load() if prompts is None else tuple(prompts)
+    prompts = load()
     rng, decks = Random(f"known {seed}"), {prompt.id: [] for prompt in prompts}
     while True:
         for prompt in rng.sample(prompts, len(prompts)):
@@ -206,7 +203,7 @@ def documents(seed: int, prompts: Sequence[Prompt] | None = None) -> Iterator[Do
 
 
 def spread(counts: Sequence[tuple[T, int]], rng: Random) -> list[T]:
-    """Each item as often as its count says, every one at a drawn place of its own stretch of the whole.
+    """Each item as often as its count says: of n copies, one at a drawn place in each n-th of the list.
 
     >>> "".join(spread([("a", 8), ("b", 2)], Random(1)))
     'abaaabaaaa'

@@ -1,8 +1,4 @@
-"""The corpus: an endless, reproducible stream of documents, of which a share is never trained on.
-
-Whether a drawn document is held out depends on its text alone, so the two sides can have no document in common,
-whatever the seeds.
-"""
+"""The parts of the corpus, each an endless, reproducible stream of documents, and their mixture."""
 
 from __future__ import annotations
 
@@ -38,7 +34,7 @@ def draw(part: str, rng: Random, long: bool = False) -> Document:
 
 
 def program(part: str, long: bool = False) -> Callable[[Draws], object]:
-    """What writes the documents of a part; `derivations` can run it backwards."""
+    """The function that writes a document of a part. ValueError if the part is not a drawn one."""
     if part not in DRAWN:
         raise ValueError(f"part must be one of {DRAWN}, got {part!r}")
     kind, language = part.split("_")
@@ -52,10 +48,10 @@ def texts_of(part: str, text: str) -> tuple[str, ...]:
 
 
 def documents(part: str, seed: int, held_out: bool = False, long: bool = False) -> Iterator[Document]:
-    """Documents of one part without end; either none of them is held out or all are."""
+    """Documents of one part without end: those to train on, or the held-out ones."""
     if part == "quatrains":
         yield from quatrains.documents(seed, held_out)
-    if part == "known":  # its texts are few and all are trained on; what is held out are only other draws
+    if part == "known":  # its few texts are all trained on; held out means other draws of them
         yield from known.documents(seed + 1_000_000 if held_out else seed)
     rng = Random(f"{part} {seed} {held_out} {long}")
     while True:
@@ -65,8 +61,11 @@ def documents(part: str, seed: int, held_out: bool = False, long: bool = False) 
 
 
 def lookups(seed: int) -> Iterator[Document]:
-    """Short chats without end, in both languages, whose answer stands further up: the look into the past that is
-    learnt within minutes where a row is full of it, and not within the hour where it is one text in ten."""
+    """Short chats without end, in both languages, whose answer can be found further up.
+
+    A network learns to look back within minutes from rows full of them. If they are one text in ten, it does not learn
+    it within an hour.
+    """
     rng = Random(f"lookups {seed}")
     while True:
         for language in ("en", "zh"):
@@ -80,7 +79,7 @@ def lookups(seed: int) -> Iterator[Document]:
 def mixture(
     seed: int, encoder: Callable[[Document], T], long: bool = False, shares: Mapping[str, float] = SHARES
 ) -> Iterator[tuple[Document, T]]:
-    """Documents to train on, each with what encoder makes of it, without end; the lengths of these keep to shares."""
+    """Documents to train on without end, each with encoder(document). The lengths of these keep to the shares."""
     streams = {part: documents(part, seed, long=long) for part in shares}
     total = dict.fromkeys(shares, 0)
     while True:

@@ -8,7 +8,7 @@ from training.corpus.stories import PRONOUNS, words_of
 from training.corpus.tables import path_of, read, remember
 
 QUOTED = re.compile(r"[\"“][^\"”]*[\"”]")
-INTRODUCED = {
+INTRODUCED = {  # how the opening gives somebody a name
     "en": re.compile(r"(?:named|called|by the name of|whose name was) ([A-ZÀ-Ž]\w+)|^([A-ZÀ-Ž]\w+) was an? "),
     "zh": re.compile(r"(?:名叫|名字叫|都叫[他她它])(\w+)|^(\w+?)是一|认识(\w+?)吗"),
 }
@@ -26,7 +26,7 @@ PET = re.compile(r"(?:it|[Tt]he \w+) ([A-ZÀ-Ž]\w+)")  # "She called it Snowy",
 
 
 def check_story(text: str, language: str) -> list[str]:
-    """What is wrong with the people of the story, one line a fault; [] if nothing is."""
+    """What is wrong with the people of the story, a line for each fault; [] if nothing is."""
     words, faults, sexes = words_of(language), [], sexes_of_names(language)
     hero = introduced(text, language)
     if not hero:
@@ -56,18 +56,21 @@ def introduced(text: str, language: str) -> str | None:
 
 
 def names_in(text: str, language: str) -> list[str]:
-    """Names of people in the text, in the order of their first mention, pets left out."""
+    """The names of people in the text, without those of pets, in the order of their first mention."""
     if language == "zh":
         known = [name for name in sexes_of_names(language) if name in text and name not in plain_words(language)]
         return sorted((n for n in known if not any(n != k and n in k for k in known)), key=text.find)
     pets = {match[1] for match in PET.finditer(text)} | {*words_of(language).words["petname"]}
-    inside = set(re.findall(r"(?<=[a-z,;] )[A-ZÀ-Ž][a-zà-ž]+", text))  # capitals that begin no sentence
+    inside = set(re.findall(r"(?<=[a-z,;] )[A-ZÀ-Ž][a-zà-ž]+", text))  # capitals inside a sentence
     known = {name for name in re.findall(r"\b[A-ZÀ-Ž]\w+", text) if name in sexes_of_names(language)}
     return sorted((inside | known) - pets - plain_words(language), key=text.find)
 
 
 def wrong_pronouns(text: str, language: str, sex: str | None, others: list[str], nouns: list[str]) -> list[str]:
-    """He for she, wherever only the hero can be meant: until somebody else comes who may be he or she."""
+    """Each "he" that should be "she", or the reverse, as long as only the hero can be meant.
+
+    That is until anybody else is mentioned who may be he or she. sex: "girl", "boy", or None if the name does not tell.
+    """
     words = words_of(language)
     told = QUOTED.sub(lambda match: " " * len(match[0]), text)
     opening = min((at for at in map(told.find, ".。") if at >= 0), default=0)
@@ -75,7 +78,7 @@ def wrong_pronouns(text: str, language: str, sex: str | None, others: list[str],
     somebody = {*others, *parents, *SOMEBODY[language], *words.nouns.items}
     somebody = {one.lower() for one in somebody if one not in nouns}
     comes = min((at for one in somebody if (at := told.lower().find(one, opening)) >= 0), default=len(told))
-    if sex is None:  # a name nobody knows: the first pronoun decides
+    if sex is None:  # then the first pronoun decides
         first = PRONOUN[language].search(told[:comes])
         sex = next((s for s in ("girl", "boy") if first and first[0].lower() in PRONOUNS[language][s]), None)
     if sex is None:
@@ -87,7 +90,7 @@ def wrong_pronouns(text: str, language: str, sex: str | None, others: list[str],
 
 @remember
 def sexes_of_names(language: str) -> dict[str, str | None]:
-    """All names of heroes and friends; None where both a girl and a boy may have it."""
+    """ "girl" or "boy" for every name of heroes and friends; None if both may have it."""
     words, sexes = words_of(language), {}
     for noun in [*words.children, *words.animals.items]:
         for row, _ in words.names(noun).rows:
@@ -97,7 +100,7 @@ def sexes_of_names(language: str) -> dict[str, str | None]:
 
 @remember
 def plain_words(language: str) -> frozenset[str]:
-    """Words of the plots that look like names."""
+    """Words of the plots that look like names, but are not."""
     if language == "zh":
         plots = read(path_of("stories.txt", "zh")) + " ".join(
             value for name, values in words_of(language).words.items() for value in values

@@ -1,9 +1,4 @@
-"""Measure a model against what the course asks of it.
-
-    python -m training.evaluate [FOLDER] [--quick] [--json]
-
-Misses are marked ✗ and change nothing about the exit status: the table is a report, not a gate.
-"""
+"""The evaluation of a model as a table: what the course asks of it, and what it does."""
 
 from __future__ import annotations
 
@@ -24,7 +19,8 @@ from training.evaluation.consistency import check_story
 from training.evaluation.measures import Bench, Row
 
 QUICK = {"n": 40, "n_stories": 100, "n_corpus": 5_000}
-ASKED = {  # key: name, and where the questions come from
+SHOWN = 4  # wrong answers of each row
+ASKED = {  # key: name of the row, and the function that draws its questions
     "memory": ("memory over turns, held-out names and values", held_out.held_out_memory_dialogs),
     "system": ("system prompts obeyed, held-out pairs with the question", held_out.held_out_system_dialogs),
     "requests": ("story on request has the asked subject and object", held_out.held_out_requests),
@@ -33,6 +29,8 @@ ASKED = {  # key: name, and where the questions come from
 
 
 class Evaluation(NamedTuple):
+    """The rows of the table, and how they were measured."""
+
     rows: list[Row]
     seed: int
     quick: bool
@@ -46,7 +44,15 @@ class Evaluation(NamedTuple):
 def evaluate(
     folder: Path, seed: int = 1, quick: bool = False, device: str | None = None, batch: int = 64
 ) -> Evaluation:
-    """Every row of the table for the checkpoint in `folder`. ValueError if it is none, or the corpus lacks a part."""
+    """Measure every row of the table for the checkpoint in `folder`.
+
+    seed: of the questions and of the texts.
+    quick: ask for less, so that it takes a minute.
+    device: "cpu" or "cuda"; None takes cuda if there is one.
+    batch: texts generated at a time.
+
+    Raises ValueError if the folder holds no checkpoint.
+    """
     llama = Llama.build(folder, max_batch_size=batch, device=device, dtype=torch.float32)
     bench = Bench(llama, seed, batch=batch, **(QUICK if quick else {}))
     rows = [measures.known_probabilities(bench)]
@@ -60,13 +66,13 @@ def evaluate(
 
 
 def stories(seed: int, held_out: bool) -> Iterator[Document]:
-    """Stories of both languages, in turn."""
+    """Stories of both languages, taking turns."""
     parts = [documents(part, seed, held_out) for part in DRAWN if part.startswith("stories")]
     return chain.from_iterable(zip(*parts, strict=True))
 
 
 def report(evaluation: Evaluation) -> str:
-    """The table in Markdown, the misses below it by name."""
+    """The table in Markdown, and below it the names of the rows that miss their limit."""
     lines = ["| | What | Measured | Required | n | How |", "|---|---|---|---|---|---|"]
     for row in evaluation.rows:
         measured = " / ".join(figure.shown() for figure in row.figures)
@@ -76,11 +82,12 @@ def report(evaluation: Evaluation) -> str:
     missed = "; ".join(row.name for row in evaluation.missed)
     lines += ["", f"Missed: {missed}." if missed else "Nothing is missed."]
     if evaluation.quick:
-        lines.append("This is a quick sample; its shares may be off by several percent.")
+        lines.append("This is a quick sample: its shares may be off by several percent.")
     return "\n".join(lines)
 
 
 def as_json(evaluation: Evaluation) -> str:
+    """The same figures as the table, and all wrong answers."""
     rows = [
         {
             "key": row.key,
@@ -98,11 +105,11 @@ def as_json(evaluation: Evaluation) -> str:
     return json.dumps({**found, "rows": rows}, ensure_ascii=False, indent=2)
 
 
-def shown_samples(evaluation: Evaluation, n: int = 4) -> str:
-    """The first wrong answers of each row, for a reader who wants to know why a figure is what it is."""
+def wrong_answers(evaluation: Evaluation) -> str:
+    """The first wrong answers of each row, for a reader who wants to know why a figure is low."""
     lines = []
     for row in evaluation.rows:
-        wrong = [sample for sample in row.samples if not sample.right][:n]
+        wrong = [sample for sample in row.samples if not sample.right][:SHOWN]
         if wrong:
             lines += ["", f"{row.name}, wrong:"]
             lines += [f"  {sample.asked}\n    -> {sample.answer}".replace("\n\n", "\n") for sample in wrong]

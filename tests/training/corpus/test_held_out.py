@@ -40,17 +40,15 @@ def test_a_fact_or_sum_that_is_held_out_is_asked_nowhere():
                 assert user not in asked
 
 
-@pytest.mark.parametrize("part, bad", [
-    ("memory", "I don't know."),
-    ("system", "maybe"),
-    ("requests", "Once upon a time, there was nobody."),
-    ("facts", "I like you."),
+@pytest.mark.parametrize("draw_set, bad", [
+    ("held_out_memory_dialogs", "I don't know."),
+    ("held_out_system_dialogs", "maybe"),
+    ("held_out_requests", "Once upon a time, there was nobody."),
+    ("held_out_facts_and_sums", "I like you."),
 ])  # fmt: skip
-def test_judges_refuse_what_is_wrong(part, bad):
-    draw_set = dict(zip(("memory", "system", "requests", "facts"), SETS, strict=True))[part]
+def test_judges_refuse_what_is_wrong(draw_set, bad):
     for question in getattr(held_out, draw_set)(60, 5):
         assert not question.accepts(bad), question
-        assert question.part == part
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

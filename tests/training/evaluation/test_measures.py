@@ -27,7 +27,6 @@ FACES = known.read_prompt(
 class Question(NamedTuple):
     dialog: list
     accepts: object
-    part: str
     language: str
 
 
@@ -65,15 +64,13 @@ def test_known_probabilities_count_what_lies_elsewhere(bench, monkeypatch, time,
 
 def test_questions_are_judged_and_counted_by_language(bench):
     asked = [
-        Question(
-            [{"role": "user", "content": "a" * k}], lambda text, k=k: k % 3 == 0, "memory", "zh" if k > 3 else "en"
-        )
+        Question([{"role": "user", "content": "a" * k}], lambda text, k=k: k % 3 == 0, "zh" if k > 3 else "en")
         for k in range(1, 7)
     ]
     row = measures.questions(bench, "memory", "memory", asked)
     assert [(figure.label, figure.value) for figure in row.figures] == [("en", 1 / 3), ("zh", 1 / 3)]
     assert [sample.asked for sample in row.samples] == ["a" * k for k in range(1, 7)]
-    with pytest.raises(ValueError, match="no question"):
+    with pytest.raises(ValueError, match="at least one question"):
         measures.questions(bench, "memory", "memory", [])
 
 
@@ -94,7 +91,7 @@ def test_stories_begin_as_held_out_ones_and_one_that_is_cut_has_not_ended(bench,
         bench, stories(), lambda text, language: [] if text.startswith("Once") else [f"no {language}"]
     )
     assert [row.key for row in rows] == ["ends", "kept"] and rows[0].met and not rows[1].met
-    with pytest.raises(ValueError, match="no held-out story"):
+    with pytest.raises(ValueError, match="expected held-out stories"):
         measures.begun(bench, [], 6, {}, "stories")
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from training.evaluation.table import ASKED, as_json, report, shown_samples
+from training.evaluation.table import ASKED, as_json, report, wrong_answers
 
 
 def test_the_table_marks_what_is_missed(evaluation):
@@ -10,7 +10,7 @@ def test_the_table_marks_what_is_missed(evaluation):
     assert lines[2] == "| ✓ | memory | en 100.0% | ≥ 95% | 20 | greedy |"
     assert lines[3] == "| ✗ | asked poem | form 50.0% / character 90.0% | ≥ 90% / ≥ 80% | 10 | sampled |"
     assert lines[-1] == "Missed: asked poem."
-    assert "我是谁？" in shown_samples(evaluation) and "Mia" not in shown_samples(evaluation)
+    assert "我是谁？" in wrong_answers(evaluation) and "Mia" not in wrong_answers(evaluation)
 
 
 def test_json_says_the_same(evaluation):
