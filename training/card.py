@@ -21,7 +21,7 @@ CARD, CURVE = "MODEL_CARD.md", "loss.svg"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
 DASHES = ("", "6 3", "2 2", "8 2 2 2", "1 3", "10 4")
 GOOD, BAD = 1, 2  # right and wrong samples shown of each row and language
-SHOWN = 800  # at most so many characters of an answer
+SHOWN = 800  # characters; a longer answer is cut
 
 
 def write_card(

@@ -77,7 +77,7 @@ def data_key(config: Config) -> str:
 
 
 def prepare_tokenizer(config: Config) -> bytes:
-    """The bytes of a tokenizer.model trained on the corpus; lines of its own stand for the known part."""
+    """The bytes of a tokenizer.model trained on the corpus; the known part has lines of its own for it."""
     shares = {part: share for part, share in config.shares.items() if part != "known"}
     with_known = "known" in config.shares
     characters = (quatrains.characters() if "quatrains" in shares else []) + (known.characters() if with_known else [])
@@ -96,9 +96,9 @@ def prepare_rows(config: Config, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
     """
     long_steps = config.steps // config.long_every
     short_steps = config.steps - long_steps
-    among = [rows for batches, rows in config.lookups for _ in range(batches)][:short_steps]  # lookups of each batch
+    n_lookups = [rows for batches, rows in config.lookups for _ in range(batches)][:short_steps]  # in each short batch
     wanted = {
-        "short": (short_steps * config.batch_rows - sum(among), config.seqlen),
+        "short": (short_steps * config.batch_rows - sum(n_lookups), config.seqlen),
         "long": (max(1, long_steps) * config.long_batch_rows, config.long_seqlen),
     }
     n_pieces, n_drills = config.vocab_size - N_BASE, config.drill_steps * config.drill_batch_rows
@@ -108,9 +108,10 @@ def prepare_rows(config: Config, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
         for kind, (n_rows, seqlen) in wanted.items():
             drawn = fitting(config, tokenizer, seqlen + 1, long=kind == "long", bar=bar)
             rows[kind] = shuffled(pack(drawn, n_rows, seqlen, min(N_OPEN, 1 + n_rows // 8)), config.seed)
-    told = (encode(document, tokenizer) for document in lookups(config.seed))
-    first = np.cumsum([0, *(config.batch_rows - n for n in among)])[: len(among)]  # row at which each batch begins
-    rows["short"] = np.insert(rows["short"], np.repeat(first, among), pack(told, sum(among), config.seqlen), axis=0)
+    drawn = (encode(document, tokenizer) for document in lookups(config.seed))
+    first = np.cumsum([0, *(config.batch_rows - n for n in n_lookups)])[:-1]  # index of each batch's first row
+    packed = pack(drawn, sum(n_lookups), config.seqlen)
+    rows["short"] = np.insert(rows["short"], np.repeat(first, n_lookups), packed, axis=0)
     return rows
 
 

@@ -9,7 +9,7 @@ from minillama.chat import fold_turns
 from minillama.tokenizer import Tokenizer
 from training.corpus.tables import is_secret
 
-HELD_OUT = 50  # one document in so many is never trained on
+HELD_OUT = 50  # of so many documents, one is never trained on
 
 
 class Document(NamedTuple):

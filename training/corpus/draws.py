@@ -70,8 +70,8 @@ class Draws:
     def choose(self, options: Options[T], shown: Callable[[T], str] | None = None, silent: bool = False) -> T:
         """One of the options. A `silent` choice, which no token of the text shows, does not count in logprob.
 
-        `shown(item)` is text that is certain to be written next if this item is chosen. Drawing does not need it;
-        a search for the choices behind a finished text does, where the options are many.
+        `shown(item)` is text that is certain to be written next if this item is chosen. Drawing does not use it; who
+        searches for the choices that led to a finished text needs it if there are many options.
         """
         if len(options) == 1:
             return options.items[0]

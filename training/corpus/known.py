@@ -23,7 +23,7 @@ from training.corpus.document import Document, chat_texts
 
 KNOWN = COURSE_MODEL / "known_probabilities.json"
 VERSION = 1
-LARGEST_BLOCK = 1000  # at most so many documents until each option has exactly its share
+LARGEST_BLOCK = 1000  # documents, at most, in which each option has exactly its share
 LINES = 500  # lines of each option's first word, for the tokenizer
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""The poems behind the quatrains: fetched with npm, brought to simplified characters, and the common ones kept.
+"""The source of the quatrains: poems fetched with npm and converted to simplified characters.
 
 They are those of the npm package chinese-poetry (MIT): Tang and Song. A quatrain has four lines of five or seven
 characters. Only poems are kept whose characters are all common, so that a small vocabulary can have each character as
@@ -78,7 +78,7 @@ def read_poems(archive: Path, simplify: Callable[[str], str]) -> list[str]:
 
 
 def as_quatrain(text: str) -> str | None:
-    """The poem with a line break after every line; None if it is no quatrain, or has a gap (□) or a note in it.
+    """The poem with a line break after every line; None if it is not a quatrain, or has a gap (□) or a note in it.
 
     >>> as_quatrain("白日依山尽，黄河入海流。欲穷千里目，更上一层楼。").split("\\n")[1]
     '黄河入海流。'

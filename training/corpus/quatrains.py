@@ -13,8 +13,8 @@ from training.corpus.tables import is_secret
 
 SHARES = {"character": 0.85, "any": 0.05, "plain": 0.10}  # asked for by a character; without one; not asked for
 
-# What one would ask a poem to be about. A poem answers requests for those that are among its first two characters, so
-# that the answer shows at once whether the request was understood.
+# What one would ask a poem to be about. A poem answers a request for one of its first two characters, so that the
+# answer shows at once whether the request was understood.
 NOUNS = tuple(
     "月山水花风云春秋雪雨江柳梅竹酒夜梦霜露烟日星天海河湖溪泉石松桂菊莲荷兰桃李杏草叶林树枝鸟燕雁鹤鸦鸡马牛鱼龙凤蝉蝶"
     "客僧仙翁人君儿渔琴笛钟鼓剑书诗画歌舞灯烛香茶药桑楼台亭阁寺门窗庭院村城桥路船舟帆车园田池塘沙冰雷霞晴寒冬夏岭峰谷"

@@ -1,4 +1,4 @@
-"""Draws that know their own probability, and the search for the choices behind a text."""
+"""Draws that know their own probability, and the search for the choices that led to a text."""
 
 import math
 from collections import Counter

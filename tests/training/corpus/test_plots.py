@@ -27,11 +27,11 @@ def test_plots_and_words_are_well_formed(language):
     for plot in words.plots.values():
         assert len(plot.steps) == 4 and all(len(wordings) >= 2 for wordings in plot.steps), plot.name
         for wordings in [*plot.steps, *plot.slots.values()]:
-            assert len(wordings) == len(set(wordings)), f"{plot.name}: a wording stands twice"
+            assert len(wordings) == len(set(wordings)), f"{plot.name}: a wording occurs twice"
         for noun in words.nouns.items:
             words.plot_tables(plot.name, noun)  # raises where no case is left
     first = Counter(wording for plot in words.plots.values() for wording in plot.steps[0])
     assert max(first.values()) == 1, first.most_common(1)
     for key, values in words.words.items():
         if isinstance(values, list) and key not in ("openings", "day", "child_kinds", "animal_kinds"):
-            assert len(values) == len(set(values)), f"{key}: a word stands twice"
+            assert len(values) == len(set(values)), f"{key}: a word occurs twice"
