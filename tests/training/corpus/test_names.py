@@ -5,7 +5,8 @@ import re
 import pytest
 
 from tests.training.corpus.drawn import trained
-from training.corpus.names import names
+from training.corpus import names as source
+from training.corpus.names import names, words_said
 from training.corpus.parts import DRAWN
 from training.corpus.tables import LANGUAGES
 
@@ -21,3 +22,12 @@ def test_there_are_thousands_of_names_and_the_held_out_ones_are_never_told(langu
     else:
         seen = set(re.findall(r"\w+", " ".join(set(texts.split()))))
     assert not seen & set(map(str.lower, new))
+
+
+@pytest.mark.parametrize("language, name", [("en", "zaza"), ("zh", "鑫鑫")])
+def test_a_word_in_a_data_file_bars_a_name_and_a_comment_does_not(monkeypatch, language, name):
+    read = source.read
+    monkeypatch.setattr(source, "read", lambda path: f"# {name}\n{read(path)}\nx = 1  # {name}\n")
+    assert name not in words_said(language)
+    monkeypatch.setattr(source, "read", lambda path: f"{read(path)}\nx = '{name}'\n")
+    assert name in words_said(language)
