@@ -199,12 +199,11 @@ class Slots:
         self.tables: dict[str, Table] = {}
         self.add(*tables)
 
-    def add(self, *tables: Table) -> Slots:
+    def add(self, *tables: Table) -> None:
         """Add the slots of these tables. A slot that exists keeps its table, so give the most special table first."""
         for table in tables:
             for column in table.columns:
                 self.tables.setdefault(column, table)
-        return self
 
     def hold(self, name: str, value: str) -> None:
         """Give a slot its value, and choose among what belongs to it accordingly."""
