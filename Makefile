@@ -56,10 +56,10 @@ real: real-model        ## the real model against transformers
 screenshots:            ## what the browser tests see, light and dark, in tests/browser/screenshots
 	MINILLAMA_SCREENSHOTS=1 $(MAKE) browser
 
-train: setup            ## make the course model from scratch; resumes where it stopped
+train: setup            ## make the course model from scratch, or go on from the last checkpoint
 	OMP_WAIT_POLICY=active $(PY) -m training $(ARGS)
 
-evaluate: setup         ## the course model against what is required of it, as a table
+evaluate: setup         ## a table of what is required of the course model, and what it does
 	$(PY) -m training.evaluate $(ARGS)
 
 bench: setup            ## speed against transformers, on an idle machine; ARGS=--write keeps it

@@ -71,7 +71,7 @@ def ours(llama: Llama, prompts: list[list[int]], new_tokens: int, sampler: str) 
 
 
 def theirs(llama: Llama, prompts: list[list[int]], new_tokens: int, sampler: str) -> Callable[[], object]:
-    from benchmarks.peers import to_transformers  # here, so that measuring minillama's memory does not import it
+    from tests.peers import to_transformers  # here, so that a process that measures minillama stays without it
 
     network = to_transformers(llama.model).to(llama.device)
     ids = torch.tensor(prompts, device=llama.device)

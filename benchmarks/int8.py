@@ -15,7 +15,7 @@ from benchmarks.record import Record, parser
 from minillama import COURSE_MODEL, Llama, smollm2
 from minillama.int8 import to_int8
 from minillama.logprobs import token_logprobs
-from training.corpus import documents
+from training.corpus.parts import documents
 
 
 @torch.inference_mode()

@@ -5,7 +5,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import peers
 from minillama.model import (
     KVCache,
     ModelArgs,
@@ -14,6 +13,7 @@ from minillama.model import (
     apply_rotary_emb,
     precompute_freqs_cis,
 )
+from tests import peers
 from tests.examples import examples
 
 TOLERANCE = {"rtol": 0, "atol": 1e-4}

@@ -103,11 +103,18 @@ def test_no_circle(top):
 
 
 def test_each_folder_knows_only_what_is_below_it():
-    floors = ["minillama", "training", "tests", "benchmarks"]
-    for number, top in enumerate(floors):
+    """Benchmarks take a peer and a browser from the tests; the tests know the benchmarks only to test them."""
+    above = {
+        "minillama": {"training", "tests", "benchmarks"},
+        "training": {"tests", "benchmarks"},
+        "tests": {"benchmarks"},
+    }
+    for top, rooms in above.items():
         for path in files(top):
-            above = {each for each in imports(path) if each.split(".")[0] in floors[number + 1 :]}
-            assert not above, f"{module_of(path)} imports {above}"
+            found = {each for each in imports(path) if each.split(".")[0] in rooms}
+            assert not found or path.name == "test_benchmarks.py", f"{module_of(path)} imports {found}"
+    shared = {each for path in files("benchmarks") for each in imports(path) if each.startswith("tests")}
+    assert shared <= {"tests.peers", "tests.browser.jupyterlab"}
 
 
 def test_the_course_never_imports_a_foreign_format():

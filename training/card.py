@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: the prose of data/model_card.md with measured figures filled in; and the finished model's way out."""
+"""MODEL_CARD.md, the text of model_card.md with the measured figures; and moving the finished model to its folder."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from pathlib import Path
 
 from minillama.checkpoint import PARAMS, SHARD, TOKENIZER
 from minillama.model import Transformer
-from training import known, quatrains
-from training.corpus import SHARES
-from training.evaluate import Evaluation, report
-from training.measures import Sample
-from training.train import Config
+from training.config import Config
+from training.corpus import known
+from training.corpus.parts import SHARES
+from training.corpus.poems import N_COMMON
+from training.evaluation.measures import Sample
+from training.evaluation.table import Evaluation, report
 
-TEMPLATE = Path(__file__).parent / "data" / "model_card.md"
+TEMPLATE = Path(__file__).parent / "model_card.md"
 CARD, CURVE = "MODEL_CARD.md", "loss.svg"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
 DASHES = ("", "6 3", "2 2", "8 2 2 2", "1 3", "10 4")
-GOOD, BAD = 1, 2  # samples shown of each row and language
-SHOWN = 800  # characters of an answer, at most
+GOOD, BAD = 1, 2  # right and wrong samples shown of each row and language
+SHOWN = 800  # characters; a longer answer is cut
 
 
 def write_card(
@@ -34,11 +35,12 @@ def write_card(
 ) -> None:
     """Write MODEL_CARD.md and the loss curve into `folder`, which holds the finished checkpoint.
 
-    history: one entry at each measurement of the run, with step, seconds, tokens and a held-out loss for each part.
-    least_known: how often the run has read the rarest of the known prompts.
+    history: one entry for each checkpoint: step, seconds, tokens, and each part's held-out loss in nats a token.
+    command: the command that made the model.
+    least_known: how often the run read the rarest known prompt.
     """
     if not history:
-        raise ValueError("history: the run has measured nothing yet; train at least to its first checkpoint")
+        raise ValueError("history: expected at least one entry, got none; train to the first checkpoint")
     parts = [key for key in history[-1] if key not in ("step", "seconds", "tokens")]
     (folder / CURVE).write_text(loss_curve(history, parts), encoding="utf-8")
     weights, params, last = folder / SHARD, model.params, history[-1]
@@ -54,7 +56,7 @@ def write_card(
         sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
         n_known=len(known.load()),
         least_known=f"{least_known:,}",
-        n_common=quatrains.N_COMMON,
+        n_common=N_COMMON,
         mixture="\n".join(f"| {part} | {share:.0%} |" for part, share in SHARES.items()),
         command=command,
         device=device,
@@ -72,9 +74,9 @@ def write_card(
 
 
 def publish(folder: Path, out: Path) -> None:
-    """Move the finished model from `folder` to `out`, file by file, each in one step; other files there stay.
+    """Copy the finished model from `folder` to `out` and replace the old files, each in one step. Other files stay.
 
-    ValueError, and nothing is touched, if one is missing: the card is written only after the evaluation.
+    Raises ValueError, and changes nothing, if a file is missing: the card is written only after the evaluation.
     """
     names = (TOKENIZER, PARAMS, SHARD, CURVE, CARD)
     missing = [name for name in names if not (folder / name).is_file()]
@@ -93,7 +95,7 @@ def publish(folder: Path, out: Path) -> None:
 
 
 def history_table(history: Sequence[dict], parts: Sequence[str]) -> str:
-    """Ten lines of the history at most, the last among them."""
+    """At most ten entries of the history, the last among them, as a Markdown table."""
     every = -(-len(history) // 10)
     lines = ["| step | minutes | " + " | ".join(parts) + " |", "|---" * (2 + len(parts)) + "|"]
     for entry in history[::-1][::every][::-1]:
@@ -102,8 +104,9 @@ def history_table(history: Sequence[dict], parts: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def loss_curve(history: Sequence[dict], parts: Sequence[str], width: int = 720, height: int = 320) -> str:
-    """An SVG of the held-out losses over the tokens read, one line a part, told apart by dashes too."""
+def loss_curve(history: Sequence[dict], parts: Sequence[str]) -> str:
+    """An SVG of the held-out losses over the tokens read: for each part a line with its own colour and dashes."""
+    width, height = 720, 320
     left, right, top, bottom = 48, 130, 16, 40
     most = max(entry["tokens"] for entry in history) or 1
     high = max(entry[part] for entry in history for part in parts) * 1.05
@@ -134,14 +137,14 @@ def loss_curve(history: Sequence[dict], parts: Sequence[str], width: int = 720, 
         marks.append(
             f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>'
         )
-        lowest = max(y(history[-1][part]) + 4, lowest + 14, top)  # labels do not lie on one another
+        lowest = max(y(history[-1][part]) + 4, lowest + 14, top)  # labels must not overlap
         marks.append(f'<text x="{width - right + 6}" y="{lowest:.1f}" fill="{colour}">{part}</text>')
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif"'
     return "\n".join([f'{head} font-size="11">', *marks, "</svg>", ""])
 
 
 def samples(evaluation: Evaluation, right: bool, n: int) -> str:
-    """The first n samples of each row in each language: not chosen, but for whether they are right."""
+    """The first n samples of each row in each language that are right, or that are wrong."""
     blocks = []
     for row in evaluation.rows:
         for language in ("en", "zh"):

@@ -1,10 +1,10 @@
 """Muon for the matrices between embeddings and output, AdamW for all else.
 
-AdamW scales each number of a matrix by itself, and its steps are nearly of one direction: what many texts have in
-common is learnt again and again, the rest hardly moves. Muon makes the step orthogonal, so that all directions are of
-one size: fewer steps for the same loss, and more time for each.
+AdamW scales each number of a matrix by itself, and its steps have nearly the same direction: they learn again and again
+what many texts have in common, and the rest hardly moves. Muon makes the step orthogonal, so that it is equally long in
+all directions. It needs fewer steps for the same loss, and more time for each.
 
-Muon: https://kellerjordan.github.io/posts/muon; its step as large as AdamW's: arXiv:2502.16982, section 2.2.
+Muon: https://kellerjordan.github.io/posts/muon; making its steps as large as AdamW's: arXiv:2502.16982, section 2.2.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 ITERATIONS = 4
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # the polynomial's coefficients: steepest at 0, and bounded
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of the polynomial a x + b x³ + c x⁵, steep at 0 and bounded
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose steps are made orthogonal, in `dtype`, for matrices alone."""
+    """Momentum for matrices, with steps made orthogonal. Products of matrices are taken in `dtype`."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """About the nearest matrices with orthonormal rows or columns, (n, rows, columns): singular values near 1.
 
-    Each iteration is an odd polynomial of the matrix, and so of its singular values alone.
+    Each iteration takes an odd polynomial of the matrix, which changes its singular values and nothing else.
 
     >>> orthogonal(torch.diag(torch.tensor([3.0, 4.0]))[None])[0].abs() > 0.5
     tensor([[ True, False],
@@ -65,7 +65,7 @@ def orthogonal(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def by_shape(parameters: list[Tensor]) -> dict[torch.Size, list[Tensor]]:
-    """Matrices of one shape are multiplied together."""
+    """The parameters grouped by shape, so that those of one shape can be multiplied at once."""
     found = defaultdict(list)
     for p in parameters:
         found[p.shape].append(p)

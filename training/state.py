@@ -1,4 +1,4 @@
-"""The state of a training run on disk: written whole or not at all, and refused where it is broken or foreign."""
+"""The state of a training run on disk: written whole or not at all, and refused if it is broken or of another run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FORMAT = "minillama training run, version 2"
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call write(path beside), then move the result into place; what was there stays until all is written."""
+    """Call write(another path), then move the result to `path`. The old file stays until the new one is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
     try:
@@ -25,15 +25,19 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def save_state(path: Path, identity: dict, model, optimizer, **progress) -> None:
-    """`identity` says which run this is; only the same run may go on from it. `progress` is plain numbers and lists."""
+    """Save weights, optimizer and progress in one file.
+
+    identity: the settings of the run; only a run with the same ones may go on from the file.
+    progress: numbers, strings, and lists or dicts of them.
+    """
     state = {"format": FORMAT, "identity": identity, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    buffer = io.BytesIO()  # torch would not say that the disk is full
+    buffer = io.BytesIO()  # torch.save into a file would not say that the disk is full
     torch.save({**state, "progress": progress}, buffer)
     write_atomically(path, lambda beside: beside.write_bytes(buffer.getbuffer()))
 
 
 def load_state(path: Path, identity: dict, model, optimizer) -> dict:
-    """Put the saved state into model and optimizer, return the progress; {} where nothing was saved yet.
+    """Put the saved state into model and optimizer. Returns the progress, {} if nothing was saved yet.
 
     Raises ValueError if the file is broken or belongs to another run.
     """
@@ -46,7 +50,7 @@ def load_state(path: Path, identity: dict, model, optimizer) -> dict:
 
 
 def check_state(path: Path, identity: dict) -> dict | None:
-    """What was saved, None if nothing was. ValueError if it is broken, or differs in anything of `identity`."""
+    """What was saved, None if nothing was. Raises ValueError if it is broken, or its identity has other values."""
     if not path.exists():
         return None
     try:
@@ -54,10 +58,10 @@ def check_state(path: Path, identity: dict) -> dict | None:
     except Exception as error:
         raise ValueError(f"{str(path)!r} is broken ({error}); delete it to start this run again") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise ValueError(f"{str(path)!r} is no checkpoint of a training run; delete it, or give another --run")
+        raise ValueError(f"{str(path)!r} is not a checkpoint of a training run; delete it, or give another --run")
     saved = state["identity"]
     differing = sorted(key for key in identity if identity[key] != saved.get(key))
     if differing:
         shown = ", ".join(f"{key} is {saved.get(key)!r}, not {identity[key]!r}" for key in differing)
-        raise ValueError(f"{str(path)!r} belongs to another run ({shown}); give the same settings, or another --run")
+        raise ValueError(f"{str(path)!r} belongs to another run ({shown}); give the same settings or another --run")
     return state

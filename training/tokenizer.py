@@ -1,4 +1,4 @@
-"""The course model's tokenizer: sentencepiece BPE with Llama 2's settings, only with a smaller vocabulary."""
+"""The course model's tokenizer: sentencepiece BPE with Llama 2's settings, but a smaller vocabulary."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from collections.abc import Iterable
 
 import sentencepiece
 
-N_BASE = 259  # unk, bos, eos and the 256 bytes: the pieces that every such tokenizer begins with
+N_BASE = 259  # unk, bos, eos and the 256 bytes: the first pieces of every such tokenizer
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, required_chars: str = "") -> bytes:
-    """The bytes of a tokenizer.model; the same texts always give the same bytes.
+    """The bytes of a tokenizer.model. The same texts always give the same bytes.
 
-    Every character of the texts, and of `required_chars`, is a piece. Line breaks are kept out of training, so that
-    "\\n" is the byte token <0x0A>, as in Llama 2. Raises ValueError if the texts are too few for vocab_size, or their
-    characters too many.
+    Every character of the texts and of `required_chars` is a piece. Line breaks are left out, so that "\\n" is the byte
+    token <0x0A>, as in Llama 2. Raises ValueError if there is too little text for vocab_size, or too many characters.
     """
     lines = (line for text in texts for line in text.split("\n") if line)
     model = io.BytesIO()

@@ -9,11 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import peers
 from minillama import Llama
 from minillama.checkpoint import load
 from minillama.formats import recognise
 from minillama.formats.gguf import KEYS
+from tests import peers
 
 SIZES = {"dim": 64, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "hidden_dim": 96, "vocab_size": 400,
          "max_seq_len": 96, "rope_theta": 500.0}  # fmt: skip

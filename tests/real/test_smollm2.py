@@ -10,10 +10,10 @@ import gguf
 import pytest
 import torch
 
-from benchmarks import peers
 from minillama import Llama, smollm2
 from minillama.chat import encode_dialog
 from minillama.logprobs import token_logprobs
+from tests import peers
 
 pytestmark = pytest.mark.full
 TEXT = (

@@ -1,20 +1,20 @@
-"""The committed course model against the truth that its corpus was drawn from, as `python -m training.evaluate` asks.
+"""The committed course model compared with the truth its corpus was drawn from, as `python -m training.evaluate` does.
 
-What it misses stands in assets/course-model/MODEL_CARD.md; the limits here keep it from getting worse unnoticed.
+assets/course-model/MODEL_CARD.md says what it misses; the limits here keep it from getting worse unnoticed.
 """
 
 import pytest
 import torch
 
 from minillama import COURSE_MODEL, Llama
-from training import measures
-from training.evaluate import ASKED
-from training.measures import Bench
+from training.evaluation import measures
+from training.evaluation.measures import Bench
+from training.evaluation.table import ASKED
 
-LARGEST_ERROR = 0.03  # of a known probability; 0.016 measured. Exact, for nothing is sampled
+LARGEST_ERROR = 0.03  # of a known probability; 0.016 measured, the same each time, since nothing is sampled
 MEAN_VARIATION = 0.03  # total variation distance, mean over the known prompts; 0.012 measured
 N = 48  # questions of a kind
-LEAST_RIGHT = {"memory": 31, "system": 29}  # of N; 46 are wanted, 31 and 32 measured
+LEAST_RIGHT = {"memory": 31, "system": 29}  # of N; 46 are required, 31 and 32 measured
 
 
 @pytest.fixture(scope="module")

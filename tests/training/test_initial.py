@@ -1,4 +1,4 @@
-"""What the first weights promise: one group of heads looks one token back, and a token is said as it is read."""
+"""The first weights: one group of heads looks one token back, and the output says the token that was read."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Muon's step: orthogonal whatever the matrix, in either precision; and it goes down."""
+"""Muon: its step is orthogonal for any matrix, in either precision, and it finds a minimum."""
 
 import pytest
 import torch

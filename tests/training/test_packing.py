@@ -1,4 +1,4 @@
-"""Rows: no document is cut or lost between two others, and none is seen from another."""
+"""Packed rows: no document is cut or lost, and none is seen from another."""
 
 import numpy as np
 import pytest
@@ -33,12 +33,12 @@ def test_short_documents_fill_the_rows_of_long_ones():
     assert (pack(documents, n_rows=15, seqlen=9, n_open=4) != PAD).mean() > 0.98
 
 
-def test_documents_without_tokens_or_longer_than_a_row_are_passed_over():
+def test_documents_without_tokens_or_longer_than_a_row_are_left_out():
     assert pack([[7] * 9, [], [1, 2]], n_rows=1, seqlen=3).tolist() == [[BEGIN, 2, PAD, PAD]]
 
 
 def test_too_few_documents_are_refused():
-    with pytest.raises(ValueError, match="filled 1 rows of 4 tokens, 2 are due"):
+    with pytest.raises(ValueError, match="2 rows of 4 tokens, got enough for 1"):
         pack([[1, 2]], n_rows=2, seqlen=3)
 
 

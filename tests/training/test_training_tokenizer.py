@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minillama.tokenizer import Tokenizer
-from training.corpus import SHARES, mixture
+from training.corpus.parts import SHARES, mixture
 from training.tokenizer import train_tokenizer
 
 PARTS = {part: share for part, share in SHARES.items() if part in ("stories_en", "chat_en", "known")}

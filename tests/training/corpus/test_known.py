@@ -1,0 +1,154 @@
+"""The known prompts: that the file is sound, that the draws keep to it, that a tokenizer tells the options apart."""
+
+import json
+from collections import Counter
+from itertools import islice
+
+import pytest
+
+from minillama.tokenizer import Tokenizer
+from training.corpus import known
+from training.corpus.parts import DRAWN, documents
+from training.tokenizer import train_tokenizer
+
+PROMPTS = known.load()
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    texts = [text for document in islice(documents("stories_en", 1), 300) for text in document.texts]
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.model"
+    path.write_bytes(train_tokenizer([*texts, *known.tokenizer_lines()], vocab_size=1000))
+    return Tokenizer(path)
+
+
+def test_the_file_has_what_the_course_needs():
+    assert len(PROMPTS) >= 24
+    assert 2 * sum(prompt.dialog is not None for prompt in PROMPTS) == len(PROMPTS)
+    assert 2 * sum(prompt.lang == "zh" for prompt in PROMPTS) == len(PROMPTS)
+    shares = [tuple(option.probability for option in prompt.options) for prompt in PROMPTS]
+    assert shares.count((0.5, 0.5)) == 4 and (0.5, 0.3, 0.1, 0.07, 0.03) in shares and (0.99, 0.01) in shares
+    assert any(len(one) == 20 and max(one) == 0.3 and min(one) == 0.01 for one in shares)
+
+
+def test_in_every_block_each_option_has_exactly_its_share():
+    n = 200
+    drawn: dict[str, list[str]] = {}
+    for document in islice(known.documents(seed=2), n * len(PROMPTS)):
+        assert (document.part, document.logprob) == ("known", None)
+        owner = [prompt for prompt in PROMPTS if document.texts[-1].startswith(prompt.opening())]
+        assert len(owner) == 1
+        drawn.setdefault(owner[0].id, []).append(document.texts[-1])
+    for prompt in PROMPTS:
+        texts, block = drawn[prompt.id], prompt.block
+        assert len(texts) == n
+        for start in range(0, n // block * block, block):
+            counts = Counter(option_of(prompt, text) for text in texts[start : start + block])
+            assert counts == {option.text: round(option.probability * block) for option in prompt.options}
+
+
+def option_of(prompt, text):
+    said = {text: option.text for option in prompt.options for e in option.endings for text in prompt.texts(option, e)}
+    return said[text]
+
+
+def test_documents_depend_on_the_seed_alone():
+    one, other = (list(islice(known.documents(seed=5), 60)) for _ in range(2))
+    assert one == other != list(islice(known.documents(seed=6), 60))
+
+
+def test_every_sentence_comes_to_its_end():
+    for prompt in PROMPTS:
+        for option in prompt.options:
+            for ending in option.endings:
+                assert prompt.texts(option, ending)[-1].rstrip().endswith((".", "。")), prompt.id
+
+
+def test_a_tokenizer_that_learned_the_lines_tells_all_options_apart(tokenizer):
+    known.check_tokenizer(tokenizer)
+    for prompt in PROMPTS:
+        ids, next_ids = prompt.encode(tokenizer), prompt.next_ids(tokenizer)
+        assert len(set(next_ids)) == len(prompt.options)
+        for option, next_id in zip(prompt.options, next_ids, strict=True):
+            texts = prompt.texts(option, option.endings[-1])
+            document = [i for text in texts for i in tokenizer.encode(text, bos=True, eos=True)]
+            assert document[: len(ids)] == ids and document[len(ids)] == next_id
+            if prompt.dialog is None:  # as a notebook would ask it
+                assert tokenizer.encode(prompt.prompt + option.text, bos=True, eos=False)[: len(ids) + 1] == [
+                    *ids,
+                    next_id,
+                ]
+
+
+def test_a_tokenizer_that_does_not_is_refused(tmp_path):
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(train_tokenizer(["抛一枚硬币，结果是正面。Heads and tails.", "晴阴雨雪雾"] * 20, vocab_size=310))
+    with pytest.raises(ValueError, match="begin with|begins with|runs together"):
+        known.check_tokenizer(Tokenizer(path))
+
+
+def test_an_option_that_runs_together_with_its_prompt_is_named(tmp_path):
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(train_tokenizer(["今天天气晴", "今天天气阴", "天气晴"] * 50, vocab_size=280))
+    prompt = known.read_prompt(entry(prompt="今天天气", options=halves("晴", "阴")))
+    with pytest.raises(ValueError, match="'晴' runs together with the end of the prompt"):
+        prompt.next_ids(Tokenizer(path))
+
+
+def halves(*texts):
+    return [{"text": text, "probability": 1 / len(texts)} for text in texts]
+
+
+def entry(**changes):
+    sound = {"id": "one", "lang": "zh", "kind": "text", "prompt": "结果是：", "options": halves("正", "反")}
+    return {**sound, **changes}
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"id": None}, "prompt without id"),
+        ({"lang": "de"}, "one: lang must be 'en' or 'zh', got 'de'"),
+        ({"kind": "poem"}, "one: kind must be"),
+        ({"kind": "chat"}, "must not have \\['prompt'\\]"),
+        ({"prompt": ""}, "needs 'prompt' and 'options'"),
+        ({"prompt": "结果是： "}, "begins or ends in a space"),
+        ({"options": halves("正", "正")}, "two or more different options"),
+        ({"options": [{"text": "正", "probability": 0.5}, {"text": "反", "probability": 0.4}]}, "add up to 0.9"),
+        ({"options": [{"text": "正", "probability": 1}]}, "a probability between 0 and 1"),
+        ({"options": [{"text": "", "probability": 0.5}]}, "needs a text"),
+        ({"options": halves(" 正", " 反")}, "must not begin or end in a space"),
+        ({"lang": "en", "prompt": "It is", "options": halves("a", "b")}, "must begin with a space"),
+    ],
+)
+def test_what_is_wrong_with_a_prompt_is_named(tmp_path, changes, message):
+    path = tmp_path / "known.json"
+    path.write_text(json.dumps({"version": 1, "prompts": [entry(**changes)]}), encoding="utf-8")
+    if changes == {"id": None}:
+        path.write_text(json.dumps({"version": 1, "prompts": [entry(id=None, lang="de")]}), encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        known.load(path)
+
+
+def test_broken_files_and_prompts_in_one_another_are_named(tmp_path):
+    path = tmp_path / "known.json"
+    with pytest.raises(ValueError, match="cannot be read"):
+        known.load(path)
+    path.write_text('{"version": 2, "prompts": []}')
+    with pytest.raises(ValueError, match="'version' of 1"):
+        known.load(path)
+    both = [entry(), entry(id="two", prompt="一枚硬币，结果是：")]
+    path.write_text(json.dumps({"version": 1, "prompts": both}), encoding="utf-8")
+    with pytest.raises(ValueError, match="occurs in two"):
+        known.load(path)
+    path.write_text(json.dumps({"version": 1, "prompts": [entry(), entry()]}), encoding="utf-8")
+    with pytest.raises(ValueError, match="an id of its own"):
+        known.load(path)
+
+
+def test_no_other_part_holds_a_known_prompt():
+    openings = [prompt.opening() for prompt in PROMPTS]
+    for part in DRAWN:
+        for document in islice(documents(part, 1), 300):
+            said = "\0".join(document.texts)
+            assert not [opening for opening in openings if opening in said]

@@ -1,0 +1,66 @@
+"""The rows: drawn once, each read once, drills first, and enough known prompts in them."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from minillama.tokenizer import Tokenizer
+from tests.training.conftest import TINY
+from training import rows as data
+from training.config import Config
+from training.packing import drill_rows
+from training.rows import check_known, count, prepare_data, read_batch
+
+
+def test_the_corpus_is_drawn_once(run, monkeypatch):
+    monkeypatch.setattr(data, "mixture", lambda *_, **__: pytest.fail("drawn again"))
+    prepare_data(TINY, run.tokenizer_path.parent)
+
+
+def test_a_broken_file_of_rows_is_drawn_again(run, tmp_path):
+    whole = (run.tokenizer_path.parent / "corpus.npz").read_bytes()
+    (tmp_path / "corpus.npz").write_bytes(whole[: len(whole) // 2])
+    prepare_data(TINY, tmp_path)
+    with np.load(tmp_path / "corpus.npz") as new, np.load(io.BytesIO(whole)) as old:
+        assert new.files == old.files and all((new[name] == old[name]).all() for name in old.files)
+
+
+def test_rows_of_other_code_or_settings_are_drawn_again(run, monkeypatch):
+    key = data.data_key(TINY)
+    assert key != data.data_key(replace(TINY, seed=2))
+    monkeypatch.setattr(data, "DRAWN_BY", data.DRAWN_BY[:-1])  # as if the data files had changed
+    assert key != data.data_key(TINY)
+    assert data.load_data(run.tokenizer_path.parent / "corpus.npz", key).keys() >= {"drill", "short", "long"}
+    assert data.load_data(run.tokenizer_path.parent / "corpus.npz", data.data_key(TINY)) is None
+
+
+def test_every_row_is_read_once():
+    rows = {"short": torch.arange(8)[:, None].numpy(), "long": torch.arange(100, 102)[:, None].numpy()}
+    read = [read_batch(TINY, rows, step).flatten().tolist() for step in range(6)]
+    assert read == [[0, 1], [2, 3], [100], [4, 5], [6, 7], [101]]
+
+
+def test_drills_come_first():
+    config = replace(TINY, drill_steps=2, drill_batch_rows=3, drill_seqlen=16)
+    rows = {"drill": drill_rows(6, 16, 259, 700, seed=1), "short": torch.arange(8)[:, None].numpy()}
+    read = [read_batch(config, rows, step) for step in range(3)]
+    assert torch.equal(torch.cat(read[:2]), torch.from_numpy(rows["drill"]).long())
+    assert read[2].flatten().tolist() == [0, 1]
+
+
+def test_too_few_known_prompts_are_refused_in_a_whole_run(run, monkeypatch):
+    folder = run.tokenizer_path.parent
+    with np.load(folder / "corpus.npz") as file:
+        rows = {kind: file[kind] for kind in ("short", "long")}
+    assert check_known(TINY, Tokenizer(run.tokenizer_path), rows) == run.least_known
+    with pytest.raises(ValueError, match="is read 0 times in .* at least 2,000 times; raise the share of 'known'"):
+        empty = {kind: array[:0] for kind, array in rows.items()}
+        check_known(replace(TINY, steps=Config.steps), Tokenizer(run.tokenizer_path), empty)
+
+
+def test_a_count_ends_at_the_rows_end():
+    rows = np.array([[1, 5, 6, 2, 1, 5], [6, 1, 5, 6, 7, 2]], dtype=np.int16)
+    assert [count(rows, ids) for ids in ([1, 5, 6], [7, 2], [2, 9], [6])] == [2, 1, 0, 3]

@@ -1,0 +1,49 @@
+"""The settings of a training run. Two runs with the same settings end in the same weights."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+
+from training.corpus.parts import SHARES
+
+MODEL = {"dim": 192, "n_layers": 4, "n_heads": 4, "n_kv_heads": 2, "hidden_dim": 512, "max_seq_len": 512}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The defaults are those of the course model."""
+
+    steps: int = 19700  # on the corpus, after the drills
+    drill_steps: int = 300  # at the very beginning, on drill_rows
+    drill_seqlen: int = 48
+    drill_batch_rows: int = 24
+    lookups: tuple[tuple[int, int], ...] = ((400, 6), (800, 3), (16100, 1))  # (batches, rows of lookups in each)
+    seed: int = 1
+    shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))  # of the tokens
+    vocab_size: int = 5120  # half of the pieces are single characters
+    tokenizer_documents: int = 25_000
+    model: dict = field(default_factory=lambda: dict(MODEL))
+    seqlen: int = 256  # enough for every story
+    batch_rows: int = 6
+    long_seqlen: int = 512  # for chats of many turns, so that every position of the context is trained
+    long_batch_rows: int = 3
+    long_every: int = 8  # every eighth step reads long rows
+    learning_rate: float = 4e-3
+    warmup: int = 50  # steps
+    beta2: float = 0.999
+    weight_decay: float = 0.1  # of the matrices between embeddings and output
+    exact: float = 0.15  # share of the steps, the last ones, in float32: bfloat16 rounds a logit of 10 by up to 1/32
+    held_out_documents: int = 100  # of each part
+    checkpoint_every: int = 1000  # steps
+    compile: bool = shutil.which("g++") is not None  # a quarter faster, after a minute of compiling
+
+    def __post_init__(self):
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if self.drill_steps < 0:
+            raise ValueError(f"drill_steps must be at least 0, got {self.drill_steps}")
+
+    @property
+    def all_steps(self) -> int:
+        return self.drill_steps + self.steps

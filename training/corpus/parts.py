@@ -1,0 +1,90 @@
+"""The parts of the corpus, each an endless, reproducible stream of documents, and their mixture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sized
+from random import Random
+from typing import TypeVar
+
+from training.corpus import known, quatrains
+from training.corpus.chats import dialog_of, draw_chat, lookup_chat
+from training.corpus.document import Document, chat_texts, is_held_out
+from training.corpus.draws import Draws
+from training.corpus.stories import draw_story
+from training.corpus.turns import Chat
+
+SHARES = {  # of the tokens
+    "stories_en": 0.16,
+    "stories_zh": 0.10,
+    "chat_en": 0.31,
+    "chat_zh": 0.235,
+    "quatrains": 0.09,
+    "known": 0.105,
+}
+DRAWN = ("stories_en", "stories_zh", "chat_en", "chat_zh")
+
+T = TypeVar("T", bound=Sized)
+
+
+def draw(part: str, rng: Random, long: bool = False) -> Document:
+    """One document of a drawn part; `long` asks for a chat of many turns."""
+    draws = Draws(rng)
+    program(part, long)(draws)
+    return Document(part, texts_of(part, draws.text), draws.logprob)
+
+
+def program(part: str, long: bool = False) -> Callable[[Draws], object]:
+    """The function that writes a document of a part. ValueError if the part is not a drawn one."""
+    if part not in DRAWN:
+        raise ValueError(f"part must be one of {DRAWN}, got {part!r}")
+    kind, language = part.split("_")
+    if kind == "stories":
+        return lambda draws: draw_story(draws, language)
+    return lambda draws: draw_chat(draws, language, long)
+
+
+def texts_of(part: str, text: str) -> tuple[str, ...]:
+    return (text,) if part.startswith("stories") else tuple(chat_texts(dialog_of(text)))
+
+
+def documents(part: str, seed: int, held_out: bool = False, long: bool = False) -> Iterator[Document]:
+    """Documents of one part without end: those to train on, or the held-out ones."""
+    if part == "quatrains":
+        yield from quatrains.documents(seed, held_out)
+    if part == "known":  # its few texts are all trained on; held out means other draws of them
+        yield from known.documents(seed + 1_000_000 if held_out else seed)
+    rng = Random(f"{part} {seed} {held_out} {long}")
+    while True:
+        document = draw(part, rng, long)
+        if is_held_out(document) == held_out:
+            yield document
+
+
+def lookups(seed: int) -> Iterator[Document]:
+    """Short chats without end, in both languages, whose answer can be found further up.
+
+    A network learns to look back within minutes from rows full of them. If they are one text in ten, it does not learn
+    it within an hour.
+    """
+    rng = Random(f"lookups {seed}")
+    while True:
+        for language in ("en", "zh"):
+            draws = Draws(rng)
+            looks_up = lookup_chat(Chat(draws, language))
+            document = Document(f"chat_{language}", texts_of(f"chat_{language}", draws.text))
+            if looks_up and not is_held_out(document):
+                yield document
+
+
+def mixture(
+    seed: int, encoder: Callable[[Document], T], long: bool = False, shares: Mapping[str, float] = SHARES
+) -> Iterator[tuple[Document, T]]:
+    """Documents to train on without end, each with encoder(document). The lengths of these keep to the shares."""
+    streams = {part: documents(part, seed, long=long) for part in shares}
+    total = dict.fromkeys(shares, 0)
+    while True:
+        part = min(shares, key=lambda part: total[part] / shares[part])
+        document = next(streams[part])
+        encoded = encoder(document)
+        total[part] += len(encoded)
+        yield document, encoded

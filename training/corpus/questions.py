@@ -1,0 +1,185 @@
+"""What can be asked and answered in one turn: small talk, facts, sums, counting, echoes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from training.corpus.draws import Options
+from training.corpus.grammar import Table, without_choices
+from training.corpus.names import names
+from training.corpus.stories import words_of
+from training.corpus.tables import is_secret, remember, table
+
+KINDS = {"fact": 42, "talk": 18, "sum": 24, "count": 5, "echo": 5, "added": 6}  # percent of the questions of any kind
+NO_PLURAL = {"mouse", "wolf", "sheep", "goose", "deer", "fish", "calf"}  # animals that `plural` would get wrong
+
+
+class Item(NamedTuple):
+    """One question in several wordings, with its answers. The same tables fill the slots of all of them."""
+
+    kind: str
+    ask: tuple[str, ...]
+    answer: Options[str]
+    short: str | None  # the answer in one word
+    tables: tuple[Table, ...]
+    weight: float
+    rows: Table | None = None  # one more table; some of its rows are never asked for in some wordings
+
+
+@remember
+def questions(language: str, kinds: tuple, short: bool, system: str, secret: frozenset) -> Options[tuple[Item, str]]:
+    """Items of these kinds, of all KINDS if there are none, each with one of its wordings.
+
+    short: only items with an answer in one word.
+    system: the system text of the chat, or ""; some pairs of system text and wording are secret.
+    secret: draw what is never asked in training, "questions" or "systems" (with this system text), instead of the rest.
+    """
+    weights = []
+    for item in items(language):
+        if item.kind not in (kinds or KINDS) or (short and not item.short):
+            continue
+        for ask in item.ask:
+            share = 1.0
+            if system and is_secret(system, ask) != ("systems" in secret):
+                share = 0.0
+            elif item.rows:
+                share = share_of_rows(item.rows, ask, "questions" in secret)
+            elif "questions" in secret:
+                share = 0.0
+            weights.append(((item, ask), item.weight * share / len(item.ask)))
+    return Options(weights)
+
+
+def is_secret_row(row: dict[str, str], ask: str) -> bool:
+    """Whether the question that this wording makes of the row is never asked in training, anywhere."""
+    return is_secret("question", without_choices(ask, row))
+
+
+@remember
+def share_of_rows(rows: Table, ask: str, secret: bool) -> float:
+    """The part of the rows' weight that is secret in this wording, or that is not."""
+    total = sum(weight for _, weight in rows.rows)
+    return sum(weight for row, weight in rows.rows if is_secret_row(row, ask) == secret) / total
+
+
+@remember
+def rows_to_ask(rows: Table, ask: str, secret: bool) -> Table:
+    """The rows that are secret in this wording, or those that are not."""
+    return Table((row, weight) for row, weight in rows.rows if is_secret_row(row, ask) == secret)
+
+
+@remember
+def items(language: str) -> list[Item]:
+    """All questions outside stories, memory and system texts. The weights of a kind add up to its weight in KINDS."""
+    found = [*facts(language), *facts_of_both(language), *talks(language), *numbers(language), echo(language)]
+    total = {kind: sum(item.weight for item in found if item.kind == kind) for kind in KINDS}
+    return [item._replace(weight=item.weight * KINDS.get(item.kind, 1) / total.get(item.kind, 1)) for item in found]
+
+
+def facts(language: str) -> Iterable[Item]:
+    for fact in table("facts", language)["fact"]:
+        rows, answer = rows_of(fact), Options.uniform(fact["answer"])
+        yield Item("fact", tuple(fact["ask"]), answer, fact.get("short"), (), len(rows.rows) ** 0.5, rows)
+
+
+def facts_of_both(language: str) -> Iterable[Item]:
+    """Facts known in both languages.
+
+    Their kinds are such as "en>zh", asked in English and answered in Chinese, as some system texts demand. Kind "added"
+    asks in this language and says in the question that the answer should be in the other one.
+    """
+    other, added = "zh" if language == "en" else "en", table("asks")["added"][language]
+    keys = {"zh": ("ask", "answer", "short"), "en": ("ask_english", "english", "short_english")}
+    for fact in [*table("facts", "zh")["fact"], *table("system", "zh")["english"]]:
+        if "english" not in fact:
+            continue
+        rows = rows_of(fact)
+        weight = len(rows.rows) ** 0.5 if rows else 0.5
+        for to, (_, answer, short) in keys.items():
+            wording = (Options.uniform(fact[answer]), fact.get(short), (), weight, rows)
+            for asked in (asked for asked in keys if keys[asked][0] in fact):
+                yield Item(f"{asked}>{to}", tuple(fact[keys[asked][0]]), *wording)
+            if to == other and rows and keys[language][0] in fact:
+                asks = tuple(ask + wish for ask in fact[keys[language][0]] for wish in added)
+                yield Item("added", asks, *wording)
+
+
+def rows_of(fact: dict) -> Table | None:
+    if "rows" not in fact:
+        return None
+    rows = [dict(zip(fact["columns"], row, strict=True)) for row in fact["rows"]]
+    if fact.get("both"):  # a row is read backwards too
+        rows += [dict(zip(fact["columns"], row[::-1], strict=True)) for row in fact["rows"]]
+    return Table.of_rows(rows)
+
+
+def talks(language: str) -> Iterable[Item]:
+    """Small talk. The kinds "hello", "thanks" and "bye" are asked only where they belong, the others anywhere."""
+    talk, words, people = table("talk", language), words_of(language), table("people", language)
+    animals = Table(
+        ({"animal": animal, "animals_plural": plural(animal)}, p)
+        for animal, p in words.animals.probabilities()
+        if animal not in NO_PLURAL
+    )
+    big = [str(n) for n in range(21, 1000)]
+    tables = [Table(({name: n}, 1) for n in big) for name in ("big", "big2")]
+    tables += [Table.of_list("food", words.words["food"] if language == "en" else people["foods"]), animals]
+    tables += [Table.of_list(name, values) for name, values in talk["slots"].items() if name != "animal"]
+    tables = tuple(tables)
+    for block in talk["talk"]:
+        kind = block["kind"] if block["kind"] in ("hello", "thanks", "bye") else "talk"
+        weight = block.get("weight", 1) * len(block["ask"]) ** 0.5
+        yield Item(kind, tuple(block["ask"]), Options.uniform(block["answer"]), block.get("short"), tables, weight)
+
+
+def plural(animal: str) -> str:
+    return animal + ("es" if re.search(r"(x|s|sh|ch)$", animal) else "s")
+
+
+def numbers(language: str) -> Iterable[Item]:
+    """Sums to 20 and counting to 12."""
+    asks, comma = table("asks")[language], ", " if language == "en" else "、"
+
+    def row(**columns: object) -> dict[str, str]:
+        return {name: str(value) for name, value in columns.items()}
+
+    def line(start: int, end: int) -> str:
+        return comma.join(map(str, range(start, end + 1)))
+
+    def in_words(rows: list) -> list:
+        numerals = table("talk", "zh")["slots"]["numerals"]
+        return [({name: numerals[int(value)] for name, value in row.items()}, weight) for row, weight in rows]
+
+    counts = [(start, end) for start in range(2, 10) for end in range(start + 2, 13)]
+    rows = {
+        "plus": [(row(a=a, b=n - a, n=n), 1 / (n + 1)) for n in range(21) for a in range(n + 1)],
+        "minus": [(row(a=a, b=b, n=a - b), 1 / (a + 1)) for a in range(21) for b in range(a + 1)],
+        "count_to": [(row(end=end, numbers=line(1, end)), 1) for end in range(3, 13)],
+        "count_from": [(row(start=start, end=end, numbers=line(start, end)), 1) for start, end in counts],
+        "after": [(row(n=n, next=n + 1), 1) for n in range(1, 20)],
+        "before": [(row(n=n, next=n + 1), 1) for n in range(1, 20)],
+    }
+    if language == "zh":
+        rows |= {f"{name}_words": in_words(rows[name]) for name in ("plus", "minus")}
+    for name, pairs in rows.items():
+        fields = (tuple(asks[name]["ask"]), Options.uniform(asks[name]["answer"]), asks[name].get("short"))
+        if name.startswith(("plus", "minus")):
+            yield Item("sum", *fields, (), 2 if name.startswith("plus") else 1, Table(pairs))
+        else:
+            yield Item("count", *fields, (Table(pairs),), 2 if name == "count_to" else 1)
+
+
+def echo(language: str) -> Item:
+    """A word or sentence to repeat."""
+    asks, words = table("asks")[language]["echo"], words_of(language)
+    word = Options.zipf(table("people", language)["words"]).probabilities()
+    word += names(language, False).column("name").probabilities()
+    word += Options.zipf(words.words["toy"]).probabilities() + words.animals.probabilities()
+    tables = (
+        Table.of_list("sentence", asks["sentence"]),
+        Table(({"word": text}, p) for text, p in Options(word).probabilities()),
+        Table(({"animal": animal}, p) for animal, p in words.animals.probabilities()),
+    )
+    return Item("echo", tuple(asks["ask"]), Options.uniform(asks["answer"]), None, tables, 1)

@@ -1,0 +1,116 @@
+"""The evaluation of a model as a table: what the course asks of it, and what it does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from minillama.generation import Llama
+from training.corpus import held_out
+from training.corpus.document import Document
+from training.corpus.parts import DRAWN, documents
+from training.evaluation import measures
+from training.evaluation.consistency import check_story
+from training.evaluation.measures import Bench, Row
+
+QUICK = {"n": 40, "n_stories": 100, "n_corpus": 5_000}
+SHOWN = 4  # wrong answers of each row
+ASKED = {  # key: name of the row, and the function that draws its questions
+    "memory": ("memory over turns, held-out names and values", held_out.held_out_memory_dialogs),
+    "system": ("system prompts obeyed, held-out pairs with the question", held_out.held_out_system_dialogs),
+    "requests": ("story on request has the asked subject and object", held_out.held_out_requests),
+    "facts": ("sums to 20 and facts, held-out wordings", held_out.held_out_facts_and_sums),
+}
+
+
+class Evaluation(NamedTuple):
+    """The rows of the table, and how they were measured."""
+
+    rows: list[Row]
+    seed: int
+    quick: bool
+    device: str
+
+    @property
+    def missed(self) -> list[Row]:
+        return [row for row in self.rows if not row.met]
+
+
+def evaluate(
+    folder: Path, seed: int = 1, quick: bool = False, device: str | None = None, batch: int = 64
+) -> Evaluation:
+    """Measure every row of the table for the checkpoint in `folder`.
+
+    seed: of the questions and of the texts.
+    quick: ask for less, so that it takes a minute.
+    device: "cpu" or "cuda"; None takes cuda if there is one.
+    batch: texts generated at a time.
+
+    Raises ValueError if the folder holds no checkpoint.
+    """
+    llama = Llama.build(folder, max_batch_size=batch, device=device, dtype=torch.float32)
+    bench = Bench(llama, seed, batch=batch, **(QUICK if quick else {}))
+    rows = [measures.known_probabilities(bench)]
+    for key, (name, draw) in ASKED.items():
+        rows.append(measures.questions(bench, key, name, draw(bench.n, seed)))
+    rows.append(measures.poems(bench))
+    rows += measures.stories(bench, stories(seed, held_out=True), check_story)
+    rows.append(measures.variety(bench, stories(seed + 1, held_out=True), stories(seed, held_out=False)))
+    rows.append(measures.excess_loss(bench, {part: documents(part, seed, held_out=True) for part in DRAWN}))
+    return Evaluation(rows, seed, quick, llama.device.type)
+
+
+def stories(seed: int, held_out: bool) -> Iterator[Document]:
+    """Stories of both languages, taking turns."""
+    parts = [documents(part, seed, held_out) for part in DRAWN if part.startswith("stories")]
+    return chain.from_iterable(zip(*parts, strict=True))
+
+
+def report(evaluation: Evaluation) -> str:
+    """The table in Markdown, and below it the names of the rows that miss their limit."""
+    lines = ["| | What | Measured | Required | n | How |", "|---|---|---|---|---|---|"]
+    for row in evaluation.rows:
+        measured = " / ".join(figure.shown() for figure in row.figures)
+        limits = [figure.required() for figure in row.figures]
+        required = limits[0] if len(set(limits)) == 1 else " / ".join(limits)
+        lines.append(f"| {'✓' if row.met else '✗'} | {row.name} | {measured} | {required} | {row.n} | {row.settings} |")
+    missed = "; ".join(row.name for row in evaluation.missed)
+    lines += ["", f"Missed: {missed}." if missed else "Nothing is missed."]
+    if evaluation.quick:
+        lines.append("This is a quick sample: its shares may be off by several percent.")
+    return "\n".join(lines)
+
+
+def as_json(evaluation: Evaluation) -> str:
+    """The same figures as the table, and all wrong answers."""
+    rows = [
+        {
+            "key": row.key,
+            "name": row.name,
+            "n": row.n,
+            "settings": row.settings,
+            "met": row.met,
+            "figures": [{**figure._asdict(), "met": figure.met} for figure in row.figures],
+            "wrong": [sample._asdict() for sample in row.samples if not sample.right],
+        }
+        for row in evaluation.rows
+    ]
+    missed = [row.key for row in evaluation.missed]
+    found = {"seed": evaluation.seed, "quick": evaluation.quick, "device": evaluation.device, "missed": missed}
+    return json.dumps({**found, "rows": rows}, ensure_ascii=False, indent=2)
+
+
+def wrong_answers(evaluation: Evaluation) -> str:
+    """The first wrong answers of each row, for a reader who wants to know why a figure is low."""
+    lines = []
+    for row in evaluation.rows:
+        wrong = [sample for sample in row.samples if not sample.right][:SHOWN]
+        if wrong:
+            lines += ["", f"{row.name}, wrong:"]
+            lines += [f"  {sample.asked}\n    -> {sample.answer}".replace("\n\n", "\n") for sample in wrong]
+    return "\n".join(lines)

@@ -1,0 +1,195 @@
+"""The rows of tokens that training reads: drawn from the corpus once for a run, then kept in its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from minillama.checkpoint import TOKENIZER
+from minillama.tokenizer import Tokenizer
+from training.config import Config
+from training.corpus import known, poems, quatrains
+from training.corpus.document import Document, encode
+from training.corpus.parts import documents, lookups, mixture
+from training.packing import BEGIN, PAD, drill_rows, pack
+from training.state import write_atomically
+from training.tokenizer import N_BASE, train_tokenizer
+
+LEAST_KNOWN = 2000  # times that a whole run must read every known prompt
+N_OPEN = 512  # rows that wait for a document that fills them
+DRAWN_BY = ("rows.py", "packing.py", "tokenizer.py", "corpus/*.py", "corpus/data/*")  # what the rows depend on
+
+
+def prepare_data(config: Config, out: Path) -> dict[str, np.ndarray]:
+    """The arrays of a run, drawn the first time and read from `out` later.
+
+    "tokenizer": the bytes of tokenizer.model. "drill", "short", "long": rows to train on, (n_rows, seqlen + 1) int16.
+    "held_out_" and a part's name: rows that are never trained on, see `held_out_rows`.
+    """
+    path, key = out / "corpus.npz", data_key(config)
+    data = load_data(path, key)
+    if data is None:
+        if "quatrains" in config.shares:
+            poems.load_poems()  # first of all: if they cannot be had, nothing is left behind
+        model = prepare_tokenizer(config)
+        write_atomically(out / TOKENIZER, lambda beside: beside.write_bytes(model))
+        tokenizer = Tokenizer(out / TOKENIZER)
+        if "known" in config.shares:
+            known.check_tokenizer(tokenizer)
+        held_out = {f"held_out_{part}": held_out_rows(config, tokenizer, part) for part in config.shares}
+        data = {"tokenizer": np.frombuffer(model, np.uint8), **prepare_rows(config, tokenizer), **held_out}
+        write_atomically(path, lambda beside: save_data(beside, key, data))
+    write_atomically(out / TOKENIZER, lambda beside: beside.write_bytes(data["tokenizer"].tobytes()))
+    return data
+
+
+def save_data(path: Path, key: str, data: dict[str, np.ndarray]) -> None:
+    with open(path, "wb") as file:
+        np.savez(file, key=np.array(key), **data)
+
+
+def load_data(path: Path, key: str) -> dict[str, np.ndarray] | None:
+    """What was drawn before; None if there is no whole file, or it was drawn from something else."""
+    try:
+        with np.load(path) as file:
+            return {name: file[name] for name in file.files if name != "key"} if str(file["key"]) == key else None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def data_key(config: Config) -> str:
+    """A fingerprint of all that the rows depend on: settings, data files and code."""
+    digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
+    here = Path(__file__).parent
+    for path in sorted([known.KNOWN, *(path for pattern in DRAWN_BY for path in here.glob(pattern))]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def prepare_tokenizer(config: Config) -> bytes:
+    """The bytes of a tokenizer.model trained on the corpus; the known part has lines of its own for it."""
+    shares = {part: share for part, share in config.shares.items() if part != "known"}
+    with_known = "known" in config.shares
+    characters = (quatrains.characters() if "quatrains" in shares else []) + (known.characters() if with_known else [])
+    drawn = mixture(config.seed, lambda document: "".join(document.texts), shares=shares)
+    drawn = islice(drawn, config.tokenizer_documents)
+    drawn = tqdm(drawn, "texts for the tokenizer", config.tokenizer_documents, dynamic_ncols=True)
+    texts = [text for document, _ in drawn for text in document.texts]
+    lines = known.tokenizer_lines() if with_known else ()
+    return train_tokenizer([*texts, *lines], config.vocab_size, "".join(dict.fromkeys(characters)))
+
+
+def prepare_rows(config: Config, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
+    """Drills, short and long rows: as many as the steps read, so that none is read twice. (n_rows, seqlen + 1) int16.
+
+    The first rows of a short batch are lookups, as many as config.lookups says.
+    """
+    long_steps = config.steps // config.long_every
+    short_steps = config.steps - long_steps
+    n_lookups = [rows for batches, rows in config.lookups for _ in range(batches)][:short_steps]  # in each short batch
+    wanted = {
+        "short": (short_steps * config.batch_rows - sum(n_lookups), config.seqlen),
+        "long": (max(1, long_steps) * config.long_batch_rows, config.long_seqlen),
+    }
+    n_pieces, n_drills = config.vocab_size - N_BASE, config.drill_steps * config.drill_batch_rows
+    rows = {"drill": drill_rows(n_drills, config.drill_seqlen, N_BASE, n_pieces, config.seed)}
+    total = sum(n_rows * (seqlen + 1) for n_rows, seqlen in wanted.values())
+    with tqdm(total=total, unit="token", unit_scale=True, desc="drawing the corpus", dynamic_ncols=True) as bar:
+        for kind, (n_rows, seqlen) in wanted.items():
+            drawn = fitting(config, tokenizer, seqlen + 1, long=kind == "long", bar=bar)
+            rows[kind] = shuffled(pack(drawn, n_rows, seqlen, min(N_OPEN, 1 + n_rows // 8)), config.seed)
+    drawn = (encode(document, tokenizer) for document in lookups(config.seed))
+    first = np.cumsum([0, *(config.batch_rows - n for n in n_lookups)])[:-1]  # index of each batch's first row
+    packed = pack(drawn, sum(n_lookups), config.seqlen)
+    rows["short"] = np.insert(rows["short"], np.repeat(first, n_lookups), packed, axis=0)
+    return rows
+
+
+def shuffled(rows: np.ndarray, seed: int) -> np.ndarray:
+    """The rows in another order, none far from its place.
+
+    So the options of the known prompts have nearly their shares in every stretch of the run, and above all at the end:
+    what the last steps read decides what the model says.
+    """
+    rng, places = np.random.default_rng(seed), np.arange(len(rows))
+    for k in range(0, len(rows), N_OPEN):
+        rng.shuffle(places[k : k + N_OPEN])
+    return rows[places]
+
+
+def fitting(config: Config, tokenizer: Tokenizer, size: int, long: bool, bar: tqdm) -> Iterator[list[int]]:
+    """Documents of at most `size` tokens, as ids, in the configured shares: longer ones do not count in these."""
+
+    def encoder(document: Document) -> list[int]:
+        ids = encode(document, tokenizer)
+        return ids if len(ids) <= size else []
+
+    for _, ids in mixture(config.seed, encoder, long=long, shares=config.shares):
+        bar.update(len(ids))
+        yield ids
+
+
+def check_known(config: Config, tokenizer: Tokenizer, rows: dict[str, np.ndarray]) -> int:
+    """How often the rows hold the rarest known prompt. ValueError if that is too seldom for a whole run."""
+    if "known" not in config.shares:
+        return 0
+    prompts = known.load()
+    openings = {prompt.id: [BEGIN, *prompt.encode(tokenizer)[1:]] for prompt in prompts}
+    found = {name: sum(count(rows[kind], ids) for kind in ("short", "long")) for name, ids in openings.items()}
+    rarest = min(found, key=found.get)
+    if found[rarest] < LEAST_KNOWN and config.steps >= Config.steps:
+        raise ValueError(
+            f"the prompt {rarest} is read {found[rarest]:,} times in {config.steps:,} steps, but should be read at "
+            f"least {LEAST_KNOWN:,} times; raise the share of 'known' ({config.shares['known']:.0%})"
+        )
+    return found[rarest]
+
+
+def count(rows: np.ndarray, ids: list[int]) -> int:
+    """How often the rows (n_rows, seqlen + 1) contain `ids`, one after the other.
+
+    >>> count(np.array([[1, 5, 6, 2, 1, 5], [6, 1, 5, 6, 7, 2]]), [1, 5, 6])
+    2
+    """
+    flat = np.pad(rows, ((0, 0), (0, 1)), constant_values=PAD).ravel()  # with a PAD after each row
+    places = np.flatnonzero(flat == ids[0])
+    for k, i in enumerate(ids):
+        places = places[places + k < len(flat)]
+        places = places[flat[places + k] == i]
+    return len(places)
+
+
+def read_batch(config: Config, rows: dict[str, np.ndarray], step: int) -> Tensor:
+    """The rows of this step, (bsz, seqlen + 1) int64."""
+    corpus_step = step - config.drill_steps
+    n_long, place = divmod(corpus_step, config.long_every)  # n_long long batches come before this one
+    if corpus_step < 0:
+        kind, bsz, turn = "drill", config.drill_batch_rows, step
+    elif place == config.long_every - 1:  # the last of every long_every steps
+        kind, bsz, turn = "long", config.long_batch_rows, n_long
+    else:
+        kind, bsz, turn = "short", config.batch_rows, corpus_step - n_long
+    return torch.from_numpy(rows[kind][turn * bsz : (turn + 1) * bsz].astype(np.int64))
+
+
+def held_out_rows(config: Config, tokenizer: Tokenizer, part: str) -> np.ndarray:
+    """Held-out documents that fit into a long row, one a row, the shortest first: (n, longest) int16."""
+    found = (encode(document, tokenizer) for document in documents(part, config.seed, held_out=True))
+    fitting = (ids for ids in found if len(ids) <= config.long_seqlen + 1)
+    rows = sorted(islice(fitting, config.held_out_documents), key=len)
+    return np.array([row + [PAD] * (len(rows[-1]) - len(row)) for row in rows], dtype=np.int16)
+
+
+def fingerprint(rows: dict[str, np.ndarray]) -> str:
+    """16 hexadecimal digits that differ if anything in the rows does."""
+    return hashlib.sha256(b"".join(array.tobytes() for array in rows.values())).hexdigest()[:16]
