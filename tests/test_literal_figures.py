@@ -103,10 +103,10 @@ def test_a_logarithmic_axis_keeps_its_powers():
 
 
 def test_a_figure_is_closed_and_its_settings_end_with_it():
-    before = dict(plots.plt.rcParams)
+    before, open_before = dict(plots.plt.rcParams), plots.plt.get_fignums()  # other tests' figures
     plots.plot_entropy({"$": probs(3)})
     with pytest.raises(IndexError):
         plots.plot_nucleus([], probs(3), 0.9)
     with pytest.raises(ZeroDivisionError), plots.new_figure(figsize=(1, 1)):
         raise ZeroDivisionError
-    assert plots.plt.get_fignums() == [] and dict(plots.plt.rcParams) == before
+    assert plots.plt.get_fignums() == open_before and dict(plots.plt.rcParams) == before
