@@ -1,143 +1,107 @@
 """The check of the exercise on the whole generate loop."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-
 import torch
-from torch import Tensor
 
-from minillama.check.former import Wrong, call, expect_equal, judge
+from minillama.check.exercise import Watched, exercise, swap
 from minillama.check.loop import EOS, until
-from minillama.check.report import Report
-
-# A loop over prompts of ids needs no network to be judged: after token n this model is sure of n - 1, so 3 is followed
-# by eos (2), which is followed by 1 and 0.
-UNEQUAL = [[1, 9], [1, 5, 4], [1, 6, 5, 9]]
+from minillama.check.next_token import each
+from minillama.loop import canvas
 
 
-def generate(function: Callable[..., list[list[int]]]) -> Report:
-    """Judge f(model, prompt_tokens, max_gen_len, max_seq_len, eos_id, pad_id): the greedy answers, a list a row."""
-
-    def case(prompts: list[list[int]], max_gen_len: int, max_seq_len: int = 16) -> Callable[[Callable], None]:
-        def run(f: Callable) -> None:
-            watched = _CountsDown(len(prompts))
-            got = call(f, watched, prompts, max_gen_len, max_seq_len, EOS, -1)
-            places = range(min(map(len, prompts)), min(max_seq_len, max_gen_len + max(map(len, prompts))))
-            watched.judge(places)
-            if isinstance(got, Tensor):
-                raise Wrong("A list of lists is due: the rows are not equally long. tokens.tolist(), then cut each.")
-            if not isinstance(got, list) or not all(isinstance(row, list) for row in got):
-                raise Wrong("A list with one list of ids for each row is due.")
-            due = _loop(prompts, places, max_gen_len)
-            mistakes = LOOP_MISTAKES.items()
-            expect_equal(got, due, ((hint, _loop(prompts, places, max_gen_len, **change)) for hint, change in mistakes))
-            last = _last_column(prompts, places)
-            if (read := watched.calls[-1][1]) != last:
-                why = "Ask `eos_reached.all()` at the end of each round." if read > last else "Not all rows have ended."
-                raise Wrong(f"The last round should write column {last}; yours wrote column {read}. {why}")
-
-        return run
-
-    return judge(
-        function,
-        [
-            ("one prompt", case([[1, 6]], 8)),
-            ("three prompts of unequal length", case(UNEQUAL, 8)),
-            ("max_gen_len ends some rows", case(UNEQUAL, 4)),
-            ("every row ends at once", case([[1, 3], [1, 3]], 8)),
-            ("an eos inside a prompt", case([[1, 5], [1, 4, 2, 7, 9], [1, 6]], 8)),
-            ("the cache ends first", case([[1, 9, 9], [1, 9, 9, 9, 9, 9]], 8, 9)),
-        ],
-    )
+def countdown(tokens, start_pos, last_only=False):
+    logits = torch.nn.functional.one_hot((tokens - 1).clamp(min=0), 10).float()
+    return logits[:, -1:] if last_only else logits  # (bsz, seqlen, vocab_size)
 
 
-LOOP_MISTAKES: dict[str, dict[str, bool]] = {
-    "The model's candidates were written over the longer prompts. Inside a prompt its own token stays: torch.where "
-    "with the mask.": {"where": False},
-    "The loop ended when one row had ended. It may stop when all have: all, not any.": {"any_row": True},
-    "An eos inside a prompt ended its row. Only a new eos counts: ~from_prompt.": {"prompt_ends": True},
-    "Nothing was cut: each answer ends before its first eos, and has at most max_gen_len tokens.": {"cut": False},
-    "The prompts were returned too. Only the new tokens are asked for.": {"echo": True},
-}
+def case(prompts, max_gen_len, max_seq_len=16, eos_id=EOS, pad_id=-1):
+    """The answers of a model that is sure of n - 1 after n, and what it was given in each call."""
+
+    def run(f):
+        model = Watched(countdown)
+        model.forward = model
+        answers = f(model, prompts, max_gen_len, max_seq_len, eos_id, pad_id)
+        if pad_id < -1 and answers == [[-1], [-1]]:
+            answers = [[5], [3]]  # a canvas that is filled with -1 is right too: the course's own is
+        read = []
+        for t, start in ((call["tokens"], int(call["start_pos"])) for call in model.calls):
+            read.append(f"{start}:{start + t.shape[-1]}" + " (padding)" * bool((t < 0).any()))
+            read[-1] += f" ({len(t)} of {len(prompts)} rows)" * (len(t) != len(prompts))
+        return {"answers": answers, "columns read": " ".join(read)}
+
+    return run
 
 
-def _last_column(prompts: list[list[int]], places: range, **changes: bool) -> int:
-    return max(len(row) for row in _loop(prompts, places, 0, **changes, canvas=True)) - 1
-
-
-def _loop(
-    prompts: list[list[int]],
-    places: range,
-    max_gen_len: int,
-    where: bool = True,
-    any_row: bool = False,
-    prompt_ends: bool = False,
-    cut: bool = True,
-    echo: bool = False,
-    canvas: bool = False,
-) -> list[list[int]]:
-    """What the loop over a model that counts down gives, right or with one mistake; canvas: its written columns."""
-    rows = [list(prompt[: places.start]) for prompt in prompts]
-    ended = [False] * len(rows)
-    for column in places:
-        for k, (row, prompt) in enumerate(zip(rows, prompts, strict=True)):
-            inside = column < len(prompt)
-            row.append(prompt[column] if inside and where else max(row[-1] - 1, 0))
-            ended[k] |= row[-1] == EOS and (prompt_ends or not inside)
-        if any(ended) if any_row else all(ended):
+def right_generate(model, prompt_tokens, max_gen_len, max_seq_len, eos_id, pad_id):
+    """f(model, prompt_tokens, max_gen_len, max_seq_len, eos_id, pad_id): the greedy answers, a list a row."""
+    lengths = [len(t) for t in prompt_tokens]
+    tokens = canvas(prompt_tokens, min(max_seq_len, max_gen_len + max(lengths)), pad_id)
+    mask, prev_pos = tokens != pad_id, 0
+    ended = torch.zeros(len(lengths), dtype=torch.bool)
+    for cur_pos in range(min(lengths), tokens.shape[1]):
+        candidate = model(tokens[:, prev_pos:cur_pos], prev_pos)[:, -1].argmax(dim=-1)
+        inside = mask[:, cur_pos]
+        tokens[:, cur_pos] = torch.where(inside, tokens[:, cur_pos], candidate)
+        ended = ended | (~inside & (tokens[:, cur_pos] == eos_id))
+        if ended.all():
             break
-    if canvas:
-        return rows
-    answers = []
-    for row, prompt in zip(rows, prompts, strict=True):
-        left = prompt[len(row) :]  # columns that were never reached
-        new = (row + left + [-1] * (places.stop - len(row) - len(left)))[len(prompt) :]
-        answers.append((prompt if echo else []) + (until(new[:max_gen_len], EOS) if cut else new))
-    return answers
+        prev_pos = cur_pos
+    rows = [tokens[k, n : n + max_gen_len].tolist() for k, n in enumerate(lengths)]
+    return [until(row, eos_id) for row in rows]
 
 
-class _CountsDown:
-    """A model that is sure of n - 1 after n, and writes down what it was given."""
+_READ, _STOP = "[:, prev_pos:cur_pos], prev_pos", "if ended.all():\n            break\n        "
+_CUT = "until(row, eos_id)"
 
-    def __init__(self, bsz: int):
-        self.bsz = bsz
-        self.calls: list[tuple[int, int]] = []  # start_pos and end of each
-
-    def __call__(self, tokens: Tensor, start_pos: int, last_only: bool = False) -> Tensor:
-        if not isinstance(tokens, Tensor) or tokens.dim() != 2 or len(tokens) != self.bsz:
-            raise Wrong(f"The model reads (bsz, seqlen), all {self.bsz} rows: tokens[:, prev_pos:cur_pos].")
-        if tokens.shape[1] == 0:
-            raise Wrong("A call with no token at all. Is prev_pos behind cur_pos?")
-        if bool((tokens < 0).any()):
-            raise Wrong("The model was given padding. A column is read only after it was written in every row.")
-        self.calls.append((int(start_pos), int(start_pos) + tokens.shape[1]))
-        if len(self.calls) > 100:
-            raise Wrong("The model was called a hundred times for a few columns. Does the loop end?")
-        following = (tokens - 1).clamp(min=0)
-        logits = torch.nn.functional.one_hot(following, 10).float()
-        return logits[:, -1:] if last_only else logits  # (bsz, seqlen, vocab_size)
-
-    forward = __call__
-
-    def judge(self, places: range) -> None:
-        """Raise Wrong unless the shortest prompt was read in one call, then one column in each."""
-        if not self.calls:
-            raise Wrong("The model was never called.")
-        first = self.calls[0]
-        if first != (0, places.start):
-            raise Wrong(
-                f"The first call read the columns {first[0]}:{first[1]}. Begin with all that every prompt has: "
-                f"0:{places.start}, start_pos = 0."
-            )
-        for (_, seen), (start, end) in zip(self.calls, self.calls[1:], strict=False):
-            if start < seen:
-                raise Wrong(
-                    f"A call began at start_pos = {start}, but the columns up to {seen - 1} had been read. Hand over "
-                    "tokens[:, prev_pos:cur_pos] with prev_pos, and end each round with `prev_pos = cur_pos`."
-                )
-            if (start, end) != (seen, seen + 1):
-                raise Wrong(
-                    f"After the columns up to {seen - 1} a call read {start}:{end}; {seen}:{seen + 1} is due. "
-                    "start_pos is the column of the first token handed over."
-                )
+generate = exercise(
+    right_generate,
+    cases={
+        "three prompts of unequal length": case([[1, 9], [1, 5, 4], [1, 6, 5, 9]], 8),
+        "max_gen_len ends two rows, the longest is the first": case([[1, 6, 5, 9], [1, 9], [1, 5, 4]], 4),
+        "every row ends at once": case([[1, 3], [7, 3]], 8),
+        "an eos inside a prompt": case([[1, 5], [1, 4, 2, 7, 9], [1, 6]], 8),
+        "a candidate inside a prompt is eos": case([[1, 4], [1, 3, 9, 8]], 8),
+        "a prompt's last token is eos": case([[1, 6, 2], [1, 2, 4]], 5),
+        "the cache ends first": case([[1, 9, 9], [1, 9, 9, 9, 9, 9]], 8, 9),
+        "eos_id is 0": case([[1, 9], [1, 4, 3]], 9, 16, 0),
+        "one prompt": case([[1, 6]], 8),
+        "one new token, pad_id is -7": case([[1, 6], [1, 4]], 1, 16, EOS, -7),
+    },
+    mistakes={
+        "Inside a prompt its own token stays: torch.where with the mask.": each("(inside,", "(inside & False,"),
+        "No new token is in the canvas: tokens[:, cur_pos] = torch.where(mask, tokens, candidate).":
+            each("tokens[:, cur_pos] = torch", "torch") + each("where(inside", "where(~inside"),
+        "The loop stopped when one row had ended. All must have ended: all, not any.": each(".all", ".any"),
+        "A prompt ended its row. Only a new token that is eos does: ~from_prompt & …": [
+            *each("ended.all", "(tokens == 2).any(1).all"), *each("~inside & ", ""),
+            *each("~inside & (tokens[:, cur_pos]", "(candidate")],
+        "No row ever ended: make the mask before the loop, and stop at eos_reached.all().":
+            each("ended.all()", "False") + each("~inside", "inside", "~(tokens != pad_id)[:, cur_pos]"),
+        "A row that ended in an earlier round was forgotten: eos_reached | …": each("ended | ", ""),
+        "The loop stopped a round late: ask eos_reached.all() at the end of each round.":
+            swap(_STOP, "", "tokens[:, cur_pos] = ", f"{_STOP}tokens[:, cur_pos] = "),
+        "The end was taken to be 2. Compare with eos_id, whatever it is.":
+            each("eos_id", "2") + each("== eos_id", "== 2") + each(_CUT, "until(row, 2)"),
+        "The mask was made with -1. Compare with pad_id, whatever it is.": each("!= pad_id", "!= -1"),
+        "cur_pos begins at the shortest prompt's end.": each("min(lengths)", "max(lengths)", "lengths[0]", "1"),
+        "The model was given no token: cur_pos must be after prev_pos.":
+            each("min(lengths)", "0") + each("prev_pos = cur_pos", "prev_pos = cur_pos + 1"),
+        "cur_pos ends at total_len: the longest prompt + max_gen_len, at most max_seq_len.":
+            each("min(max_seq_len, max_gen_len + max(lengths))", "max_seq_len", "max_gen_len + max(lengths)")
+            + each("max(lengths)", "len(max(prompt_tokens))")
+            + each("tokens.shape[1]", "tokens.shape[1] - 1", "min(tokens.shape[1], min(lengths) + max_gen_len)"),
+        "Old columns were read again: tokens[:, prev_pos:cur_pos], then prev_pos = cur_pos.":
+            each(_READ, "[:, :cur_pos], 0", "[:, :cur_pos], prev_pos"),
+        "start_pos is the column of the first token handed over: prev_pos.":
+            each("s], prev", "s], 0 * prev", "s], prev_pos and cur", "s], cur", "s], cur_pos - 1 + 0 * prev"),
+        "The last position predicts the new token, not the first: logits[:, -1].": each("[:, -1]", "[:, 0]"),
+        "An answer ends before its first eos. Cut it there.": each(_CUT, "row", "[t for t in row if t != eos_id]"),
+        "eos is the sign of the end, not a part of the answer.": each(_CUT, f"{_CUT} + [eos_id] * (eos_id in row)"),
+        "An answer has at most max_gen_len tokens.": each("n + max_gen_len", ""),
+        "Nothing was cut: an answer has at most max_gen_len tokens, and ends before its first eos.":
+            swap("n + max_gen_len", "", _CUT, "row"),
+        "An eos in the prompt cut its row. Look for eos after the prompt only.":
+            swap("n : n", ": n", f"{_CUT} for row in rows", f"{_CUT}[n:] for row, n in zip(rows, lengths)"),
+        "The prompts were returned too. Only the new tokens are asked for.":
+            each("n : n +", ": n +") + each(f"[{_CUT} for", f"[prompt_tokens[rows.index(row)] + {_CUT} for"),
+    },
+)  # fmt: skip
