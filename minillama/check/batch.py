@@ -1,204 +1,118 @@
 """Checks of the exercises on the prompt batch: the canvas, its mask, and what a row costs."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from numbers import Integral
-
 import torch
-from torch import Tensor
 
-from minillama.check.former import Wrong, call, expect_equal, expect_tensor, judge
-from minillama.check.report import Report
+from minillama.check.cache import COUNTS, gives
+from minillama.check.exercise import exercise, swap
 from minillama.model import ModelArgs
 
-UNEQUAL = [[1, 5, 9], [1, 7], [1, 4, 8, 6]]
-SINGLE = [[1], [1, 3, 2, 5]]  # one id alone fits every row; and 2 is eos
+# The longest is not the last, nor what max finds; 0 and 2 are ids like others.
+PROMPTS = [[1, 5, 9, 3], [1, 6], [1, 8, 2], [1, 4, 8, 6, 0, 7], [1, 7, 5, 2, 9]]
 
 
-def canvas(function: Callable[[list[list[int]], int, int, int], Tensor]) -> Report:
-    """Judge f(prompt_tokens, max_gen_len, max_seq_len, pad_id): the canvas (bsz, total_len), int64."""
-
-    def case(prompts: list[list[int]], max_gen_len: int, max_seq_len: int, pad_id: int = -1) -> Callable:
-        def run(f: Callable) -> None:
-            got = _call(f, prompts, max_gen_len, max_seq_len, pad_id)
-            _expect_canvas(got, prompts, max_gen_len, max_seq_len, pad_id)
-
-        return run
-
-    return judge(
-        function,
-        [
-            ("three prompts of unequal length", case(UNEQUAL, 5, 16)),
-            ("one prompt", case(UNEQUAL[:1], 2, 16)),
-            ("a prompt of a single token", case(SINGLE, 3, 16)),
-            ("the cache ends before max_gen_len", case(UNEQUAL, 20, 10)),
-            ("max_gen_len = 0", case(UNEQUAL, 0, 16)),
-            ("pad_id = -100", case([[1, 0], [1, 0, 2]], 2, 16, -100)),
-        ],
-    )
-
-
-def input_text_mask(function: Callable[[list[list[int]], int], Tensor]) -> Report:
-    """Judge f(prompt_tokens, total_len): True where the canvas holds a prompt's token, (bsz, total_len) bool."""
-
-    def case(prompts: list[list[int]], total_len: int) -> Callable:
-        def run(f: Callable) -> None:
-            _expect_mask(_call(f, prompts, total_len), prompts, total_len)
-
-        return run
-
-    return judge(
-        function,
-        [
-            ("three prompts of unequal length", case(UNEQUAL, 6)),
-            ("as many prompts as columns", case(UNEQUAL, 4)),
-            ("a prompt with the ids 0 and 2 in it", case([[1, 0, 2, 1, 2, 0], [1, 2]], 8)),
-            ("a prompt of a single token", case(SINGLE, 5)),
-        ],
-    )
-
-
-def row_bytes(function: Callable[[ModelArgs, int], int]) -> Report:
-    """Judge f(args, bytes_per_number): the bytes of one row of the key-value cache, all layers."""
-
-    def case(args: ModelArgs, size: int) -> Callable:
-        due = _cache_numbers(args) * size
-        queries = args.n_heads // args.n_kv_heads
-        mistakes = [
-            ("Keys and values are stored: twice as much.", due // 2),
-            ("Every layer has a cache of its own: times n_layers.", due // args.n_layers),
-            ("That is one position. A row has max_seq_len of them.", due // args.max_seq_len),
-            ("These are numbers, not bytes: times bytes_per_number.", due // size),
-            ("That is one head. There are n_kv_heads of them.", due // args.n_kv_heads),
-            ("The cache holds the key and value heads: n_kv_heads, not n_heads.", due * queries),
-            ("That is the whole cache. One row is due: leave max_batch_size out.", due * args.max_batch_size),
-            ("One head has head_dim numbers, not dim.", due * args.n_heads),
-        ]  # the sizes of the cases make all of these different
-
-        def run(f: Callable) -> None:
-            got = _call(f, args, size)
-            if got is None:
-                raise Wrong("A whole number is due, your function returned None. Is there a `return`?")
-            if isinstance(got, bool) or not isinstance(got, Integral | float):
-                raise Wrong(f"A whole number is due, your function returned {type(got).__name__}.")
-            if got == due and not isinstance(got, Integral):
-                raise Wrong("Right, but a float. Bytes are whole numbers: divide with //.")
-            expect_equal(got, due, mistakes)
-
-        return run
-
-    tiny = ModelArgs(dim=120, n_layers=5, n_heads=12, n_kv_heads=3, max_seq_len=70, max_batch_size=9)
-    small = ModelArgs(dim=84, n_layers=3, n_heads=6, n_kv_heads=2, max_seq_len=50)
-    return judge(
-        function,
-        [
-            ("3 of 12 heads for keys and values, float32", case(tiny, 4)),
-            ("2 of 6 heads, float16", case(small, 2)),
-            ("the sizes of Llama 2 7B, float16", case(ModelArgs(), 2)),
-        ],
-    )
-
-
-def _call(function: Callable, *args):
-    """`call`, with a hint for the two errors that PyTorch has for rows of unequal length."""
-    try:
-        return call(function, *args)
-    except RuntimeError as error:
-        if "expanded size" not in str(error):
-            raise
-        raise Wrong(
-            "tokens[k] is a whole row of total_len places; a shorter prompt does not fit. Write the first ones alone: "
-            "tokens[k, : len(t)] = …"
-        ) from error
-    except ValueError as error:
-        if "expected sequence of length" not in str(error):
-            raise
-        raise Wrong(
-            "torch.tensor makes no tensor of rows of unequal length. Fill a canvas first, then write row by row."
-        ) from error
-
-
-def _expect_canvas(got, prompts: list[list[int]], max_gen_len: int, max_seq_len: int, pad_id: int) -> None:
-    due = _filled(prompts, max_gen_len, max_seq_len, pad_id)
-    if isinstance(got, Tensor) and got.shape != due.shape and got.dim() == 2:
-        _judge_size(got, prompts, max_gen_len, max_seq_len, due)
-    if isinstance(got, Tensor) and got.is_floating_point():
-        raise Wrong("Ids are whole numbers, and the embedding takes no others: dtype=torch.long.")
-    expect_tensor(got, due)
-    if torch.equal(got, due):
-        return
-    rows = [(got[k], due[k], len(t)) for k, t in enumerate(prompts)]
-    k, (mine, right, n) = next((k, row) for k, row in enumerate(rows) if not torch.equal(row[0], row[1]))
-    hint = "The prompt and what is behind it are not as due."
-    if bool((mine == pad_id).all()):
-        hint = "The prompt is not in its row. Write it: tokens[k, : len(t)] = torch.tensor(t)."
-    elif bool((mine == mine[0]).all()) and n == 1:
-        hint = "One number fits every row: tokens[k] = … wrote it everywhere. Write tokens[k, : len(t)]."
-    elif torch.equal(mine[-n:], right[:n]) and n < len(mine):
-        hint = "The prompt stands at the end of its row. Every row begins at column 0."
-    elif torch.equal(mine[:n], right[:n]):
-        hint = f"Behind the prompt every place holds pad_id, here {pad_id}."
-    raise Wrong(f"row {k}: {hint}\ndue   {right.tolist()}\nyours {mine.tolist()}")
-
-
-def _judge_size(got: Tensor, prompts, max_gen_len: int, max_seq_len: int, due: Tensor) -> None:
-    """Raise Wrong for a size that has a known reason; the generic hint comes later."""
-    bsz, width = got.shape
-    lengths = [len(t) for t in prompts]
-    if (width, bsz) == due.shape:
-        raise Wrong(f"Rows and columns are swapped: (bsz, total_len) is {tuple(due.shape)}.")
-    if bsz != len(prompts):
-        raise Wrong(f"bsz is the number of prompts, len(prompt_tokens) = {len(prompts)}. Yours has {bsz} rows.")
-    reasons = {
-        min(max_seq_len, max_gen_len): "total_len counts the prompt too: longest prompt + max_gen_len.",
-        max(lengths): "There is no room for new tokens: total_len is longest prompt + max_gen_len.",
-        max_gen_len + min(lengths): "The longest prompt decides total_len, not the shortest.",
-        max_gen_len + lengths[0]: "The longest prompt decides total_len, not the first.",
-        max_gen_len
-        + max(lengths): "total_len is never more than max_seq_len: the cache ends there. Take the min of both.",
-        max_seq_len: "max_seq_len is the most that total_len may be. Take what is needed: min(max_seq_len, …).",
-    }
-    if width in reasons:
-        raise Wrong(f"{reasons[width]} Due are {due.shape[1]} columns, yours are {width}.")
-
-
-def _expect_mask(got, prompts: list[list[int]], total_len: int) -> None:
-    tokens = _filled(prompts, total_len, total_len, -1)
-    due = tokens != -1
-    if isinstance(got, Tensor) and got.shape != due.shape and got.shape == due.T.shape:
-        raise Wrong(f"Rows and columns are swapped: (bsz, total_len) is {tuple(due.shape)}.")
-    if isinstance(got, Tensor) and got.shape == due.shape and got.dtype != torch.bool:
-        raise Wrong(f"A mask is True or False: dtype torch.bool. Yours is {got.dtype}. A comparison makes one.")
-    expect_tensor(got, due)
-    if torch.equal(got, due):
-        return
-    columns = torch.arange(total_len)
-    lengths = torch.tensor([len(t) for t in prompts])[:, None]  # (bsz, 1)
-    mistakes = [
-        ("Upside down: True is where a prompt's token stands.", ~due),
-        ("One column too many: columns count from 0, the last token of a prompt is in column len - 1.",
-         columns <= lengths),
-        ("One column too few: columns count from 0, so column len - 1 is still the prompt's.", columns < lengths - 1),
-        ("All rows are the same. Each prompt has its own length.", (columns < lengths[0]).expand_as(due)),
-        ("All rows are the same. Each prompt has its own length.", (columns < lengths.max()).expand_as(due)),
-        ("There are holes: a prompt may hold id 2, eos. It is no sign of an empty place.", due & (tokens != 2)),
-        ("There are holes: a prompt may hold id 0. It is no sign of an empty place.", due & (tokens != 0)),
-    ]  # fmt: skip
-    for hint, wrong in mistakes:
-        if torch.equal(got, wrong):
-            raise Wrong(hint)
-    k = next(k for k in range(len(prompts)) if not torch.equal(got[k], due[k]))
-    raise Wrong(f"row {k}, {prompts[k]}:\ndue   {due[k].int().tolist()}\nyours {got[k].int().tolist()}")
-
-
-def _filled(prompts: list[list[int]], max_gen_len: int, max_seq_len: int, pad_id: int) -> Tensor:
-    total_len = min(max_seq_len, max_gen_len + max(map(len, prompts)))
-    tokens = torch.full((len(prompts), total_len), pad_id, dtype=torch.long)
-    for k, t in enumerate(prompts):
-        tokens[k, : len(t)] = torch.tensor(t, dtype=torch.long)
+def right_canvas(prompt_tokens, max_gen_len, max_seq_len, pad_id):
+    """f(prompt_tokens, max_gen_len, max_seq_len, pad_id): the canvas (bsz, total_len), int64."""
+    total_len = min(max_seq_len, max_gen_len + max(len(t) for t in prompt_tokens))
+    tokens = torch.full((len(prompt_tokens), total_len), pad_id)
+    for k, t in enumerate(prompt_tokens):
+        tokens[k, : len(t)] = torch.tensor(t)
     return tokens
 
 
-def _cache_numbers(args: ModelArgs) -> int:
-    return 2 * args.n_layers * args.max_seq_len * args.n_kv_heads * args.head_dim
+_LENGTHS, _LONGEST = "[len(t) for t in prompt_tokens]", "max(len(t) for t in prompt_tokens)"
+_ROW, _END = "tokens[k, : len(t)] = torch.tensor(t)", "return tokens"
+
+canvas = exercise(
+    right_canvas,
+    cases={
+        "five prompts of unequal length": (PROMPTS, 8, 20, -1),
+        "pad_id = -100, and the id 0 in a prompt": ([[1, 0], [1, 0, 2]], 4, 16, -100),
+        "pad_id = 0, and a prompt of a single token": ([[3], [1, 9, 2, 5]], 5, 16, 0),
+        "the cache ends before max_gen_len": (PROMPTS, 20, 10, -1),
+        "the longest prompt fills the cache": (PROMPTS, 7, 6, -1),
+        "one prompt": ([[1, 5, 9]], 4, 16, -1),
+        "max_gen_len = 0": ([[1, 7, 4]], 0, 16, -1),
+    },
+    mistakes={
+        "tokens[k] is a whole row. Write the prompt's places only: tokens[k, : len(t)].": swap("k, : len(t)", "k"),
+        "The prompts differ in length; a tensor's rows don't. Fill a canvas first, then write row by row.":
+            [lambda p, *_: torch.tensor(p), lambda p, *_: torch.stack([torch.tensor(t) for t in p])],
+        "There is no room for new tokens: total_len is longest prompt + max_gen_len.": swap("max_gen_len + ", ""),
+        "The longest prompt decides total_len. Another length was taken.":
+            [swap(_LONGEST, x) for x in (f"min({_LENGTHS})", f"{_LENGTHS}[0]", f"{_LENGTHS}[-1]", f"sum({_LENGTHS})")],
+        "max(prompt_tokens) compares ids. Compare lengths: key=len.": swap(_LONGEST, "len(max(prompt_tokens))"),
+        "total_len counts the prompt too: longest prompt + max_gen_len.": swap(f" + {_LONGEST}", ""),
+        "total_len is at most max_seq_len: the cache ends there. Take the min.": swap("min(max_seq_len, ", "(0 + "),
+        "max_seq_len is only the limit. Take the min of both.":
+            [swap("min(", "max("), swap("max_gen_len + m", "max_seq_len + m")],
+        "total_len is one off. It is min(max_seq_len, max_gen_len + longest prompt).":
+            [swap(x, f"{y} + {x}") for x in ("max_seq_len", "max_gen_len", "min(") for y in (1, -1)],
+        "Rows and columns are swapped: the canvas is (bsz, total_len).": swap(_END, f"{_END}.T"),
+        "Every prompt begins at column 0.": [swap(": len(t)]", "-len(t) :]"), swap(": len(t)]", "1 : len(t) + 1]"),
+            swap(": len(t)]", f"(n := {_LONGEST}) - len(t) : n]")],
+        "A free place holds pad_id, whatever that is.": [swap(", pad_id", f", {i}") for i in (-1, 0, 2)],
+        "An id of a prompt became pad_id. Fill, then write.": swap(_END, f"{_END}.where(tokens != 0, pad_id)"),
+        "The prompts are missing. Write each: tokens[k, : len(t)] = torch.tensor(t).": swap(_ROW, "pass"),
+        "Only one row was written. Row k belongs to prompt k.": [swap(_ROW, f"{_ROW}; break"), swap("ns[k", "ns[0")],
+        "A prompt lost tokens. Write all of it, from column 0 to column len(t) - 1.":
+            [swap("t)]", "t) - 1]", "or(t", "or(t[:-1]"), swap(": len(t)]", "1 : len(t)]", "or(t", "or(t[1:]")],
+    },
+)  # fmt: skip
+
+
+def right_input_text_mask(prompt_tokens, total_len):
+    """f(prompt_tokens, total_len): True where the canvas holds a prompt's token, (bsz, total_len) bool."""
+    lengths = torch.tensor([len(t) for t in prompt_tokens])
+    mask = torch.arange(total_len) < lengths[:, None]
+    return mask
+
+
+input_text_mask = exercise(
+    right_input_text_mask,
+    cases={
+        "five prompts of unequal length": (PROMPTS, 9),
+        "as many prompts as columns": ([[1, 9], [1, 8, 7, 5], [4], [1, 6, 3]], 4),
+        "prompts with the ids 0, 1 and 2 in them": ([[1, 0, 2, 1, 2, 0], [1, 2, 31999]], 8),
+        "one prompt that fills its row": ([[1, 5, 6]], 3),
+    },
+    mistakes={
+        "Upside down: True is where a prompt has a token, False after it.": [gives("~mask"), swap("<", ">")],
+        "One column too many: columns count from 0, so a prompt ends in column len(t) - 1.": swap("<", "<="),
+        "One column too few: column len(t) - 1 is still the prompt's.": swap("<", "< -1 +"),
+        "A prompt's length is len(t), none of its ids.": [swap("len(t)", x) for x in ("max(t)", "t[-1]", "sum(t)")],
+        "torch.tensor takes rows of one length. Compare columns with lengths.": lambda p, n: torch.tensor(p) >= 0,
+        "All rows are alike. Each prompt has its own length.":
+            [swap("[:, None]", x + y) for x in (".max()", ".min()", "[0]") for y in ("", ".expand(len(lengths), 1)")],
+        "Each row has its own length: take lengths[:, None].": [swap("[:, None]", ""), swap("[:, None]", "[None]")],
+        "An id was taken for padding or for the end. Any id may come: compare columns with lengths.":
+            [lambda p, n, i=i: right_canvas(p, n, n, i) != i for i in (0, 1, 2)],
+        "Rows and columns are swapped: the mask is (bsz, total_len).": gives("mask.T"),
+        "A mask is True or False, as < gives it. No numbers.": [gives("mask.int()"), gives("mask.float()")],
+        "All places are alike. A prompt has the columns < len(t).": [gives("mask | True"), gives("mask & False")],
+        "The prompts are at the end of their rows. They begin at column 0.": gives("mask.flip(1)"),
+        "One column a row is True. Every column before len(t) is: <.": [swap("<", "=="), swap("<", "== -1 +")],
+        "The mask has total_len columns, whatever the longest prompt is.": swap("(total_len)", "(max(lengths))"),
+    },
+)  # fmt: skip
+
+
+def right_row_bytes(args, bytes_per_number):
+    """f(args, bytes_per_number): the bytes of one row of the key-value cache, all layers."""
+    numbers = 2 * args.n_layers * args.n_kv_heads * args.head_dim
+    return numbers * args.max_seq_len * bytes_per_number
+
+
+row_bytes = exercise(
+    right_row_bytes,
+    cases={
+        "7 of 21 heads, float32": (ModelArgs(dim=462, n_layers=5, n_heads=21, n_kv_heads=7, max_seq_len=299), 4),
+        "3 of 15 heads, float16": (ModelArgs(dim=390, n_layers=11, n_heads=15, n_kv_heads=3, max_seq_len=38), 2),
+        "the sizes of Llama 2 7B, float16": (ModelArgs(), 2),
+    },
+    mistakes={
+        "That is one position. A row has max_seq_len of them.": swap(" * args.max_seq_len", ""),
+        "That is the cache of all rows: no max_batch_size here.": swap("numbers *", "args.max_batch_size * numbers *"),
+        "A row has args.max_seq_len positions.": [swap("args.max_seq_len", x) for x in ("2048", "args.max_batch_size")],
+        **COUNTS,
+    },
+)  # fmt: skip

@@ -1,224 +1,160 @@
 """Checks of the exercises on the key-value cache."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-
 import torch
-from torch import Tensor
 
-from minillama.check.former import Wrong, call, expect_close, expect_tensor, judge
-from minillama.check.report import Report
+from minillama.check.exercise import Swap, Watched, exercise, swap
 from minillama.model import ModelArgs, Transformer
 
-GROUPED = ModelArgs(dim=48, n_layers=5, n_heads=6, n_kv_heads=3, max_batch_size=13, max_seq_len=17)
-LARGE = ModelArgs(dim=4096, n_layers=32, n_heads=32)  # every query head with keys and values of its own
-_SIDEWAYS = "Your mask lies on its side. Queries are rows, slots are columns; the past is to the left: tril, not triu."
+
+def right_cache_bytes(args, bsz, seqlen, bytes_per_number):
+    """f(args, bsz, seqlen, bytes_per_number): the bytes of all keys and values, an int."""
+    numbers = 2 * args.n_layers * args.n_kv_heads * args.head_dim
+    return bsz * seqlen * numbers * bytes_per_number
 
 
-def cache_bytes(function: Callable[[ModelArgs, int, int, int], int]) -> Report:
-    """Judge f(args, bsz, seqlen, bytes_per_number): the bytes of all keys and values, an int."""
+_SIZE, _BSZ = "bytes_per_number", "args.max_batch_size"
+COUNTS = {  # mistakes in what one position of one row takes
+    "Keys and values are stored, each in its own tensor: twice as much.": swap("2 * ", ""),
+    "That is one layer. Each of the n_layers layers has its own cache.": swap("args.n_layers * ", ""),
+    "That is one tensor of one layer. Each layer stores keys and values.": swap("2 * args.n_layers * ", ""),
+    "Only keys and values are stored, 2 tensors a layer: 2, not more.": [swap("2 * ", "3 * "), swap("2 * ", "4 * ")],
+    "That is dim numbers a token. The cache holds n_kv_heads heads of head_dim.":
+        [swap("n_kv_heads", "n_heads"), swap("2 * ", "", "n_kv_heads", "n_heads")],
+    "That is one head. There are n_kv_heads of them.": swap("args.n_kv_heads * ", ""),
+    "n_heads times too much: n_kv_heads heads, each of head_dim = dim // n_heads.": swap("head_dim", "dim"),
+    "Each head has head_dim numbers. That factor is missing.": swap(" * args.head_dim", ""),
+    "These are numbers, not bytes: times bytes_per_number.": swap(f" * {_SIZE}", ""),
+    "Take bytes_per_number as it is given. Another size was used.": [swap(_SIZE, "4"), swap(_SIZE, "2")],
+    "bytes_per_number counts bytes, not bits: no 8.": [swap(_SIZE, f"{_SIZE} {x} 8") for x in ("*", "/", "//")],
+    "Expected bytes, not kilobytes, megabytes or gigabytes: no division.":
+        [swap(_SIZE, f"{_SIZE} {x} {k}**{n}") for x in ("/", "//") for k in (1000, 1024) for n in (1, 2, 3)],
+}  # fmt: skip
 
-    def case(args: ModelArgs, bsz: int, seqlen: int, size: int) -> Callable[[Callable], None]:
-        due = 2 * args.n_layers * bsz * seqlen * args.n_kv_heads * args.head_dim * size
-        mistakes = {
-            due // 2: "That is the half: keys and values are stored, each in a tensor of its own.",
-            due // args.n_layers: "That is one layer. Each of args.n_layers layers has its own cache.",
-            due // args.n_kv_heads * args.n_heads: "Those are the query heads. Only keys and values are stored: "
-            "args.n_kv_heads heads (n_heads * head_dim is dim, which is too much).",
-            due // args.n_kv_heads: "That is one head. There are args.n_kv_heads of them.",
-            due // args.head_dim: "One number a head is too few: each head has args.head_dim.",
-            due // size: "That is how many numbers there are. Times bytes_per_number.",
-            due // bsz: "That is one row. There are bsz of them.",
-            due // seqlen: "That is one position. There are seqlen of them.",
-            due // bsz // seqlen * args.max_batch_size * args.max_seq_len: "You took args.max_batch_size and "
-            "args.max_seq_len. Count the rows and positions asked for: bsz and seqlen.",
-            due * 8: "Those are bits. bytes_per_number is in bytes already: no 8.",
-        }
-
-        def run(f: Callable) -> None:
-            got = call(f, args, bsz, seqlen, size)
-            if got is None:
-                raise Wrong("A whole number is due, your function returned None. Is there a `return`?")
-            if isinstance(got, float):
-                raise Wrong("A whole number (int) is due, got float. Multiply ints only, without `/`.")
-            if not isinstance(got, int) or isinstance(got, bool):
-                raise Wrong(f"A whole number (int) is due, got {type(got).__name__}.")
-            if got != due:
-                raise Wrong(mistakes.get(got, f"due   {due:,} bytes\nyours {got:,} bytes"))
-
-        return run
-
-    return judge(
-        function,
-        [
-            ("grouped-query attention, 7 rows of 11 tokens, 4 bytes a number", case(GROUPED, 7, 11, 4)),
-            ("the same in 2 bytes a number", case(GROUPED, 7, 11, 2)),
-            ("without grouped-query attention", case(LARGE, 1, 100, 2)),
-            ("the whole cache that args allows", case(GROUPED, 13, 17, 4)),
-        ],
-    )
+cache_bytes = exercise(
+    right_cache_bytes,
+    cases={
+        "3 of 15 heads, 7 rows of 11": (ModelArgs(dim=690, n_layers=5, n_heads=15, n_kv_heads=3), 7, 11, 4),
+        "7 of 21 heads, 2 rows of 19, float16": (ModelArgs(dim=462, n_layers=13, n_heads=21, n_kv_heads=7), 2, 19, 2),
+        "one row of 100, the sizes of Llama 2 7B": (ModelArgs(), 1, 100, 2),
+    },
+    mistakes={
+        "That is one row. There are bsz of them.": swap("bsz * ", ""),
+        "That is one position of each row. There are seqlen of them.": swap("seqlen * ", ""),
+        "That is one position of one row. There are bsz * seqlen of them.": swap("bsz * seqlen * ", ""),
+        "Count bsz rows of seqlen positions, not all that args allows.":
+            [swap("bsz", _BSZ), swap("seqlen", "args.max_seq_len"), swap("bsz", _BSZ, "seqlen", "args.max_seq_len")],
+        "There are seqlen positions, all stored.": [swap("seqlen", x) for x in ("(seqlen - 1)", "seqlen**2")],
+        **COUNTS,
+    },
+)  # fmt: skip
 
 
-def cache_mask(function: Callable[[int, int], Tensor]) -> Report:
-    """Judge f(start_pos, seqlen): bool (seqlen, start_pos + seqlen), True where a query may look."""
-
-    def case(start_pos: int, seqlen: int) -> Callable[[Callable], None]:
-        end = start_pos + seqlen
-        due = _mask(seqlen, end, start_pos)
-        mistakes = [
-            (_SIDEWAYS, lambda: due.T),
-            ("Your mask is upside down: True means that the query may look.", lambda: ~due),
-            ("Here everybody sees everything. A new token must not look at a later one.", lambda: torch.ones_like(due)),
-            ("The first query stands at position start_pos, not 0: it sees all old slots too. Move the diagonal: "
-             "tril(start_pos).", lambda: _mask(seqlen, end, 0)),
-            ("No query sees its own token. Query i stands at position start_pos + i: look at slots up to that one.",
-             lambda: _mask(seqlen, end, start_pos - 1)),
-            ("Every query sees one token of the future. Query i stands at position start_pos + i.",
-             lambda: _mask(seqlen, end, start_pos + 1)),
-            ("The new tokens see the old ones, but not one another. The triangle among the new ones is missing.",
-             lambda: torch.arange(end).expand(seqlen, -1) < start_pos),
-            ("The old slots are closed. They lie in the past of every query: open.",
-             lambda: due & (torch.arange(end) >= start_pos)),
-        ]  # fmt: skip
-
-        def run(f: Callable) -> None:
-            got = call(f, start_pos, seqlen)
-            if isinstance(got, Tensor) and got.dim() == 2 and got.shape != due.shape:
-                _explain_shape(tuple(got.shape), start_pos, seqlen)
-            if isinstance(got, Tensor) and got.dtype != torch.bool:
-                raise Wrong(f"A bool tensor is due, yours is {got.dtype}: True may look, False may not.")
-            expect_close(got, due, mistakes)
-
-        return run
-
-    return judge(
-        function,
-        [
-            ("start_pos = 0: the causal triangle", case(0, 4)),
-            ("three old tokens, two new ones", case(3, 2)),
-            ("two old tokens, five new ones", case(2, 5)),
-            ("one new token sees all", case(6, 1)),
-            ("a text of one token", case(0, 1)),
-        ],
-    )
+def right_cache_mask(start_pos, seqlen):
+    """f(start_pos, seqlen): bool (seqlen, start_pos + seqlen), True where a query may look."""
+    mask = torch.ones(seqlen, start_pos + seqlen, dtype=torch.bool).tril(start_pos)
+    return mask
 
 
-def cached_logits(function: Callable[[Transformer, Tensor, int], Tensor]) -> Report:
-    """Judge f(model, tokens (bsz, total_len), n_prompt): logits of each round, (bsz, total_len - n_prompt, vocab_size).
-
-    The model is a small random one with an empty cache; what it is asked for is watched.
-    """
-
-    def case(bsz: int, total_len: int, n_prompt: int) -> Callable[[Callable], None]:
-        def run(f: Callable) -> None:
-            tokens = (torch.arange(total_len) + torch.tensor([[1], [15]])[:bsz]) % 30  # no id twice in a row
-            due = _small_model()(tokens, 0)[:, n_prompt - 1 : -1]  # (bsz, total_len - n_prompt, vocab_size)
-            watched = _Watched(_small_model(), tokens)
-            got = call(f, watched, tokens, n_prompt)
-            watched.judge(n_prompt)
-            if isinstance(got, list | tuple):
-                raise Wrong("A tensor is due, yours is a list. torch.stack(…, dim=1) puts the rounds behind the rows.")
-            if isinstance(got, Tensor) and got.dim() == 4:
-                raise Wrong(
-                    "Your result has 4 axes. logits[:, -1] drops the axis of the positions; logits[:, -1:] keeps it."
-                )
-            if isinstance(got, Tensor) and n_prompt > 1 and got.shape == (bsz, total_len - 1, due.shape[2]):
-                raise Wrong(
-                    "You kept the logits of every position of the prompt. Keep the last of each call: logits[:, -1]."
-                )
-            if isinstance(got, Tensor) and bsz != total_len - n_prompt and got.shape == due.transpose(0, 1).shape:
-                raise Wrong("Rows and rounds have changed places. Stack along axis 1: torch.stack(…, dim=1).")
-            expect_close(expect_tensor(got, due).detach(), due)
-
-        return torch.no_grad()(run)
-
-    return judge(
-        function,
-        [
-            ("a prompt of 4 tokens, 3 rounds", case(1, 7, 4)),
-            ("a prompt of 1 token, 5 rounds", case(1, 6, 1)),
-            ("two rows", case(2, 9, 5)),
-            ("one round: the prompt only", case(1, 5, 4)),
-        ],
-    )
+def gives(text: str) -> Swap:
+    return swap("return mask", f"return {text}")
 
 
-class _Watched:
-    """A model that writes down which columns of the canvas it was given, and as which positions."""
-
-    def __init__(self, model: Transformer, canvas: Tensor):
-        self._model, self._canvas = model, canvas
-        self.calls: list[tuple[int, int, int]] = []  # first column, number of columns, start_pos
-
-    def __call__(self, tokens: Tensor, start_pos: int, last_only: bool = False) -> Tensor:
-        if not isinstance(tokens, Tensor) or tokens.dim() != 2:
-            raise Wrong("The model reads (bsz, seqlen). Cut columns with a slice: tokens[:, a:b], also a single one.")
-        width = tokens.shape[1]
-        if width == 0:
-            raise Wrong(f"A call with no token at all, start_pos = {start_pos}. Is prev_pos behind cur_pos?")
-        places = range(self._canvas.shape[1] - width + 1)
-        column = next((a for a in places if torch.equal(self._canvas[:, a : a + width], tokens)), None)
-        if column is None:
-            raise Wrong("The model was given tokens that do not stand side by side in `tokens`.")
-        if column != start_pos:
-            raise Wrong(
-                f"The token of column {column} was handed over as position {start_pos}. start_pos is the position "
-                f"of the first token handed over: {column} here."
-            )
-        self.calls.append((column, width, start_pos))
-        return self._model(tokens, start_pos, last_only)
-
-    forward = __call__
-
-    def __getattr__(self, name: str):
-        return getattr(self._model, name)
-
-    def judge(self, n_prompt: int) -> None:
-        """Raise Wrong unless the prompt was read in one call, then each token but the last in a call of its own."""
-        total = self._canvas.shape[1]
-        if not self.calls:
-            raise Wrong("The model was never called.")
-        seen = 0
-        for column, width, _ in self.calls:
-            if column < seen:
-                raise Wrong(
-                    f"Column {column} was read a second time. The cache holds it already: is `prev_pos = cur_pos` "
-                    "the last line of each round?"
-                )
-            if column > seen:
-                raise Wrong(f"Column {seen} was left out: its slot stays empty, and it is read all the same.")
-            seen = column + width
-        if self.calls[0][1] < n_prompt:
-            raise Wrong("The prompt came in pieces. Read it in one call: tokens[:, 0:n_prompt].")
-        if self.calls[0][1] > n_prompt:
-            raise Wrong("The first call read more than the prompt. The later tokens are not known then.")
-        if seen == total:
-            raise Wrong("The last token was read too. It is the last round's answer; nothing comes after it.")
-        if seen < total - 1:
-            raise Wrong(f"The last columns were not read: it ended at column {seen - 1}, {total - 2} is due.")
+_TRIL, _OLD = "tril(start_pos)", "mask[:1].tril(start_pos - 1)"
+cache_mask = exercise(
+    right_cache_mask,
+    cases={
+        "three old tokens, two new ones": (3, 2),
+        "two old tokens, five new ones": (2, 5),
+        "start_pos = 0: the causal triangle": (0, 4),
+        "one new token sees all": (6, 1),
+    },
+    mistakes={
+        "Upside down: True means that the query may look.": gives("~mask"),
+        "Everybody sees everything. A new token must not see a later one.": gives("mask | True"),
+        "After old tokens too, a new token must not see a later one.": gives("mask | (start_pos > 0)"),
+        "Query 0 is at position start_pos and sees all old slots: tril(start_pos).": swap(_TRIL, "tril()"),
+        "A query sees its own token too: slots up to start_pos + i.": swap(_TRIL, "tril(start_pos - 1)"),
+        "Every query sees one token of the future. Slots end at start_pos + i.": swap(_TRIL, "tril(start_pos + 1)"),
+        "The diagonal moves by start_pos, to the right.": [swap(_TRIL, f"tril({x})") for x in ("seqlen", "-start_pos")],
+        "The new tokens must see one another, too, each the ones before it.":
+            [gives(f"mask & {_OLD}"), gives(f"mask.triu(start_pos) | {_OLD}")],
+        "The old slots are closed. Every query may look at them.": gives("mask & (mask.cumsum(1) > start_pos)"),
+        "The old slots come first: the new ones are the last columns.": gives("mask.roll(-start_pos, 1)"),
+        "The old slots have no columns. There is one for each slot: start_pos + seqlen.": gives("mask[:, start_pos:]"),
+        "Only the new tokens have rows: there are seqlen.": swap("(seqlen,", "(start_pos + seqlen,", _TRIL, "tril()"),
+        "Queries are rows, slots are columns. Here they are swapped.": gives("mask.T"),
+        "The past is to the left: tril(start_pos), and nothing is turned or mirrored.":
+            [swap("tril", "triu"), swap("tril(start_pos)", "triu()"), gives("mask.flip(0)"), gives("mask.flip(1)")],
+        "Expected True and False, nothing that is added to scores.": [gives("mask.int()"), gives("mask.log()")],
+        "One new token needs a mask too: one row, all True.": gives("mask if seqlen > 1 else None"),
+        "start_pos and seqlen are swapped.": swap("(seqlen,", "(start_pos,", _TRIL, "tril(seqlen)"),
+    },
+)  # fmt: skip
 
 
-def _mask(seqlen: int, end: int, diagonal: int) -> Tensor:
-    return torch.ones(seqlen, end, dtype=torch.bool).tril(diagonal)
+def reading(f, bsz, total_len, n_prompt):
+    tokens = torch.arange(total_len) + torch.tensor([[1], [15], [8]])[:bsz]  # (bsz, total_len)
+    model = Transformer(ModelArgs(dim=16, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=24, vocab_size=30))
+    model.requires_grad_(False).setup_cache(3, 16)
+    model.forward = Watched(model.forward)
+    logits = f(model, tokens, n_prompt)
+    seen = [((call["tokens"] - tokens[:, :1]).tolist(), int(call["start_pos"])) for call in model.forward.calls]
+    return {"calls": [{"columns": columns, "start_pos": start_pos} for columns, start_pos in seen], "logits": logits}
 
 
-def _explain_shape(got: tuple[int, ...], start_pos: int, seqlen: int) -> None:
-    end = start_pos + seqlen
-    if got == (seqlen, seqlen):
-        raise Wrong(
-            f"{got} has no columns for the {start_pos} old slots. A column for each slot read: {(seqlen, end)}."
-        )
-    if got == (end, end):
-        raise Wrong(f"{got} has rows for the old tokens. Only the new ones ask: {(seqlen, end)}.")
-    if got == (end, seqlen):
-        raise Wrong(_SIDEWAYS)
+def right_cached_logits(model, tokens, n_prompt):
+    """f(model, tokens (bsz, total_len), n_prompt): logits of each round, (bsz, total_len - n_prompt, vocab_size)."""
+    found, prev_pos = [], 0
+    for cur_pos in range(n_prompt, tokens.shape[1]):
+        logits = model(tokens[:, prev_pos:cur_pos], prev_pos)
+        found.append(logits[:, -1])
+        prev_pos = cur_pos
+    return torch.stack(found, dim=1)
 
 
-def _small_model() -> Transformer:
-    with torch.random.fork_rng(devices=[]):  # the learner's own random numbers are left alone
-        torch.manual_seed(0)
-        sizes = {"dim": 16, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "hidden_dim": 24}
-        model = Transformer(ModelArgs(**sizes, vocab_size=30, max_seq_len=16)).requires_grad_(False)
-    model.setup_cache(2, 16)
-    return model
+_STACK, _MOVE, _LAST, _FIRST = "torch.stack(found, dim=1)", "prev_pos = cur_pos", "[:, -1]", "range(n_prompt"
+_OWN = "tokens[:, cur_pos], prev_pos = logits[:, -1].argmax(-1), cur_pos"
+
+cached_logits = exercise(
+    right_cached_logits,
+    cases={
+        "two rows, a prompt of 4 tokens, 5 rounds": lambda f: reading(f, 2, 9, 4),
+        "a prompt of 1 token, 5 rounds": lambda f: reading(f, 1, 6, 1),
+        "three rows, one round: the prompt only": lambda f: reading(f, 3, 5, 4),
+    },
+    mistakes={
+        "Columns that the cache holds were read again. End each round with prev_pos = cur_pos.":
+            [swap(_MOVE, f"prev_pos = {x}") for x in ("0", "n_prompt", "cur_pos - 1", "prev_pos + 1")],
+        "start_pos is the position of the first token handed over: prev_pos.":
+            [swap(", prev_pos)", f", {x})") for x in ("0", "cur_pos", "prev_pos and cur_pos", "cur_pos - 1")],
+        "The prompt is read in one call of its own: tokens[:, 0:n_prompt].":
+            [*(swap(_FIRST, f"range({x}") for x in ("n_prompt + 1", "n_prompt - 1", "1")),
+             swap("cur_pos],", "cur_pos + 1],"), swap("prev_pos:cur_pos], prev_pos", "(a := cur_pos - 1):cur_pos], a"),
+             swap(_FIRST, "range(1", "(found", "(found[n_prompt - 1 :]")],
+        "All was read in one call. The later tokens are not known then: one a round.":
+            [lambda m, t, n: m(t[:, :-1], 0)[:, n - 1 :], lambda m, t, n: m(t, 0)[:, n - 1 : -1],
+             lambda m, t, n: m(t, 0)[:, n:], lambda m, t, n: m(t, 0)],
+        "A column was left out, its slot stays empty. Read tokens[:, prev_pos:cur_pos].":
+            swap("prev_pos:cur_pos], prev_pos", "(a := prev_pos and cur_pos) : cur_pos + (prev_pos > 0)], a"),
+        "The last token was read too: stop before it.":
+            [swap("[1]", "[1] + 1"), swap("[1]", "[1] + 1", "(found", "(found[:-1]")],
+        "Rounds are missing. cur_pos goes up to total_len - 1.": [swap("[1]", "[1] - 1"), swap(_MOVE, "break")],
+        "Keep the logits of the last position of each call: logits[:, -1].":
+            [swap(_LAST, "[:, 0]"), swap(_LAST, ""), swap(_LAST, "[-1]"), swap(_LAST, "", "stack", "cat")],
+        "There is an axis too many. logits[:, -1] drops that of the positions.": swap(_LAST, "[:, -1:]"),
+        "That is a list. torch.stack(found, dim=1) makes the tensor.": swap(_STACK, "found"),
+        "The rounds are axis 1: torch.stack(found, dim=1).":
+            [swap(_STACK, f"torch.{x})") for x in ("stack(found", "stack(found, dim=2", "cat(found", "cat(found, 1")],
+        "Only one round's logits came back. Keep all.": [swap(_STACK, "logits[:, -1:]"), swap(_STACK, "found[-1]")],
+        "Return the logits as the model gives them.": [swap(_LAST, f"{_LAST}.{x}(-1)") for x in ("softmax", "argmax")],
+        "The model reads (bsz, seqlen). Cut a slice, tokens[:, a:b].": swap("prev_pos:cur_pos]", "cur_pos - 1]"),
+        "A call has no token: prev_pos must be below cur_pos in every round.":
+            [swap("logits = ", f"{_MOVE}; logits = "), swap(_MOVE, f"{_MOVE} + 1"), swap(_FIRST, "range(0")],
+        "All rows are read in one call: tokens[:, a:b].":
+            [swap("tokens[:, p", "tokens[:1, p"),
+             lambda m, t, n: torch.cat([right_cached_logits(m, row[None], n) for row in t])],
+        "The first axis is the rows. Columns are the second: tokens[:, a:b].": swap("tokens[:, p", "tokens[p"),
+        "The tokens are given. Read those, not the model's own.":
+            swap("_pos in", "_pos, tokens in zip(", "[1])", "[1]), [tokens.clone()] * 99)", _MOVE, _OWN),
+    },
+)  # fmt: skip
