@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable
 from itertools import combinations
+from types import SimpleNamespace
 
-from minillama.chat import B_INST, B_SYS, E_INST, E_SYS, UNSAFE_ERROR, Dialog, has_special_tags
-from minillama.chat import encode_dialog as right_ids
-from minillama.check.former import Wrong, call, judge
-from minillama.check.report import Report
-from minillama.tokenizer import BaseTokenizer
+from minillama.chat import B_INST, B_SYS, E_INST, E_SYS, SPECIAL_TAGS, UNSAFE_ERROR, Dialog, has_special_tags
+from minillama.chat import encode_dialog as ids_of
+from minillama.check.exercise import Swap, Watched, exercise, swap
+from minillama.check.judge import Wrong
+from minillama.check.report import say
+from minillama.tokenizer import SPACE, BaseTokenizer
 
 
 class Spelling(BaseTokenizer):
-    """A tokenizer of one id a byte. As sentencepiece does, it puts a space before every text: seams can be seen."""
+    """A tokenizer whose ids are bytes, 3 for bos, 5 for eos. As sentencepiece does, it puts a space before a text."""
 
     def __init__(self):
-        super().__init__([b"", b"", b"", *(bytes([byte]) for byte in range(256))])
+        names = [{3: "<s>", 5: "</s>"}.get(i, chr(i).replace(" ", SPACE)) for i in range(256)]
+        super().__init__([bytes([i] * (i not in (3, 5))) for i in range(256)], names, bos_id=3, eos_id=5)
 
     def encode(self, s: str, bos: bool, eos: bool) -> list[int]:
-        text = f" {s}" if s else ""
-        return [self.bos_id] * bos + [byte + 3 for byte in text.encode()] + [self.eos_id] * eos
+        return [3] * bos + list(((" " + s) if s else s).encode()) + [5] * eos
 
-    def pieces(self, t: Sequence[int]) -> list[str]:
-        names = [
-            ("<unk>", "<s>", "</s>")[i] if i < 3 else self.decode_bytes([i]).decode("latin-1") for i in map(int, t)
-        ]
-        return [name.replace(" ", "▁") for name in names]
 
-    def show(self, t: Sequence[int]) -> str:
-        """ids as they are read: <s> and </s> for bos and eos, ▁ for a space."""
-        data = b"".join(b"\0%d\0" % i if i < 3 else self.token_bytes(i) for i in t)
-        text = data.decode(errors="replace").replace(" ", "▁").replace("\n", "\\n")
-        return text.replace("\0001\0", "<s>").replace("\0002\0", "</s>").replace("\0000\0", "<unk>")
+T = Spelling()
+
+
+def spell(ids: list[int]) -> str:
+    """Ids as they are read. A typed <s> is no bos."""
+    return bytes(list(ids)).decode(errors="backslashreplace").translate({3: "⟨bos⟩", 5: "⟨eos⟩", 32: SPACE})
 
 
 def messages(*contents: str, system: str | None = None) -> list[dict[str, str]]:
@@ -40,285 +39,267 @@ def messages(*contents: str, system: str | None = None) -> list[dict[str, str]]:
     return first + [{"role": ("user", "assistant")[k % 2], "content": text} for k, text in enumerate(contents)]
 
 
-# ---- a dialog becomes ids
-
-MISTAKES = {  # what `_spell` does otherwise, and the hint
-    "space": "The space behind an answer is missing. The text of a pair ends in one: f'… {answer} '.",
-    "bos": "bos stands at the very beginning only. Each pair, and the last turn, begins with its own: bos=True.",
-    "open": "The last user turn is closed by eos. It is still open, the model goes on with it: eos=False.",
-    "eos": "A pair that was answered ends in eos: eos=True.",
-    "last": "The last user turn is missing. zip leaves it over: encode dialog[-1] alone.",
-    "strip": "Contents are stripped before they go between the tags: content.strip().",
-    "lost": "The system text is lost. Fold it into the first user's text.",
-    "turn": "The system message was taken for a turn. Fold it into the first user's text, then leave it out.",
-    "always": "The system text stands in the first user turn only, not in every one.",
-    "bare": "The line breaks around the system text are missing. They belong to B_SYS and E_SYS: use those names.",
-    "early": "Fold first, then strip the folded text as one. Here the texts were stripped before they met.",
-    "behind": "A space stands behind the last [/INST]. The open turn ends in the tag: the answer brings its own space.",
-    "tight": "A space is missing at the tags. Each content has one on both sides: f'{B_INST} {prompt} {E_INST} …'.",
-    "seams": "Tags and contents were encoded one by one: each got a space of its own. Build the text, encode it once.",
-}
+def swaps(old: str, *new: str) -> list[Swap]:
+    return [swap(old, each) for each in new]
 
 
-def encode_dialog(function: Callable) -> Report:
-    """Judge f(tokenizer, dialog): the ids of a dialog, a system message folded in, ready to be answered."""
-    pair = messages("Hi", "Hello!", "Bye")
-    long = messages("One?", "1", "Two?", "2", "Three?")
-
-    def case(dialog: Dialog) -> Callable[[Callable], None]:
-        return lambda f: _expect_ids(f, dialog)
-
-    return judge(
-        function,
-        [
-            ("one question", case(messages("Hi"))),
-            ("a pair, then a question", case(pair)),
-            ("two pairs, then a question", case(long)),
-            ("spaces around the contents", case(messages(" Hi\n", "\n Hello! ", "\tBye "))),
-            ("Chinese", case(messages("你好", "你好！", "再见"))),
-            ("a system text", case(messages("Hi", system="Be kind."))),
-            ("a system text and two pairs", case([*messages(system="Be kind."), *long])),
-            ("spaces where the system text ends", case(messages(" Hi ", "Hello!", "Bye", system="Be kind. "))),
-        ],
-    )
-
-
-def _expect_ids(f: Callable, dialog: Dialog) -> None:
-    tokenizer = Spelling()
-    got = call(f, tokenizer, dialog)
-    if not isinstance(got, list):
-        raise Wrong(f"A list of ids is due, your function returned {type(got).__name__}. Is there a `return`?")
-    if any(isinstance(each, list) for each in got):
-        raise Wrong("These are lists in a list. Add them up: sum(lists, []).")
-    if not all(isinstance(i, int) for i in got):
-        raise Wrong(f"Ids are whole numbers, one of yours is {type(got[0]).__name__}: text must go through encode.")
-    due = right_ids(tokenizer, dialog)
-    if got == due:
-        return
-    if any(not 0 <= i < tokenizer.n_words for i in got):
-        raise Wrong(
-            "Some ids are not of the tokenizer that your function was given. Call tokenizer.encode, its argument."
-        )
-    for n in (1, 2):
-        for names in combinations(MISTAKES, n):
-            if _spell(tokenizer, dialog, *names) == got:
-                raise Wrong("\n".join([*(MISTAKES[name] for name in names), *_difference(tokenizer, due, got)]))
-    raise Wrong("\n".join(["The ids differ here (▁ is a space):", *_difference(tokenizer, due, got)]))
-
-
-def _difference(tokenizer: Spelling, due: list[int], got: list[int]) -> list[str]:
-    """Both around the first place where they differ."""
-    a, b = tokenizer.show(due), tokenizer.show(got)
-    first = next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-    start = max(0, first - 30)
-    return [f"{name} {'…' * bool(start)}{text[start : first + 30]}" for name, text in (("due  ", a), ("yours", b))]
-
-
-def _spell(tokenizer, dialog: Dialog, *faults: str) -> list[int]:
-    """The ids of a dialog, with some of MISTAKES."""
-    turns = list(dialog)
-    if turns[0]["role"] == "system" and "turn" not in faults:
-        system = turns.pop(0)["content"]
-        tags = (B_SYS.strip(), E_SYS.strip()) if "bare" in faults else (B_SYS, E_SYS)
-        for k in range(0, len(turns) if "always" in faults else 1, 2):
-            own = turns[k]["content"]
-            if "early" in faults:
-                system, own = system.strip(), own.strip()
-            if "lost" not in faults:
-                turns[k] = {"role": "user", "content": tags[0] + system + tags[1] + own}
-    texts = [turn["content"] if "strip" in faults else turn["content"].strip() for turn in turns]
-    asked, answered = texts[::2], texts[1::2]
-    rows = [[B_INST, prompt, E_INST, answer] for prompt, answer in zip(asked, answered, strict=False)]
-    rows += [] if "last" in faults else [[B_INST, texts[-1], E_INST]]
+def right_encode_dialog(tokenizer, dialog):
+    """f(tokenizer, dialog): the ids of a dialog, a system message folded in, ready to be answered."""
+    if dialog[0]["role"] == "system":
+        folded = B_SYS + dialog[0]["content"] + E_SYS + dialog[1]["content"]
+        dialog = [{"role": "user", "content": folded}, *dialog[2:]]
+    contents = [message["content"].strip() for message in dialog]
     ids = []
-    for k, row in enumerate(rows):
-        closed = len(row) == 4 and "eos" not in faults or len(row) == 3 and "open" in faults
-        bos = k == 0 or "bos" not in faults
-        if "seams" in faults:
-            parts = [f"{B_INST} ", row[1], f" {E_INST}", *(f" {answer} " for answer in row[3:])]
-            middle = sum((tokenizer.encode(part, bos=False, eos=False) for part in parts), [])
-        else:
-            end = " " if len(row) == 4 and "space" not in faults else ""
-            end = " " if "behind" in faults and len(row) == 3 else end
-            middle = tokenizer.encode(("" if "tight" in faults else " ").join(row) + end, bos=False, eos=False)
-        ids += [tokenizer.bos_id] * bos + middle + [tokenizer.eos_id] * closed
-    return ids
+    for prompt, answer in zip(contents[::2], contents[1::2], strict=False):
+        ids += tokenizer.encode(f"{B_INST} {prompt} {E_INST} {answer} ", bos=True, eos=True)
+    return ids + tokenizer.encode(f"{B_INST} {contents[-1]} {E_INST}", bos=True, eos=False)
 
 
-# ---- which fault do these ids have?
-
-FAULTS = {
-    "bos": "'bos': each [INST] … begins a text, so there must be as many bos as [INST].",
-    "eos": "'eos': the last user turn is open, so the last id must not be eos.",
-    "space": "'space': before each eos behind an answer stands a space, a token of its own.",
-}
-
-
-def chat_faults(function: Callable) -> Report:
-    """Judge f(tokenizer, ids): a list of the faults "bos", "eos", "space" that the ids of a dialog have."""
-    long = messages("One?", "1.", "Two?", "2.", "Three?")
-
-    def case(dialog: Dialog, *faults: str) -> Callable[[Callable], None]:
-        names = ["open" if fault == "eos" else fault for fault in faults]
-        return lambda f: _expect_faults(f, _spell(Spelling(), dialog, *names), faults)
-
-    def second_only(f: Callable) -> None:
-        first, rest = _spell(Spelling(), messages("A", "B", "C"), "last"), _spell(Spelling(), long, "space")
-        _expect_faults(f, first + rest, ("space",))
-
-    return judge(
-        function,
-        [
-            ("two pairs and a question, all right", case(long)),
-            ("one question, all right", case(messages("Hi"))),
-            ("bos at the very beginning only", case(long, "bos")),
-            ("the last user turn closed by eos", case(long, "eos")),
-            ("no space behind the answers", case(long, "space")),
-            ("all three", case(long, "bos", "eos", "space")),
-            ("one question closed by eos", case(messages("Hi"), "eos")),
-            ("the space is missing, but not in the first answer", second_only),
-            ("a user who types <s> and </s>", case(messages("<s> or </s>?", "Text.", "I see."))),
-        ],
-    )
-
-
-def _expect_faults(f: Callable, ids: list[int], due: Sequence[str]) -> None:
-    tokenizer = Spelling()
-    got = call(f, tokenizer, ids)
-    if not isinstance(got, list | tuple | set):
-        raise Wrong(f"A list of names is due, your function returned {type(got).__name__}. Is there a `return`?")
-    if strange := [each for each in got if each not in FAULTS]:
-        raise Wrong(f"The names are {list(FAULTS)}; one of yours is {strange[0]!r}.")
-    shown = tokenizer.show(ids)
-    if missing := [name for name in due if name not in got]:
-        raise Wrong(f"{shown}\nA fault was not found. {FAULTS[missing[0]]}")
-    if extra := [name for name in got if name not in due]:
-        more = {
-            "bos": "Count bos by its id, and [INST] in the decoded text; typed '<s>' is text.",
-            "eos": "The eos behind an answer is right; only the very last id counts here.",
-            "space": "Look at the token just before each eos, and leave the very last id out.",
-        }
-        raise Wrong(f"{shown}\nYou report {extra[0]!r}, which is not there. {more[extra[0]]}")
-
-
-# ---- a check that runs before the model does
-
-
-class Recorder:
-    """A Llama that answers at once and notes what it was asked to run."""
-
-    def __init__(self):
-        self.tokenizer, self.runs, self.empty = Spelling(), [], False
-
-    def generate(self, prompt_tokens, max_gen_len, *_, logprobs=False, **__):
-        if not prompt_tokens:
-            self.empty = True
-            raise ValueError("prompt_tokens is empty")
-        self.runs += prompt_tokens
-        rows = [self.answer(prompt) for prompt in prompt_tokens]
-        return rows, [[-0.5 - len(row)] * len(row) for row in rows] if logprobs else None
-
-    def answer(self, prompt: Sequence[int]) -> list[int]:
-        """Some ids that depend on the prompt."""
-        asked = self.tokenizer.decode(prompt).split(f"{B_INST} ")[-1].removesuffix(f" {E_INST}")
-        return self.tokenizer.encode(f"You said {asked}", bos=False, eos=False)
-
-
-def guarded_chat(function: Callable) -> Report:
-    """Judge f(llama, dialogs): a dict (content, ids, logprobs) for each; dialogs with tags refused and never run."""
-    good, bad = messages("Hi"), messages("x [/INST] y")
-    other, old = messages("a", "b", "See you"), messages("a", "<<SYS>>", "c")
-
-    def case(*dialogs: Dialog) -> Callable[[Callable], None]:
-        return lambda f: _expect_guarded(f, list(dialogs))
-
-    return judge(
-        function,
-        [
-            ("nothing to refuse", case(good, other)),
-            ("the only dialog is refused", case(bad)),
-            ("the second of two is refused", case(good, bad)),
-            ("the first is refused: every answer in its place", case(bad, good, other)),
-            ("tags in an earlier message", case(good, old, other)),
-        ],
-    )
-
-
-def _expect_guarded(f: Callable, dialogs: list[Dialog]) -> None:
-    llama = Recorder()
-    refused = [has_special_tags(dialog) for dialog in dialogs]
-    prompts = [right_ids(llama.tokenizer, dialog) for dialog in dialogs]
+def _spelled(result):
     try:
-        got = call(f, llama, dialogs)
-    except ValueError:
-        if llama.empty:
-            raise Wrong(
-                "All dialogs were refused, and generate was called with an empty list. Then do not call it."
-            ) from None
-        raise
-    if not isinstance(got, list):
-        raise Wrong(f"A list with a dict for each dialog is due, your function returned {type(got).__name__}.")
-    if any(prompt in llama.runs for prompt, bad in zip(prompts, refused, strict=True) if bad):
-        raise Wrong("A dialog with tags was run all the same. Sort it out before generate, not after.")
-    if len(got) != len(dialogs):
-        raise Wrong(f"{len(dialogs)} dialogs came in, {len(got)} results came out. A refused dialog has a result, too.")
-    if len({id(each) for each in got}) < len(got):
-        raise Wrong(
-            "All results are one and the same dict: `[d] * n` does not copy it. Make a new one for each dialog."
-        )
-    for k, (each, prompt, bad) in enumerate(zip(got, prompts, refused, strict=True)):
-        if not isinstance(each, dict) or not {"content", "ids", "logprobs"} <= each.keys():
-            raise Wrong(
-                f"Result {k} should be a dict with the keys 'content', 'ids' and 'logprobs', it is {each!r:.80}."
-            )
-        ids = [] if bad else llama.answer(prompt)
-        content = UNSAFE_ERROR if bad else llama.tokenizer.decode(ids)
-        if str(each["content"]).strip() != content:
-            swapped = bad or each["content"] == UNSAFE_ERROR
-            hint = " The dialogs that were run have their own count: keep the order." if swapped else ""
-            raise Wrong(f"Result {k}: content {each['content']!r:.60}, due {content!r}.{hint}")
-        if bad and (each["ids"] or each["logprobs"]):
-            raise Wrong(f"Result {k} is refused, but still holds ids or logprobs: they leak. Empty lists are due.")
-        if each["ids"] is None or bad and each["logprobs"] is None:
-            raise Wrong(f"Result {k} holds None. A result has two lists; those of a refused dialog are empty: [].")
-        if list(each["ids"]) != ids:
-            raise Wrong(f"Result {k}: the ids are not those that generate gave for this dialog.")
-        if list(each["logprobs"] or []) != [-0.5 - len(ids)] * len(ids):
-            raise Wrong(f"Result {k}: the logprobs are not those that generate gave. Pass logprobs=True.")
+        return [spell(result)] if isinstance(result, list) else result
+    except (TypeError, ValueError):
+        raise Wrong(say("Expected one list of ids. Pass each text to tokenizer.encode; + joins lists.")) from None
 
 
-# ---- a check for tags that sees through spaces and letters
+_OFTEN = {  # each of them alone, every two together, and the first three
+    "A space is missing after the answer: f'… {answer} '.": ("{answer} ", "{answer}"),
+    "Only the very first bos is there. Each pair and the last turn need their own.": ("bos=True", "bos=not ids"),
+    "The last turn is closed by eos, but it is still open: eos=False.": ("eos=False", "eos=1"),
+    "A pair that was answered ends with eos: eos=True.": ("eos=True", "eos=0"),
+    "The contents were not stripped: content.strip().": (".strip()", ""),
+    "The system text is lost. Fold it into the first user's text.": ('"content": folded', "**dialog[1]"),
+}
+_ONE = ("[]\n", "''\n", "+= tokenizer.encode", "+= ", ", bos=True, eos=True", "", "+ tokenizer.encode(", "+ (")
+_TYPED, _USER, _ENDS = ('f"', 'f"<s>', "{answer} ", "{answer} </s>"), '1]["content"]\n', ("ids + (", "T.encode(ids + ")
 
-TAGGED = ("[INST]", "x [/INST] y", "<<SYS>>", "a<</SYS>>b")
-CASES = ("[inst]", "[/Inst]", "<<sys>>", "<</Sys>>")
-SPACED = ("[ INST ]", "[/ INST]", "[ /INST ]", "<< SYS >>", "<< /SYS>>", "[\tINST\n]", "< <SYS> >")
-HARMLESS = ("Hello!", "", "INST", "[1] and [2]", "an instance [of SYS]", "1 << 3 >> 2", "<SYS>", "[INSTALL]", "你好")
+encode_dialog = exercise(right_encode_dialog, look=_spelled, cases={
+    "a pair, then a question": (T, messages("Hi", "Hello!", "Bye")),
+    "one question": (T, messages("What does a cow say?")),
+    "three pairs, then a question": (T, messages("One?", "1", "Two?", "22", "And three?", "333", "Four, then?")),
+    "spaces around and in a content": (T, messages(" Hi  you\n", "\n Hello,\nLily! ", " Two\t", "\t2\n", "\n\tBye ")),
+    "the same text again, in Chinese": (T, messages("你好", "你好", "你好", "Hi", "你好")),
+    "a system text and one question": (T, messages("Hi", system="Be kind.")),
+    "a system text and two pairs": (T, messages("One?", "1", "Two?", "22", "Three, then?", system="Be brief.")),
+    "spaces around the system text": (T, messages("\n Hi ", "Hello! ", "Bye", system=" Be  kind. \n")),
+}, mistakes={
+    **{" ".join(hints): swap(*(piece for hint in hints for piece in _OFTEN[hint])) for hints in (
+        *combinations(_OFTEN, 1), *combinations(_OFTEN, 2), [*_OFTEN][:3])},
+    "There is no bos at all: each pair and the last turn need one.": swap("bos=True", "bos=False"),
+    "The last turn needs a bos of its own: bos=True.": swap("bos=True, eos=False", "bos=False, eos=False"),
+    "bos and eos were typed: encode makes only text of '<s>'. Use bos=True and eos=True.": [swap(*_TYPED, "=True",
+        "=0"), *(swap(*_TYPED, *_ONE, *_ENDS, "bos=True", bos) for bos in ("bos=True", "bos=False"))],
+    "The ids 1 and 2 were typed: bos=True and eos=True give the tokenizer's own.": swap("+= tok", "+= [1] + tok",
+        "bos=True, eos=True)", "0, 0) + [2]", "ids + ", "ids + [1] + ", "bos=True", "bos=0"),
+    "All pairs became one text. Encode each pair by itself, with its own bos and eos.": swap(*_ONE, *_ENDS),
+    "The last user turn is missing: zip leaves it over. Encode contents[-1].": swap("return ids + ", "return ids; "),
+    "Pairs are missing or out of place: zip(contents[::2], contents[1::2]), the oldest first.": [*swaps("ids += ",
+        "ids = ", "ids[:0] = "), *swaps("return ids + ", "return "), *swaps("[::2]", "[:1]"), swap("s[::2]", "s[1::2]",
+        ", contents[1::2]", ", contents[::2]"), lambda t, d: right_encode_dialog(t, d[-1:])],
+    "The open turn is the last message: contents[-1].": swap("[-1]", "[0]"),
+    "Not every content was stripped: questions, answers, the last and the folded one.": [swap(".strip()",
+        f".strip() if {when} else message['content']") for when in ("B_SYS not in message['content']",
+        "message is not dialog[-1]", "message is dialog[-1]", "message['role'] == 'user'",
+        "message['role'] != 'user'")],
+    "strip() takes all white space off both ends, and none inside a text.": [swap('content"].strip()',
+        'content"]' + way) for way in (".strip(' ')", r".strip('\n')", ".lstrip()", ".rstrip()",
+        ".strip().replace('  ', ' ')")],
+    "A text was stripped before it was folded. Fold first, then strip the whole.": [swap('t"] + E', 't"].strip() + E'),
+        *(swap('t"] + E', 't"]' + first + " + E", _USER, '1]["content"].strip()\n') for first in ("", ".strip()"))],
+    "The system message was taken for a user's turn. Fold it into the first user's text.": swap('"system"', '"System"'),
+    "The first user's text is there twice: after folding go on with dialog[2:].": swap("dialog[2:]", "dialog[1:]"),
+    "The system text belongs in the first user turn only.": swap("*dialog[2:]", "*({**m, 'content': folded.replace("
+        "dialog[1]['content'], m['content'])} if m['role'] == 'user' else m for m in dialog[2:])"),
+    "Line breaks are missing or too many: use B_SYS and E_SYS as they are.": [*swaps("SYS +", "SYS.strip() +",
+        r"SYS + '\n' +"), *(swap(f"{tag} +", f"{tag}{end} +") for tag in ("B_SYS", "E_SYS") for end in (".strip()",
+        ".rstrip()", r" + '\n'")), *swaps("E_SYS", "E_SYS.lstrip()", r"'\n' + E_SYS")],
+    "The folded text is B_SYS + system + E_SYS + user: a part is missing, too much, or in another place.": [swap(
+        "B_SYS", "E_SYS ", "E_SYS +", "B_SYS +"), swap("folded = ", "folded = dialog[1]['content'] + ", _USER,
+        "0]['content'][:0]\n"), *swaps("SYS +", "SYS + ' ' +"), swap("SYS +", "SYS + ' ' +", "+ E_", "+ ' ' + E_"), *(
+        swap("B_SYS +", tag, "E_SYS", gap) for tag in ("", "B_SYS +") for gap in ("''", "' '", r"'\n'"))],
+    "The last turn ends with [/INST], without a space: the answer brings its own.": swap('{E_INST}"', '{E_INST} "'),
+    "A tag, or a space beside it, is missing or wrong: f'{B_INST} {prompt} {E_INST} {answer} '.": [*swaps("{B_INST} ",
+        "{B_INST}", ""), *swaps(" {E_INST}", "{E_INST}", ""), *swaps("{E_INST}", "{B_INST}"), *swaps("{E_INST} ",
+        "{E_INST}"), swap("{B_INST} ", "{B_INST}", " {E_INST} ", "{E_INST}", " {E_INST}", "{E_INST}")],
+    "Two spaces meet, as encode puts one before every text. Build the whole text, then encode it once.": [*swaps(
+        "{E_INST} ", "{E_INST}  "), *swaps("{answer} ", "{answer}  "), swap("{B_INST} ", "{B_INST}  ", " {E_INST} ",
+        "  {E_INST}  ", '} {E_INST}"', '}  {E_INST}"')],
+    "The dialog that was given has changed. Make new messages: {'role': …, 'content': …}.":
+        lambda t, d: (right_encode_dialog(t, d), d[0]["role"] == "system" and d.pop(0))[0],
+})  # fmt: skip
 
 
-def special_tags(function: Callable[[str], bool]) -> Report:
-    """Judge f(text): whether the text holds a tag of the format, in any case and with spaces in it."""
+def right_chat_faults(tokenizer, ids):
+    """f(tokenizer, ids): a list of the faults "bos", "eos", "space" that the ids of a dialog have."""
+    found = []
+    if ids.count(tokenizer.bos_id) != tokenizer.decode(ids).count("[INST]"):
+        found.append("bos")
+    if ids[-1] == tokenizer.eos_id:
+        found.append("eos")
+    if any(tokenizer.token_bytes(ids[k - 1]) != b" " for k, i in enumerate(ids[:-1]) if i == tokenizer.eos_id):
+        found.append("space")
+    return found
 
-    def case(texts: Sequence[str], due: bool, hint: str) -> Callable[[Callable], None]:
-        def run(f: Callable) -> None:
-            for text in texts:
-                got = call(f, text)
-                if not isinstance(got, bool):
-                    raise Wrong(f"True or False is due, for {text!r} your function returned {type(got).__name__}.")
-                if got != due:
-                    raise Wrong(f"{text!r}: due {due}, yours {got}. {hint}")
 
-        return run
+_BOS, _EOS = 'ids.count(tokenizer.bos_id) != tokenizer.decode(ids).count("[INST]")', "ids[-1] == tokenizer.eos_id"
+_SIGNS = {"(": 3, ")": 5, "Q": " [INST] One? [/INST]", "A": " 1."}  # bos, eos, a question, an answer
+_CHATS = """(QA )(QA )(Q|(Q|(QA )QA )Q|(QA )QA )(Q|QA )(QA )(Q|QA )Q|(QA )(QA )(Q)|(QA )(Q )|(Q)|(QA)(QA)(Q|\
+(QA)(QA )(QA )(Q|(QA )(QA)(QA )(Q|(QA )(QA)(Q|(QA)QA)Q)|(QA)Q|( [INST] <s> or </s> [/INST]A )( [INST] <s> [/INST]"""
+_CHATS = [list(chat.translate(str.maketrans(_SIGNS)).encode()) for chat in _CHATS.split("|")]
 
-    return judge(
-        function,
-        [
-            (
-                "the tags themselves",
-                case(TAGGED, True, "There are four tags: see SPECIAL_TAGS. `in` finds one in a text."),
-            ),
-            ("in small letters", case(CASES, True, "Compare in one case: text.lower() and tag.lower().")),
-            ("with spaces", case(SPACED, True, "Take all white space out before you compare: ''.join(text.split()).")),
-            ("harmless texts", case(HARMLESS, False, "Only whole tags count, brackets included.")),
-            ("capitals and spaces at once", case(("[ inst ]", "<< / sys >>"), True, "Do both, one after the other.")),
-        ],
-    )
+chat_faults = exercise(right_chat_faults, cases={spell(ids): (T, ids) for ids in _CHATS}, mistakes={
+    "A chat has a bos for each [INST], not one in all.": swap(_BOS, "ids.count(tokenizer.bos_id) != 1"),
+    "Compare the number of bos with that of [INST], not of eos.": swaps(_BOS, "ids.count(3) != ids.count(5) + 1",
+        "ids.count(3) != ids.count(5)"),
+    "'bos' is a fault if any turn has none: count bos and [INST].": swaps(_BOS, "ids[0] != 3", "3 not in ids"),
+    "decode leaves bos out, and a typed '<s>' is text. Count bos by its id: ids.count(tokenizer.bos_id).": [swap(
+        "ids.count(tokenizer.bos_id)", f"{t}.count('<s>')") for t in ("T.decode(ids)", "''.join(T.pieces(ids))")],
+    "One `if` is upside down: each fault is named where it is, not where all is right.": [swap(") != tokenizer",
+        ") == tokenizer"), swap("ids[-1] ==", "ids[-1] !="), swap('!= b" "', '== b" "')],
+    "One fault is never found. Has each of the three an `if` of its own?": [*swaps(_BOS, "0", _BOS.replace("!=", ">")),
+        *swaps(_EOS, "0", "ids[-2] == 5"), swap("any(", "0 and any(")],
+    "For 'eos' only the very last id counts: an eos after an answer is right.": swaps(_EOS, "tokenizer.eos_id in ids",
+        "ids.count(tokenizer.eos_id) > 1", "ids.count(5) >= ids.count(3)"),
+    "The very last id ends no answer. For 'space' leave it out: ids[:-1].": swap("ids[:-1]", "ids"),
+    "'space' is a fault if any answer lacks its space, not only the first, the last or all.": [swap("any(",
+        "5 in ids[:-1] and all("), *(swap("i == tok", f"5 not in ids{part} and i == tok") for part in ("[:k]",
+        "[k + 1 : -1]"))],
+    "A space was not seen: look at ids[k - 1]; token_bytes gives b' ', and decode drops a first space.": [swap('b" "',
+        '" "'), *swaps("[k - 1]", "[k]", "[k + 1]")],
+    "Name every fault that is there: no `elif`, no early `return`.": swaps("n found", "n found[:1]", "n found[-1:]"),
+    "A single question has no eos: ids.index raises ValueError.": swap("found = []", "found = [][ids.index(5) :]"),
+    "The ids 1 and 2 were typed. Take tokenizer.bos_id and tokenizer.eos_id.": [*swaps("tokenizer.bos_id", "1"), *swaps(
+        "tokenizer.eos_id", "2"), swap("tokenizer.bos_id", "1", "tokenizer.eos_id", "2")],
+}, look=lambda names: sorted(set(names)) if isinstance(names, list | tuple | set) else names)  # fmt: skip
+
+
+def right_guarded_chat(llama, dialogs):
+    """f(llama, dialogs): a dict (content, ids, logprobs) for each; dialogs with tags refused and never run."""
+    results = [{"content": UNSAFE_ERROR, "ids": [], "logprobs": []} for _ in dialogs]
+    allowed = [k for k, dialog in enumerate(dialogs) if not has_special_tags(dialog)]
+    if allowed:
+        prompts = [ids_of(llama.tokenizer, dialogs[k]) for k in allowed]
+        rows, logprobs = llama.generate(prompts, 20, temperature=0, logprobs=True)
+        for k, ids, scores in zip(allowed, rows, logprobs, strict=True):
+            results[k] = {"content": llama.tokenizer.decode(ids), "ids": ids, "logprobs": scores}
+    return results
+
+
+def _generate(prompt_tokens, max_gen_len, temperature=0.6, top_p=0.9, logprobs=False, echo=False, **_):
+    if not prompt_tokens:
+        raise ValueError("prompt_tokens is empty")
+    rows = [list(p) * echo + ([] if p[-9] == ord("?") else p[-9 - len(p) // 6 : -8]) for p in prompt_tokens]
+    return rows, [[-len(row) - k / 8 for k in range(len(row))] for row in rows] if logprobs else None
+
+
+def chats(*dialogs: Dialog) -> Callable[[Callable], tuple]:
+    """A case: what came back, and what was run, in one call or in several."""
+
+    def case(f):
+        llama = SimpleNamespace(tokenizer=T, generate=Watched(_generate))
+        results = [{key: each[key] for key in ("content", "ids", "logprobs")} for each in f(llama, list(dialogs))[:]]
+        for each, dialog in zip(results, dialogs, strict=False):
+            if has_special_tags(dialog) and each["content"] != UNSAFE_ERROR and not each["ids"]:
+                raise Wrong(say("The content of a refused dialog is chat.UNSAFE_ERROR, word for word."))
+        calls = [(p, call) for call in llama.generate.calls for p in call["prompt_tokens"] or [[]]]
+        return results, sorted((spell(p), call["max_gen_len"], float(call["temperature"])) for p, call in calls)
+
+    return case
+
+
+TALK, GOOD, BAD = messages("One!", "1.", "Two, then?", "2.", "And three"), messages("Hi"), messages("x [/INST] y")
+_IF, _EMPTY, _TEXT = "if not has_special_tags(dialog)", '"ids": [], "logprobs": []', "llama.tokenizer.decode(ids)"
+
+guarded_chat = exercise(right_guarded_chat, cases={
+    "two dialogs, nothing to refuse": chats(TALK, GOOD),
+    "the second of three is refused": chats(GOOD, BAD, TALK),
+    "two of four are refused": chats(BAD, TALK, messages("<<SYS>>"), GOOD),
+    "the last is refused": chats(TALK, GOOD, BAD),
+    "the only dialog is refused": chats(BAD),
+    "tags in an earlier answer": chats(GOOD, messages("a", "<<SYS>>", "c"), TALK),
+    "tags in an earlier question": chats(messages("[INST]", "b", "c"), GOOD),
+    "tags in a system text": chats(TALK, messages("Hi", system="<</SYS>>"), messages("Hi", system="Be kind.")),
+    "the model answers nothing": chats(messages("Why?"), BAD, GOOD),
+}, mistakes={
+    "A dialog with tags was run. Sort it out before generate, not after.": [swap(_IF, "", _TEXT,
+        "UNSAFE_ERROR if has_special_tags(dialogs[k]) else " + _TEXT), swap(_IF, "", "results[k] = ",
+        "results[k] = results[k] if has_special_tags(dialogs[k]) else ")],
+    "A dialog with tags was not refused. All messages and all four tags count: has_special_tags(dialog).": [swap(_IF,
+        ""), *swaps("(dialog)", "(dialog[-1:])", "(dialog[:1])"), *(swap(_IF, f"if not any({t!r} in m['content'] for"
+        " m in dialog)") for t in ("INST]", "[INST]", "SYS>>")), *swaps("(dialog)",
+        "([m for m in dialog if m['role'] == 'user'])", "([m for m in dialog if m['role'] != 'system'])")],
+    "A dialog without tags was refused. Decide for each dialog by itself.": [swap("if not has", "if has"), swap(_IF,
+        "if not any(map(has_special_tags, dialogs))"), swap("if allowed:", "if False:")],
+    "Every dialog needs a result, a refused one, too.": swap("return results", "return [results[k] for k in allowed]"),
+    "Each result must be in its dialog's place: row n answers the n-th dialog that was run.": swaps("zip(allowed,",
+        "zip(range(len(rows)),", "zip(range(len(dialogs) - len(rows), len(dialogs)),", "zip(allowed[::-1],"),
+    "Nothing is left to run here: then do not call generate.": swap("if allowed:", "if True:"),
+    "A refused dialog has two empty lists: 'ids': [] and 'logprobs': [].": [swap(_EMPTY, f'"ids": {a}, "logprobs": {b}')
+        for a, b in (("None", "None"), ("[]", "None"), ("''", "''"), ("[7]", "[-1.0]"))],
+    "All results are one and the same dict, as `[d] * n` makes no copies. Make a new one for each dialog.": swap("[{",
+        "[d := {", "for _ in dialogs]", "for _ in [1]] * len(dialogs)", "results[k] = {", "d |= {"),
+    "A refusal is a result here, not an exception: the neighbours want their answers.": [swap("    if all",
+        f"    if len(allowed) < len(dialogs):\n        raise {error}\n    if all") for error in ("ValueError",
+        "AssertionError")],
+    "The prompt is encode_dialog(llama.tokenizer, dialog): the whole dialog, in the chat format.": [swap("dialogs[k])",
+        "dialogs[k][-1:])"), swap("ids_of(llama.tokenizer, dialogs[k])", "T.encode(dialogs[k][-1]['content'], 1, 0)")],
+    "Ask for 20 new tokens at temperature=0, as faulty_chat does.": [*(swap("20", str(n)) for n in (10, 16, 21, 30, 32,
+        50, 64, 100, None)), *swaps(", temperature=0", "", ", temperature=0.6", ", temperature=1")],
+    "The logprobs are missing. Ask for them with logprobs=True, and pass them on.": swaps("scores}", "[]}", "None}"),
+    "'ids' are the ids that generate returned for this dialog, without the prompt.": [*swaps('"ids": ids',
+        '"ids": rows', '"ids": []', '"ids": prompts[0]'), swap("bs=True)", "bs=True, echo=True)")],
+    "The content is the text of the ids: llama.tokenizer.decode(ids).": swaps(_TEXT, "ids", "T.pieces(ids)"),
+    "An answer without a token is no refusal: its content is ''.": swap(_TEXT, _TEXT + " or UNSAFE_ERROR"),
+    "Expected a list of dicts, each with the keys 'content', 'ids' and 'logprobs'.": [swap('"ids": ids', '"row": ids'),
+        *swaps("return results", "return [r['content'] for r in results]", "return [[*r.values()] for r in results]"),
+        swap(_EMPTY, '"ids": []'), swap(", " + _EMPTY, "")],
+})  # fmt: skip
+
+
+def right_special_tags(text):
+    """f(text): whether the text holds a tag of the format, in any case and with spaces in it."""
+    squeezed = "".join(text.lower().split())
+    return any(tag.lower() in squeezed for tag in SPECIAL_TAGS)
+
+
+_IN, _JOIN = "tag.lower() in squeezed", '"".join(text.lower().split())'
+_TEXTS = {
+    "tags": ["[INST]", "x [/INST] y", "a<<SYS>>b", "so <</SYS>>!", "[1] [INST]", "<<SYS>> << x", "[INST]<<SYS>>"],
+    "small letters": ["[inst]", "[/Inst]", "<<sys>>", "a <</Sys>> b", "x [iNST] y"],
+    "blanks": ["[ INST ]", "[/ INST]", "x [ /INST ] y", "<< SYS >>", "<< /SYS>>", "< <SYS> >", "[IN ST]", "<</SY  S>>"],
+    "other white space": ["[\tINST\n]", "[\r\n/INST\f]", "<<\u3000SYS\u00a0>>", "<<\n\n/\tSYS>>", "[I\nNST]"],
+    "small letters and white space": ["[ inst ]", "[ /Inst\n]", "<< / sys >>", "<< sYs >>"],
+    "no tags": ["Hello!", "", " ", "INST", "sys", "[1] and [2]", "an instance [of SYS]", "1 << 3 >> 2", "你好", "<SYS>",
+        "[INSTALL]", "[INST", "/INST]", "[SYS]", "<<INST>>", "[INST x]", "[x INST]", "<<SYS>", "(INST)", "<<SYSTEM>>",
+        "[]", "<<>>", "[TSNI]", "st [in] st", "[INS]", "<<SS>>", "[/SYS]"],
+}  # fmt: skip
+
+special_tags = exercise(right_special_tags, cases={
+    name: lambda f, texts=texts: {text: f(text) for text in texts} for name, texts in _TEXTS.items()
+}, mistakes={
+    "Compare in one case: text.lower() and tag.lower().": [swap(".lower()", ""), swap("text.lower()", "text")],
+    "Nothing is ever found: if the text is lowered, lower the tags as well; one tag is enough, any, not all.": [swap(
+        "tag.lower()", "tag"), swap("any(", "all("), lambda text: False],
+    "Take all white space out before you compare: ''.join(text.split()).": swaps(_JOIN, "text.lower()",
+        "text.strip().lower()", '" ".join(text.lower().split())'),
+    "Blanks are not the only white space: text.split() knows every kind.": [swap(_JOIN,
+        f're.sub(r"[{gap}]", "", text.lower())') for gap in (" ", r" \n", r" \t", r" \n\t", r" \n\t\r\f")],
+    "Capitals and white space can come together: lower, squeeze, then search.": swap(_IN,
+        'tag in "".join(text.split()) or tag.lower() in text.lower()'),
+    "The tags were searched as they are written. Drop capitals and white space first.": swap(_JOIN, "text",
+        "tag.lower()", "tag"),
+    "White space can be inside the word, too: [IN ST].": [lambda text, w=r"\s*", gap=gap: bool(re.search(
+        rf"\[{w}/?{w}INST{w}\]|<{gap}<{w}/?{w}SYS{w}>{gap}>", text, re.I)) for gap in ("", r"\s*")],
+    "Not all four tags are found: any(… for tag in SPECIAL_TAGS), no `return False` inside the loop.": [swap(
+        "SPECIAL_TAGS", f"SPECIAL_TAGS[{part}]") for part in (":1", "3:", "2:", "::2", "1::2", ":3", "1:")],
+    "<<SYS>> and <</SYS>> are not found: B_SYS and E_SYS hold line breaks, SPECIAL_TAGS has none.": swap("SPECIAL_TAGS",
+        "(B_INST, E_INST, B_SYS, E_SYS)"),
+    "That is upside down: True is expected if a tag is there.": swap("return any", "return not any"),
+    "A tag can be anywhere in a text: `in`, not == or startswith.": swaps(_IN, "tag.lower() == squeezed",
+        "squeezed.startswith(tag.lower())", "squeezed.endswith(tag.lower())"),
+    "Harmless texts were refused. Only whole tags count: the word with its brackets.": [lambda text: True, lambda text:
+        "[" in text or "<<" in text, lambda text: bool(re.search("inst|sys", text.lower())), *swaps("tag.lower() in",
+        'tag.strip("[]</>").lower() in', "tag.lower()[:-1] in", "tag.lower()[1:] in")],
+    "re takes [INST] for any of its letters: use `in`.": swap(_IN, "bool(re.search(tag.lower(), squeezed))"),
+    "Without a tag nothing is returned: end with return False.": lambda text: right_special_tags(text) or None,
+})  # fmt: skip
