@@ -1,340 +1,257 @@
 """Checks of the exercises on completion: echo, the first space, stop strings, streaming, scoring."""
 
-from __future__ import annotations
-
 import functools
-import math
-from collections.abc import Callable, Sequence
+import re
 
-from minillama.check.former import Wrong, call, judge
-from minillama.check.report import Report
+from minillama.check.exercise import exercise, swap
+from minillama.check.logprobs import each, lists
 from minillama.checkpoint import COURSE_MODEL
 from minillama.tokenizer import Tokenizer
 
-# ---- echo ----------------------------------------------------------------------------------------------------------
+
+def pair(x):
+    """A tuple of what lists, tuples and arrays hold; anything else as it is."""
+    return tuple(lists(x)) if isinstance(lists(x), list) else x
 
 
-def echo_lists(function: Callable[..., tuple[list[int], list[float | None]]]) -> Report:
-    """Judge f(prompt, generated, after_first, echo): (token_ids, logprobs), the prompt's first if echo.
-
-    after_first[i] is the log-probability of position i + 1 of prompt + generated; it may go on behind the row's end.
-    """
-
-    def case(prompt: list[int], generated: list[int], echo: bool, surplus: int = 0) -> Callable[[Callable], None]:
-        n = len(prompt) + len(generated)
-        after_first = [-0.25 * k for k in range(1, n + surplus)]
-        return lambda f: _expect_echo(f, prompt, generated, after_first, echo)
-
-    return judge(
-        function,
-        [
-            ("echo=True: [1, 2, 3] and two new tokens", case([1, 2, 3], [4, 5], True)),
-            ("echo=False: the same row", case([1, 2, 3], [4, 5], False)),
-            ("a prompt of bos alone, both ways", _both(case([1], [7, 8], True), case([1], [7, 8], False))),
-            ("nothing generated, both ways", _both(case([1, 9, 6], [], True), case([1, 9, 6], [], False))),
-            ("a neighbour went on longer", _both(case([1, 6], [4, 4], True, 3), case([1, 6], [4, 4], False, 3))),
-        ],
-    )
+def right_echo_lists(prompt, generated, after_first, echo):
+    """f(prompt, generated, after_first, echo): (token_ids, logprobs); after_first[i], of position i + 1, may go on."""
+    token_ids = prompt + generated
+    logprobs = [None, *after_first][: len(token_ids)]
+    first = 0 if echo else len(prompt)
+    return token_ids[first:], logprobs[first:]
 
 
-def _expect_echo(f: Callable, prompt, generated, after_first, echo: bool) -> None:
-    got = call(f, prompt, generated, after_first, echo)
-    if not isinstance(got, tuple | list) or len(got) != 2:
-        raise Wrong(f"Two lists are due: return token_ids, logprobs. Yours returned {_short(got)}.")
-    ids, scores = (list(part) if isinstance(part, tuple | list) else part for part in got)
-    everything, known = prompt + generated, [None, *after_first]
-    due_ids = everything if echo else generated
-    due = known[: len(everything)] if echo else known[len(prompt) : len(everything)]
-    if ids == due_ids and scores == due:
-        return
-    if ids != due_ids:
-        hint = "With echo the ids are the prompt's, then the generated ones; without, only the generated ones."
-    elif not isinstance(scores, list):
-        hint = f"The logprobs must be a list, yours is {type(scores).__name__}."
-    elif scores == [0.0, *due[1:]] and echo:
-        hint = "The first token has 0.0: that says probability one. Nothing predicts it: None."
-    elif scores in ([None, *due], [None, *due[1:]]) and not echo:
-        hint = "None belongs to the first token of the prompt. Without echo that token is not in the result."
-    elif scores == after_first[: len(due)] and echo:
-        hint = "after_first begins at position 1. The token at position 0 comes first, with None."
-    elif not echo and scores == after_first[len(prompt) :][: len(due)]:
-        hint = (
-            "These are one place late. after_first[0] belongs to position 1, so the first generated token, at position "
-            "len(prompt), has after_first[len(prompt) - 1]."
-        )
-    elif scores[: len(due)] == due:
-        hint = "Numbers are left over: the scores of a row that has ended go on while its neighbours write. Cut them."
-    elif len(scores) != len(due_ids):
-        hint = f"One logprob for each token is due: {len(due_ids)}, yours are {len(scores)}."
-    else:
-        hint = "Each token must stand beside its own number. Write down which position after_first[0] belongs to."
-    arguments = f"prompt {prompt}, generated {generated}, after_first {after_first}, echo={echo}"
-    raise Wrong(f"{arguments}\ndue   {due_ids}, {due}\nyours {_short(ids)}, {_short(scores)}\n{hint}")
+_IDS, _LOG, _BOTH = "token_ids[first:]", "logprobs[first:]", "token_ids[first:], logprobs[first:]"
+echo_lists = exercise(right_echo_lists, look=pair, cases={
+    "echo": ([1, 31, 7], [12, 40], [-0.5, -2.0, 0.0, -1.25], True),
+    "the same row without echo": ([1, 31, 7], [12, 40], [-0.5, -2.0, 0.0, -1.25], False),
+    "a prompt of bos alone, without echo": ([1], [7, 8, 7], [-3.0, -0.5, -1.0], False),
+    "nothing generated": ([1, 9, 6], [], [-4.0, -0.75], True),
+    "a neighbour wrote longer": ([1, 6], [4, 4, 5], [-1.5, -0.25, -2.5, -6.0, -7.0, -8.0], True),
+    "a neighbour wrote longer, without echo": ([1, 6], [4, 4, 5], [-1.5, -0.25, -2.5, -6.0, -7.0, -8.0], False),
+    "a neighbour wrote alone, without echo": ([1, 5, 8], [], [-1.5, -0.25, -9.0], False),
+}, mistakes={
+    "Nothing predicts the first token: None, not 0.0 (probability 1) or another sign.":
+        each("None", "0.0", "math.nan", "'None'", "-math.inf"),
+    "Without echo there is no None: the prompt's first token is not in the result.":
+        each(_LOG, "@ if echo else [None, *logprobs[first + 1 :]]", "@ if echo else [None, *@]"),
+    "after_first[i] belongs to position i + 1: put None before it, then cut.": [
+        *each("[None, *after_first]", "after_first", "[*after_first, None]"), *each(
+            _LOG, "after_first[: len(token_ids)] if echo else @", "after_first[: len(token_ids) - 1] if echo else @",
+            "@ if echo else after_first[first : len(token_ids)]", "@ if echo else after_first[first:]")],
+    "Numbers are left over: a neighbour wrote longer. Cut at the row's end.": each("[: len(token_ids)]", "") + each(
+        _LOG, "@ if echo else [None, *after_first][first:]", "[None, *after_first] if echo else @"),
+    "You counted from the end, where a neighbour's numbers may be.":
+        each("[: len(token_ids)]", "[-len(token_ids) :]") + each(_LOG, "@ if echo else after_first[-len(generated) :]"),
+    "Cut both lists at the same place, len(prompt).":
+        [*each(_LOG, "logprobs", "logprobs[max(first - 1, 0) :]"), *each(_IDS, "token_ids", "generated")],
+    "Cut the prompt off without echo, and only then.":
+        each("0 if echo else len(prompt)", "0", "len(prompt)", "len(prompt) if echo else 0"),
+    "The prompt's other tokens have logprobs: only the first is None.":
+        each(_LOG, "[None] * len(prompt) + logprobs[len(prompt) :] if echo else @"),
+    "Return two lists: token_ids, logprobs.": each(_BOTH, _IDS, _LOG, f"list(zip({_BOTH}))", f"{_IDS} + {_LOG}"),
+    "The order is token_ids, logprobs.": each(_BOTH, f"{_LOG}, {_IDS}"),
+    "The prompt comes before the generated tokens.": each("prompt + generated", "generated + prompt"),
+    "The last number is missing: each token has one.": each("len(token_ids)]", "len(token_ids) - 1]"),
+})  # fmt: skip
 
 
-# ---- the first space -----------------------------------------------------------------------------------------------
+def right_continuation(tokenizer, prompt_tokens, generated):
+    """f(tokenizer, prompt_tokens, generated): the text to put after the prompt, with its first space."""
+    return tokenizer.decode_bytes(generated).decode(errors="replace")
 
 
-def continuation(function: Callable[..., str]) -> Report:
-    """Judge f(tokenizer, prompt_tokens, generated): the text to put behind the prompt, with its first space."""
-
-    def case(text: str, begins: str, unfinished: int = 0) -> Callable[[Callable], None]:
-        """The ids of text, cut before the token that begins with `begins`; the last ids may be left out."""
-
-        def run(f: Callable) -> None:
-            tokenizer = _tokenizer()
-            ids = tokenizer.encode(text, bos=True, eos=False)
-            first = text.index(begins) + 1  # encode puts a space before the text
-            cut = next(
-                k for k in range(len(ids)) if len(tokenizer.decode_bytes(ids[:k]).decode(errors="ignore")) >= first
-            )
-            _expect_continuation(f, tokenizer, ids[:cut], ids[cut : len(ids) - unfinished])
-
-        return run
-
-    return judge(
-        function,
-        [
-            ("a word: its space stays", case("My name is Bob. I am ", " Bob")),
-            ("Chinese: there is no space", case("从前有一只小猫，它喜欢玩。", "，")),
-            ("a full stop: no space either", case("We all went home.", ".")),
-            ("a number: the space is a token of its own", case("She has 12 cats.", " 12")),
-            ("a word after Chinese", case("他说 yes and no", " yes")),
-            ("a llama, four byte tokens", case("I saw a 🦙 today.", " 🦙")),
-            ("nothing generated", lambda f: _expect_continuation(f, _tokenizer(), [1, 300], [])),
-            ("the last character is unfinished", case("I saw a 🦙", " 🦙", unfinished=1)),
-        ],
-    )
+tokenizer = functools.cache(lambda: Tokenizer(COURSE_MODEL / "tokenizer.model"))
 
 
-@functools.cache
-def _tokenizer() -> Tokenizer:
-    return Tokenizer(COURSE_MODEL / "tokenizer.model")
+def after(k, text, left_out=0):
+    """The arguments for a text whose prompt ends before its token k; the last ids may be left out."""
+    ids = tokenizer().encode(text, bos=True, eos=False)
+    return tokenizer(), ids[:k], ids[k : len(ids) - left_out]
 
 
-def _expect_continuation(f: Callable, tokenizer: Tokenizer, prompt: list[int], generated: list[int]) -> None:
-    got = call(f, tokenizer, prompt, generated)
-    if isinstance(got, bytes):
-        raise Wrong("A str is due, your function returned bytes. data.decode(errors='replace') makes text of them.")
-    if not isinstance(got, str):
-        raise Wrong(f"A str is due, your function returned {type(got).__name__}. Is there a `return`?")
-    due = tokenizer.decode_bytes(generated).decode(errors="replace")
-    if got.rstrip("\ufffd") == due.rstrip("\ufffd"):  # a broken end is one sign or several
-        return
-    text = tokenizer.decode(prompt)
-    if got == tokenizer.decode(prompt + generated):
-        hint = "This is the whole text. Only what comes after the prompt is due."
-    elif got == "".join(tokenizer.pieces(generated)):
-        hint = "These are the tokenizer's names of the tokens. Its bytes are the text: tokenizer.decode_bytes."
-    elif "\ufffd" in got and "\ufffd" not in due:
-        hint = "A character is broken: its tokens were decoded one by one. Join the bytes first, decode once."
-    elif got == "".join(tokenizer.decode([i]) for i in generated):
-        hint = "Each token was decoded alone, and each lost its space. Join first, decode once."
-    elif due.startswith(" ") and got == due[1:]:
-        hint = f"The space between {text[-8:]!r} and {due[1:9]!r} is lost: decode drops the first one."
-    elif due.startswith(" ") and got == due.strip():
-        hint = "strip() takes the space away that the continuation begins with."
-    elif got == " " + due:
-        hint = "There is a space too many. Not every continuation begins with one: look into the bytes."
-    else:
-        hint = "prompt text + continuation must be the whole text, character for character."
-    raise Wrong(f"behind {text!r}\ndue   {due!r}\nyours {_short(got)}\n{hint}")
+def one_sign(x):
+    return re.sub("\ufffd+", "\ufffd", x) if isinstance(x, str) else x  # an unfinished character is one � or several
 
 
-# ---- stop strings --------------------------------------------------------------------------------------------------
+continuation = exercise(right_continuation, look=one_sign, cases=lambda: {
+    "a word: its space stays": after(4, "My name is Bob. I am happy"),
+    "Chinese: there is no space": after(4, "从前有一只小猫，它喜欢玩。"),
+    "a full stop: no space either": after(6, "We all went home."),
+    "a number: the space is a token of its own": after(3, "She has 12 cats."),
+    "a word after Chinese": after(3, "他说 yes and no"),
+    "a word cut in two": after(5, "Once upon my sofa"),
+    "a llama, four byte tokens": after(4, "I saw a 🦙 today."),
+    "nothing generated": after(4, "We all"),
+    "the prompt's text comes again, and a line ends": after(3, "a cat and a cat and a cat\n"),
+    "the last character is unfinished": after(4, "I saw a 🦙", left_out=1),
+}, mistakes={
+    "The space in front is lost: decode drops it.": [lambda t, p, g: t.decode(g), *each('"replace")', "@.lstrip()")],
+    "No rule tells where a space belongs. It is in the bytes of the ids.":
+        [lambda t, p, g, rule=rule: " " * bool(re.match(rule, t.decode(g))) + t.decode(g) for rule in (
+            "", ".", r"\w", "[a-zA-Z]", "[a-zA-Z0-9]", "[ -~]", "[^.,，]")] + each("return ", 'return " " + '),
+    "This is the whole text. Expected only what comes after the prompt.":
+        [lambda t, p, g: t.decode(p + g), *each("(generated)", "(prompt_tokens + generated)")],
+    "Decode all ids together: one alone loses its space, or is half a character.":
+        [lambda t, p, g: "".join(t.decode([i]) for i in g),
+         *(lambda t, p, g, x=x: "".join(t.token_bytes(i).decode(errors=x) for i in g) for x in ("replace", "ignore"))],
+    "These are the names of the tokens. Their bytes are the text: decode_bytes.":
+        [lambda t, p, g: "".join(t.pieces(g)), lambda t, p, g: "".join(t.pieces(g)).replace("▁", " ")],
+    "strip takes characters away that belong to the text.": each('"replace")', "@.strip()", "@.rstrip()"),
+    "Make a str of the bytes: decode(errors='replace').": each('.decode(errors="replace")', "", ".__str__()"),
+    "An unfinished character must not raise, and is written �: errors='replace'.":
+        each('"replace"', "'strict'", "'ignore'", "'backslashreplace'") + each('"replace")', '@.rstrip("�")'),
+    "Take decode(prompt_tokens) off the decoded whole: tokens, bytes and characters count differently.": [
+        lambda t, p, g: t.decode(p + g)[len(p) :], lambda t, p, g: t.decode(p + g)[len(t.decode_bytes(p)) :],
+        lambda t, p, g: t.decode_bytes(p + g).decode(errors="replace")[len(t.decode(p)) :]],
+    "Take the prompt's text off once, at the front, as a whole.": [
+        lambda t, p, g: t.decode(p + g).replace(t.decode(p), ""), lambda t, p, g: t.decode(p + g).lstrip(t.decode(p)),
+        lambda t, p, g: t.decode(p + g).split(t.decode(p))[-1]],
+    "The bytes are UTF-8.": each("decode(e", 'decode("latin-1", e', 'decode("ascii", e', 'decode("utf-16", e'),
+    "Nothing may be generated: then there is no first token.": each("return ", "return generated[0] * '' + "),
+    "That is the prompt. Expected what comes after it.": each("(generated)", "(prompt_tokens)"),
+})  # fmt: skip
 
 
-def cut_at_stop(function: Callable[..., tuple[str, str]]) -> Report:
-    """Judge f(prompt, generation, stop): (text, finish_reason); the text ends before the first stop string."""
-
-    def case(prompt: str, generation: str, *stop: str) -> Callable[[Callable], None]:
-        return lambda f: _expect_cut(f, prompt, generation, list(stop))
-
-    return judge(
-        function,
-        [
-            ("one stop string", case("The cat", " sat. It slept.", ".")),
-            ("it never comes", case("The cat", " sat and slept", "!", "?")),
-            ("it is in the prompt too", case("Yes. The cat", " sat. It slept.", ".")),
-            ("it is only in the prompt", case("Yes. The cat", " sat and slept", ".")),
-            ("half in the prompt", case("The end", "ing was good, the end", "ending")),
-            ("two stop strings, the second comes first", case("Q:", " why? Well. So", ".", "?")),
-            ("no stop string at all", case("The cat", " sat.")),
-            ("the generation begins with it", case("One", ", two, three", ", ")),
-            ("twice in the generation", case("A", " b\n\nc\n\nd", "\n\n")),
-            ("Chinese", case("从前。有一只小猫", "，它很饿。它哭了。", "。", "！")),
-        ],
-    )
-
-
-def _expect_cut(f: Callable, prompt: str, generation: str, stop: list[str]) -> None:
-    got = call(f, prompt, generation, stop)
-    if not isinstance(got, tuple | list) or len(got) != 2 or not all(isinstance(part, str) for part in got):
-        raise Wrong(f"Two str are due: return text, finish_reason. Yours returned {_short(got)}.")
+def right_cut_at_stop(prompt, generation, stop):
+    """f(prompt, generation, stop): (text, finish_reason); the text ends before the first stop string."""
     ends = [generation.find(text) for text in stop if text in generation]
-    due = (generation[: min(ends)], "stop") if ends else (generation, "length")
-    text, reason = got
-    if (text, reason) == due:
-        return
-    in_whole = [k for k in ((prompt + generation).find(each) for each in stop) if k >= 0]
-    if text.startswith(prompt) and prompt:
-        hint = "The prompt is not part of the generation: return what is new."
-    elif in_whole and min(in_whole) < len(prompt) and (text, reason) != due and text in (
-        (prompt + generation)[len(prompt) : min(in_whole)], (prompt + generation)[: min(in_whole)]
-    ):  # fmt: skip
-        hint = "A hit in the prompt counted. Only the generation is searched: a stop string may stand in the question."
-    elif text == generation[:-1] and not ends:
-        hint = "find returns -1 for a text that is not there, and [:-1] drops the last character."
-    elif ends and any(text == due[0] + each for each in stop):
-        hint = "The stop string itself is not part of the result."
-    elif ends and text == generation[: max(ends)]:
-        hint = "The earliest hit counts, whichever stop string makes it: take the smallest place."
-    elif ends and stop[0] in generation and text == generation[: generation.find(stop[0])]:
-        hint = "The earliest hit counts, not the first string of the list."
-    elif ends and any(text == generation[: generation.rfind(each)] for each in stop if each in generation):
-        hint = "The earliest hit counts: find, not rfind."
-    elif text == due[0].strip():
-        hint = "Cut, but do not strip: the spaces belong to the text."
-    elif text == due[0]:
-        hint = f"The text is right; the finish_reason is {due[1]!r} here."
-    elif not ends:
-        hint = "No stop string is in the generation: it stays as it is."
-    else:
-        hint = "The text ends where the first stop string of the generation begins."
-    arguments = f"prompt {prompt!r}, generation {generation!r}, stop {stop}"
-    raise Wrong(f"{arguments}\ndue   {due}\nyours {(text, reason)}\n{hint}")
+    if not ends:
+        return generation, "length"
+    return generation[: min(ends)], "stop"
 
 
-# ---- streaming -----------------------------------------------------------------------------------------------------
+_CUT, _IF, _NOT = "generation[: min(ends)]", " if text in generation", "if not ends"
+_FIND, _WHOLE = "generation.find(text)", "(prompt + generation).find(text)"
+cut_at_stop = exercise(right_cut_at_stop, look=pair, cases={
+    "one stop string": ("The cat", " sat. It slept.", ["."]), "none": ("The cat", " sat.", []),
+    "it never comes": ("The cat", " sat and slept", ["!", "?"]),
+    "one of two comes": ("The cat", " sat, and slept", ["!", ","]),
+    "it is in the prompt too": ("Yes. The cat", " sat. It slept.", ["."]),
+    "it is only in the prompt": ("Yes. The cat", " sat and slept", ["."]),
+    "half in the prompt": ("The end", "ing was good, the end", ["ending"]),
+    "three stop strings, the second comes first": ("Q:", " why? Well. So! Or so", ["Well", "?", "!"]),
+    "the generation begins with it": ("One", ", two, three", [", "]),
+    "at the end": ("A", " b STOP", ["STOP"]), "its characters alone": ("A", " SPOT and STO", ["STOP"]),
+    "Chinese": ("从前。有一只小猫", "，它很饿。它哭了。", ["。", "！"]),
+}, mistakes={
+    "Search the generation only. A hit in the prompt, or half in it, is none.":
+        [swap(_FIND, f"max({_WHOLE} - len(prompt), 0)", "in gen", "in prompt + gen"),
+         swap(_FIND, _WHOLE, "in gen", "in prompt + gen", "generation[:", "(prompt + generation)[len(prompt):")],
+    "The prompt is not part of it.": each("return gen", "return prompt + gen") + each("generation", "(prompt + @)"),
+    "Two faults are left: the prompt is searched, and find returns -1 for what is not there.":
+        lambda p, g, s: ((p + g)[len(p) : min([(p + g).find(text) for text in s])], "stop"),
+    "find returns -1 for what is not there, and [:-1] drops the last character.":
+        each(_IF, "") + [swap(_IF, "", _NOT, "if {*ends} <= {-1}"), swap(_IF, "", _NOT, "if sum(ends) == -len(ends)")],
+    "The earliest hit counts, whichever string makes it: min.": each("min(ends)", "ends[0]", "ends[-1]", "max(ends)"),
+    "The earliest hit counts: find, not rfind.": swap("find", "rfind"),
+    "Compare with every stop string, not with the first alone.": swap("in stop if", "in stop[:1] if"),
+    "A hit at place 0 counts: the text is empty then.": each(_IF, " if generation.find(text) > 0"),
+    "The stop string is no part of the text.": each("min(ends)", "@ + 1") + each(_FIND, "@ + len(text)"),
+    "The text is right. The reason is 'stop' if a stop string was found, else 'length'.":
+        [*each("length", "stop", "eos"), *each("stop\"", "length\""), swap('"length"', "'stop'", '"stop"', '"length"')],
+    "Return two things: text, finish_reason.": swap(', "length"', "", ', "stop"', ""),
+    "The order is text, finish_reason.": lambda p, g, s: right_cut_at_stop(p, g, s)[::-1],
+    "Cut, but do not strip: spaces belong to the text.":
+        [swap(_CUT, f"{_CUT}.{x}()", "generation, ", f"generation.{x}(), ") for x in ("strip", "lstrip", "rstrip")],
+    "A stop string may stand anywhere, not only at the end.": each(_IF, " if generation.endswith(text)"),
+    "A stop string counts as a whole, not each of its characters.": swap("in stop if", "in ''.join(stop) if"),
+    "A stop string is no pattern: . and ? mean themselves. Use find, or re.escape.":
+        [swap("generation.find(text)", "re.search(text, generation).start()", _IF, " if re.search(text, generation)")],
+    "Expected what comes before the stop string, and nothing after it.":
+        each(_CUT, "generation[min(ends) + 1 :]", "generation[min(ends) :]", "''.join(generation.split(stop[0]))"),
+    "Nothing may be found, and stop may be empty: min of nothing raises ValueError.": swap(_NOT, "if False"),
+})  # fmt: skip
 
 
-def settled(function: Callable[[str, list[str]], str]) -> Report:
-    """Judge f(text, stop): the part of an unfinished text that may be shown, whatever comes next.
-
-    No stop string is complete in text. Held back is the longest end with which a stop string begins, and no more.
-    """
-
-    def case(text: str, *stop: str) -> Callable[[Callable], None]:
-        return lambda f: _expect_settled(f, text, list(stop))
-
-    return judge(
-        function,
-        [
-            ("nothing looks like a stop string", case("The cat sat", "END")),
-            ("its first character has come", case("The cat satE", "END")),
-            ("two of its characters", case("The cat saEN", "END")),
-            ("a beginning in the middle is over", case("ENough is EN", "END")),
-            ("the longest end counts: 'aa', not 'a'", case("bbaa", "aab")),
-            ("its last character only", case("The cat saD", "END")),
-            ("several stop strings", case("What do you", "!", "youth", "do not")),
-            ("a long stop string, a short text", case("Th", "The end.")),
-            ("no stop string", case("The cat")),
-            ("no text", case("", "END")),
-            ("one character cannot come in part", case("The cat", ".", "。")),
-        ],
-    )
+def right_settled(text, stop):
+    """f(text, stop): what of text no stop string may still claim; held back is the longest end that one begins with."""
+    for n in range(len(text), 0, -1):
+        if any(each.startswith(text[-n:]) for each in stop):
+            return text[: len(text) - n]
+    return text
 
 
-def _expect_settled(f: Callable, text: str, stop: list[str]) -> None:
-    got = call(f, text, stop)
-    if not isinstance(got, str):
-        raise Wrong(f"A str is due, your function returned {type(got).__name__}. Is there a `return` on every way?")
-    sizes = [n for n in range(1, len(text) + 1) if any(each.startswith(text[-n:]) for each in stop)]
-    due = text[: len(text) - max(sizes, default=0)]
-    if got == due:
-        return
-    if not text.startswith(got):
-        hint = "The settled part is a beginning of the text."
-    elif stop and got == text[: max(0, len(text) - max(len(each) - 1 for each in stop))] and len(got) < len(due):
-        hint = "Safe, but too late: hold back only an end that really begins a stop string."
-    elif len(got) < len(due) and any(text.find(each[0]) == len(got) for each in stop):
-        hint = "Only the END of the text may grow into a stop string. What stands in the middle cannot any more."
-    elif len(got) < len(due):
-        hint = "Too much is held back. Compare each end text[-n:] with the beginnings of the stop strings."
-    elif sizes and len(text) - len(got) == min(sizes) < max(sizes):
-        hint = "A shorter end fits too, but the longest one counts: begin with the largest n."
-    elif got == text and sum(any(each.startswith(text[-n:]) for n in sizes) for each in stop[:1]) == 0:
-        hint = "Every stop string must be compared, not only the first."
-    elif got == text:
-        hint = f"The end {text[len(due) :]!r} may still become a stop string. Once shown, it cannot be taken back."
-    else:
-        hint = f"{text[len(due) : len(got)]!r} is shown too early."
-    raise Wrong(f"text {text!r}, stop {stop}\ndue   {due!r}\nyours {got!r}\n{hint}")
+_ANY, _N, _LEFT = "any(each.startswith(text[-n:]) for each in stop)", "range(len(text), 0, -1)", "text[: len(text) - n]"
+settled = exercise(right_settled, cases={
+    "nothing looks like a stop string": ("The cat sat", ["END"]),
+    "two of its characters": ("The cat seeNEN", ["END"]), "its last alone": ("The cat saD", ["END"]),
+    "a beginning in the middle is over": ("ENough is EN", ["END"]),
+    "the longest end counts: 'aa', not 'a'": ("bbaa", ["aab"]),
+    "the longest end of all": ("xab", ["bz", "abc", "q"]), "reversed": ("xab", ["q", "abc", "bz"]),
+    "another stop string fits what is left": ("caob", ["oq", "bz", "oy"]),
+    "three": ("What do you", ["!", "youth", "do not"]), "a long one, a short text": ("Th", ["The end."]),
+    "no stop string": ("The cat", []), "no text": ("", ["END"]),
+    "one character cannot come in part": ("The cat", [".", "。"]),
+}, mistakes={
+    "The end may become a stop string. Once shown, it cannot be taken back.": each(_ANY, "False"),
+    "Safe, but too late: hold back only an end with which a stop string begins.":
+        [lambda x, stop, k=k: x[: max(0, len(x) - max(map(len, stop), default=k) + k)] for k in (0, 1)],
+    "A shorter end fits, too, but the longest counts: begin with the largest n.": swap(_N, "range(1, len(text) + 1)"),
+    "Compare with every stop string.": each("in stop", "in stop[:1]", "in stop[-1:]"),
+    "One stop string that fits is enough: any, not all.": swap("any(", "all("),
+    "Compare all stop strings with the whole text: the longest end counts.": [
+        lambda x, stop: functools.reduce(lambda left, s: right_settled(left, [s]), stop, x),
+        *(lambda x, stop, k=k: next((y for s in stop[::k] if (y := right_settled(x, [s])) != x), x) for k in (1, -1))],
+    "More characters may be held back: try every n from len(text) on.":
+        each(_N, "range(1, 0, -1)", "range(min(2, len(text)), 0, -1)", "range(len(text) - 1, 0, -1)"),
+    "An end of one character counts, too: n goes down to 1.": swap(_N, "range(len(text), 1, -1)"),
+    "Only the END of the text may become a stop string. The middle is over.":
+        [lambda x, stop, k=k: x[: min((x.find(s[:k]) for s in stop if s[:k] in x), default=None)] for k in (1, 2)],
+    "The same characters stand elsewhere, too. Cut by length: text[: len(text) - n].":
+        each(_LEFT, "text.rstrip(text[-n:])", "text.replace(text[-n:], '')", "text.split(text[-n:])[0]"),
+    "text[:-0] is nothing. Take text[: len(text) - n].": each(" - n]\n    return text", "@[:-0]"),
+    "A stop string must begin with the end of the text: startswith.":
+        each("each.startswith(text[-n:])", "text[-n:] in each", "each.endswith(text[-n:])"),
+    "Return what may be shown, not what is held back.":
+        each(_LEFT, "text[-n:]") + each(f"{_LEFT}\n    return text", "text[-n:]\n    return ''"),
+    "Return the settled part alone.": swap(_LEFT, f"{_LEFT}, text[-n:]", "\n    return text", "\n    return text, ''"),
+    "Hold back exactly the n characters that fit.": each(_LEFT, "@[:-1]", "text[: len(text) - n + 1]"),
+    "stop may be empty: max of nothing raises ValueError.": each(_N, "range(max(map(len, stop)) and len(text), 0, -1)"),
+    "text may be empty: text[-1] raises IndexError.": swap("return text", "return text if text[-1] else ''"),
+})  # fmt: skip
 
 
-# ---- scoring -------------------------------------------------------------------------------------------------------
+def right_answer_scores(rows, n_prompt):
+    """f(rows, n_prompt): for each row of echoed logprobs (sum, mean) over its answer, the tokens after n_prompt."""
+    answers = [row[n_prompt:] for row in rows]
+    return [(sum(answer), sum(answer) / len(answer)) for answer in answers]
 
 
-def answer_scores(function: Callable[..., Sequence[tuple[float, float]]]) -> Report:
-    """Judge f(rows, n_prompt): for each row of echoed logprobs (sum, mean) over its answer.
-
-    The answer is what comes after the first n_prompt tokens.
-    """
-    prompt: list[float | None] = [None, -6.0, -2.0]
-
-    def case(n_prompt: int, *rows: list[float | None]) -> Callable[[Callable], None]:
-        return lambda f: _expect_scores(f, [list(row) for row in rows], n_prompt)
-
-    return judge(
-        function,
-        [
-            ("one answer of one token", case(3, [*prompt, -0.5])),
-            ("answers of one token and of three", case(3, [*prompt, -1.0], [*prompt, -3.0, -0.5, -0.25])),
-            ("the longest first", case(3, [*prompt, -0.5, -0.5, -0.5, -0.5], [*prompt, -1.0])),
-            ("a prompt of bos alone", case(1, [None, -4.0, -1.0], [None, -3.0])),
-        ],
-    )  # fmt: skip
-
-
-def _expect_scores(f: Callable, rows: list[list[float | None]], n_prompt: int) -> None:
-    got = call(f, rows, n_prompt)
-    if got is None:
-        raise Wrong("Your function returned nothing. Is there a `return`?")
-    try:
-        pairs = [tuple(float(value) for value in pair) for pair in got]
-    except TypeError:
-        raise Wrong(f"A list with one pair (sum, mean) for each row is due, yours is {_short(got)}.") from None
-    if len(pairs) != len(rows) or any(len(pair) != 2 for pair in pairs):
-        raise Wrong(f"{len(rows)} pairs (sum, mean) are due, yours is {_short(got)}.")
-
-    def scores(first: int, divide: Callable[[list, list], int] = lambda row, answer: len(answer)):
-        answers = [[value for value in row[first:] if value is not None] for row in rows]
-        return [(sum(a), sum(a) / max(1, divide(row, a))) for row, a in zip(rows, answers, strict=True)]
-
-    due = scores(n_prompt)
-    mistakes = [
-        ("The prompt's tokens are counted too. The answer begins at place n_prompt.", scores(0)),
-        ("One token of the prompt is counted too: the answer begins at place n_prompt, not one before.",
-         scores(n_prompt - 1)),
-        ("The answer's first token is left out. It stands at place n_prompt.", scores(n_prompt + 1)),
-        ("The mean is over the answer's tokens: divide by their number, not by the length of the row.",
-         scores(n_prompt, lambda row, answer: len(row))),
-        ("Log-probabilities are at most 0; yours are positive. Leave the minus out.", [(-a, -b) for a, b in due]),
-        ("Sum and mean are exchanged.", [(b, a) for a, b in due]),
-        ("These are probabilities. Leave the logs as they are: no exp.", [(math.exp(a), math.exp(b)) for a, b in due]),
-    ]  # fmt: skip
-    if _close(pairs, due):
-        return
-    hint = next((hint for hint, wrong in mistakes if _close(pairs, wrong)), "")
-    raise Wrong(f"rows {rows}, n_prompt {n_prompt}\ndue   {due}\nyours {_short(pairs)}\n{hint}".rstrip())
-
-
-def _close(pairs, others) -> bool:
-    return all(
-        math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-6)
-        for pair, other in zip(pairs, others, strict=True)
-        for a, b in zip(pair, other, strict=True)
-    )
-
-
-def _both(*cases: Callable[[Callable], None]) -> Callable[[Callable], None]:
-    def run(f: Callable) -> None:
-        for case in cases:
-            case(f)
-
-    return run
-
-
-def _short(value) -> str:
-    text = repr(value)
-    return text if len(text) <= 160 else text[:160] + " …"
+_ONE, _NEW, _MEAN = "(sum(answer), sum(answer) / len(answer))", "row[n_prompt:]", "sum(answer) / len(answer)"
+answer_scores = exercise(right_answer_scores, look=lists, cases={
+    "one answer of two tokens": ([[None, -6.0, -2.0, -0.5, -1.25]], 3),
+    "answers of one token, three and two": (
+        [[None, -6.0, -2.0, -1.0], [None, -6.0, -2.0, -3.0, -0.5, -0.25], [None, -6.0, -2.0, -0.75, -4.0]], 3),
+    "the longest first": ([[None, -5.0, -0.5, -0.25, -1.5, -0.75], [None, -5.0, -1.75]], 2),
+    "a prompt of bos alone": ([[None, -4.0, -1.0], [None, -3.0]], 1),
+    "a token that was certain": ([[None, -0.5, -7.0, -1.5, 0.0, -2.5, -0.25], [None, -0.5, -7.0, -1.5, 0.0]], 4),
+}, mistakes={
+    "The answer begins at place n_prompt: the prompt's tokens do not count.":
+        each(_NEW, "row", "row[1:]", "[x or 0.0 for x in row]"),
+    "One token of the prompt is counted, too: begin at n_prompt, not one before.":
+        each(_NEW, "row[n_prompt - 1 :]", "[x for x in row[n_prompt - 1 :] if x is not None]"),
+    "A token of the answer is left out. It goes from place n_prompt to the end of the row.": each(
+        _NEW, "row[n_prompt + 1 :]", "(row[n_prompt + 1:] or [0.0])", "@[:-1]", "(@[:-1] or [0.0])"),
+    "Divide by the number of the answer's own tokens.":
+        each("len(answer)", "(@ + n_prompt)", "(@ + n_prompt - 1)", "(@ + 1)", "max(1, @ - 1)", "n_prompt", "len(rows)",
+             "len(answers[0])", "len(rows[0])", "max(map(len, answers))", "max(map(len, rows))"),
+    "Log-probabilities are at most 0: no minus.": each(_ONE, f"(-sum(answer), -{_MEAN})", f"(sum(answer), -{_MEAN})"),
+    "The pair is (sum, mean), in this order.":
+        each(_ONE, f"({_MEAN}, sum(answer))", "(sum(answer), sum(answer))", f"({_MEAN},) * 2"),
+    "Leave the logs as they are: no exp.": each(
+        _ONE, f"(sum(answer), 2.718282 ** {_MEAN})", f"(sum(answer), 2.718282 ** -({_MEAN}))",
+        f"(2.718282 ** sum(answer), 2.718282 ** ({_MEAN}))"),
+    "Return one pair (sum, mean) for each row, in one list.": [
+        *each(_ONE, "sum(answer)", _MEAN), *each("in answers]", "@[:1]", "@[0]"),
+        lambda rows, n: [[*x] for x in zip(*right_answer_scores(rows, n), strict=True)]],
+    "Each row has its own sum: begin at 0 again.":
+        each("sum(answer)", "sum(map(sum, answers[: answers.index(answer) + 1]))"),
+    "The answer is what comes after n_prompt tokens.": each(_NEW, "(row[1:n_prompt] or [0.0])", "row[-n_prompt:]"),
+    "All tokens of the answer count, not one alone.": each(_NEW, "@[:1]", "@[-1:]"),
+    "0.0 is a logprob: the model was certain, and that counts.":
+        each(_NEW, "[x for x in @ if x]", "([x for x in @ if x] or [0.0])"),
+    "Keep the rows in their order.": each("in answers]", "in sorted(answers, key=sum)]", "in sorted(answers)]"),
+    "Do not round: expected the exact numbers.": each("sum(answer)", "round(@)", "round(@, 1)"),
+})  # fmt: skip

@@ -1,328 +1,195 @@
 """Checks of the exercises on log-probabilities."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
 
-from minillama import logprobs as package
-from minillama.check.former import Wrong, call, expect_close, expect_tensor, judge
-from minillama.check.report import Report
-
-PAD = -1
-Mistakes = Sequence[tuple[str, Callable[[], object]]]
+from minillama.check.exercise import Swap, exercise, swap
 
 
-def _case_of(seed: int, *lengths: int, vocab_size: int = 5) -> tuple[Tensor, Tensor]:
-    """Random logits (bsz, longest, vocab_size), and tokens (bsz, longest) with PAD behind the shorter rows."""
-    generator = torch.Generator().manual_seed(seed)
-    shape = (len(lengths), max(lengths))
+def each(old: str, *news: str) -> list[Swap]:
+    """A swap for each new piece; @ in it is the old one."""
+    return [swap(old, new.replace("@", old)) for new in news]
+
+
+def rows(seed: int, *lengths: int, vocab_size: int = 5, pad_id: int = -1) -> tuple:
+    """Random logits (bsz, longest, vocab_size), tokens (bsz, longest) with pad_id after shorter rows, and pad_id."""
+    generator, shape = torch.Generator().manual_seed(seed), (len(lengths), max(lengths))
     logits = 2 * torch.randn(*shape, vocab_size, generator=generator)
     tokens = torch.randint(0, vocab_size, shape, generator=generator)
-    behind = torch.arange(shape[1]) >= torch.tensor(lengths)[:, None]
-    return logits, tokens.masked_fill(behind, PAD)
+    return logits, tokens.masked_fill(torch.arange(shape[1]) >= torch.tensor(lengths)[:, None], pad_id), pad_id
 
 
-def _sure_of(tokens: Tensor, vocab_size: int = 5) -> Tensor:
-    """Logits of a model that knows what follows each token: all the weight lies on the next one."""
-    return 200 * torch.nn.functional.one_hot(tokens.roll(-1, dims=-1), vocab_size).float()
+def sure(*ids: list[int]) -> tuple:
+    """As `rows`, of a model that is certain of each next token: its logprob is 0.0."""
+    return 200.0 * F.one_hot(torch.tensor(ids).roll(-1, -1).clamp(0), 5), torch.tensor(ids), -1
 
 
-# ---- the score of a token ------------------------------------------------------------------------------------------
+def right_token_logprobs(logits, targets, pad_id):
+    """f(logits (bsz, seqlen, vocab_size), targets (bsz, seqlen), pad_id): log p of the targets, 0 at pads."""
+    table = torch.log_softmax(logits, dim=-1)
+    column = targets.masked_fill(targets == pad_id, 0)[..., None]
+    scores = table.gather(-1, column)[..., 0].where(targets != pad_id, 0.0)
+    return scores
 
 
-def token_logprobs(function: Callable[[Tensor, Tensor, int], Tensor]) -> Report:
-    """Judge f(logits (bsz, seqlen, vocab_size), targets (bsz, seqlen), pad_id): log p of the targets, 0 at pads."""
-
-    def case(logits: Tensor, targets: Tensor, pad_id: int = PAD) -> Callable[[Callable], None]:
-        safe = targets.where(targets != pad_id, 0)
-        due = package.token_logprobs(logits, targets, pad_id)
-
-        def picked(table: Tensor) -> Tensor:
-            return table.gather(-1, safe[..., None])[..., 0].where(targets != pad_id, 0.0)
-
-        mistakes = [
-            ("The sign is wrong: a log-probability is never above 0. cross_entropy is its negative.", lambda: -due),
-            ("The padding has a score of its own. Put 0 where targets is pad_id: torch.where.",
-             lambda: logits.log_softmax(-1).gather(-1, safe[..., None])[..., 0]),
-            ("These are probabilities. Take the log: log_softmax in the place of softmax.",
-             lambda: picked(logits.softmax(-1))),
-            ("These are the raw logits. Normalise them first: log_softmax over the vocabulary.",
-             lambda: picked(logits)),
-            ("You normalised over the positions. The vocabulary is the last axis: dim=-1.",
-             lambda: picked(logits.log_softmax(1))),
-            ("You normalised over the rows of the batch. The vocabulary is the last axis: dim=-1.",
-             lambda: picked(logits.log_softmax(0))),
-            ("This is log to the base 2. The natural log is due: torch.log, or log_softmax.",
-             lambda: due / math.log(2)),
-            ("This is log to the base 10. The natural log is due: torch.log, or log_softmax.",
-             lambda: due / math.log(10)),
-            ("This is log p of the most probable token. The target's own is due: gather at targets.",
-             lambda: logits.log_softmax(-1).amax(-1).where(targets != pad_id, 0.0)),
-        ]  # fmt: skip
-
-        def judged(f: Callable) -> None:
-            try:
-                got = call(f, logits, targets, pad_id)
-            except (IndexError, RuntimeError) as error:
-                if "out of bounds for dimension" not in str(error):
-                    raise
-                raise Wrong(
-                    "pad_id is no column, so nothing can be read there. Put a real column in its place first, whatever "
-                    "number pad_id is: targets.masked_fill(targets == pad_id, 0)."
-                ) from error
-            if isinstance(got, Tensor) and got.numel() == 1 and due.numel() > 1:
-                raise Wrong('One number came out; one for each token is due. cross_entropy has reduction="none".')
-            if isinstance(got, Tensor) and got.shape == (*due.shape, 1):
-                raise Wrong("One axis too many: gather keeps the axis that it reads. Take [..., 0], or squeeze(-1).")
-            if isinstance(got, Tensor) and got.shape == due.shape and got.isinf().any():
-                raise Wrong("There is an inf in your result: exp rounded to 0 before log. Use log_softmax.")
-            if expect_tensor(got, due)[targets == pad_id].any():
-                raise Wrong(mistakes[1][0])
-            expect_close(got, due, mistakes)
-
-        return judged
-
-    short_logits, short = _case_of(3, 3, 2)
-    far = torch.tensor([[[0.0, -300.0, 20.0], [500.0, 0.0, 490.0]]])
-    return judge(
-        function,
-        [
-            ("two rows of three tokens", case(*_case_of(0, 3, 3))),
-            ("as many positions as tokens in the vocabulary", case(*_case_of(1, 5, 5))),
-            ("a shorter row, padded", case(*_case_of(2, 4, 2))),
-            ("another pad_id: 99", case(short_logits, short.masked_fill(short == PAD, 99), pad_id=99)),
-            ("tokens that are almost impossible", case(far, torch.tensor([[1, 1]]))),
-        ],
-    )
+_LOG, _SAFE, _END = "torch.log_softmax(logits, dim=-1)", "masked_fill(targets == pad_id, 0)", "return scores"
+_READ, _MASK, _SUM = "table.gather(-1, column)[..., 0]", ".where(targets != pad_id, 0.0)", "logits.exp().sum(-1, True)"
+_ODD = ("-math.inf", "math.nan", "1.0", "-1e9")
+_SCORES = {  # mistakes in two exercises
+    "The sign is wrong: a log-probability is never above 0.": swap(_END, "return -scores"),
+    "These are probabilities. Expected their logs.": each(_END, "@.exp()", "@.exp() * (targets != pad_id)"),
+    "The natural log is expected, not base 2 or 10.": each(_END, "@ / math.log(2)", "@ / math.log(10)"),
+    "Expected a number for each token, no sum or mean.": each(_END, "@.sum()", "@.mean()", "@.sum(-1)", "@.mean(-1)"),
+    "The pads stay in place, with 0: a mask as an index drops them.": each(_END, "@[targets != pad_id]"),
+    "Only one row was scored. Score them all.": each(_END, "@[:1]", "@[0]", "@[-1:]", "@[-1]"),
+    "A pad gets 0, and no other number.": each(_END, *(f"@.where(targets != pad_id, {x})" for x in _ODD)),
+    "Keep two axes: [..., 0] drops the one of gather, and no other.":
+        each(_END, "@.flatten()", "@.squeeze()", "@[..., None]"),
+}  # fmt: skip
+token_logprobs = exercise(right_token_logprobs, without=("cross_entropy",), cases={
+    "two rows of six tokens": rows(1, 6, 6), "shorter rows, padded": rows(2, 4, 2, 3),
+    "pad_id = 7 = vocab_size, and a row of padding alone": rows(4, 4, 0, 2, vocab_size=7, pad_id=7),
+    "one row of one token": rows(5, 1),
+    "almost impossible, and a pad": (
+        torch.tensor([[[0.0, -300, 20], [500, 0, 490], [1, 2, 3]]]), torch.tensor([[1, 1, -100]]), -100),
+}, mistakes={
+    "The padding has a score. Put 0 where targets is pad_id.": each(_MASK, ""),
+    "The mask is upside down: 0 at the pads, the score elsewhere.": swap("!= pad_id", "== pad_id"),
+    "Id 0 is a token, not padding. Compare with pad_id.": each(_END, "@ * (targets != 0)", "@ * (targets > 0)"),
+    "pad_id is no column. Put a real one in its place, then read.": each(_SAFE, "clone()"),
+    "pad_id may be any number, as 7 here. Compare with it, and read a real column there.":
+        [*each("pad_id", "-1"), *each(_SAFE, "clamp(0)", "abs()"), swap(_SAFE, "clamp(0, 6)", "pad_id", "-1"), *each(
+            _READ, "table[torch.arange(len(table))[:, None], torch.arange(table.shape[1]), targets]")],
+    "These are the raw logits. Normalise them first: log_softmax.": swap(_LOG, "logits"),
+    "Their exp must add up to 1: use log_softmax.": each(_LOG, "logits - logits.amax(-1, True)", "logits.log()"),
+    "Normalise over the vocabulary, the last axis: dim=-1.": each("dim=-1", "dim=0", "dim=1"),
+    "exp rounds to 0 or inf, and + 1e-9 does not heal that. Use log_softmax.":
+        each(_LOG, *(f"(logits.softmax(-1) + {x}).log()" for x in ("0.0", *(f"1e-{k}" for k in range(4, 39)))),
+             f"(logits.exp() / {_SUM}).log()", f"logits - {_SUM}.log()"),
+    "This is log p of the most probable token. Read the target's own.": swap(_READ, "table.amax(-1)"),
+    "Each position has its own target: gather it along dim=-1.":
+        each("(-1", "(1", "(0") + each(_READ, "table[..., column[..., 0]]") + each(_END, "return table"),
+    "targets fit the logits already. Shift nothing here.": lambda x, t, p: right_prompt_logprobs(x, t, p),
+    **_SCORES,
+})  # fmt: skip
 
 
-# ---- the shift ------------------------------------------------------------------------------------------------------
+def right_prompt_logprobs(logits, tokens, pad_id):
+    """f(logits (bsz, seqlen, vocab_size), tokens (bsz, seqlen), pad_id): log p of tokens[:, 1:], 0 at pads."""
+    before, targets = logits[:, :-1], tokens[:, 1:]
+    scores = right_token_logprobs(before, targets, pad_id)
+    return scores
 
 
-def prompt_logprobs(function: Callable[[Tensor, Tensor, int], Tensor]) -> Report:
-    """Judge f(logits (bsz, seqlen, vocab_size), tokens (bsz, seqlen), pad_id), the logits those of the tokens.
-
-    Due: log p of every token after the first, given those before it, (bsz, seqlen - 1), 0 at pads.
-    """
-
-    def score(logits: Tensor, tokens: Tensor) -> Tensor:
-        return package.token_logprobs(logits, tokens, PAD)
-
-    def case(logits: Tensor, tokens: Tensor) -> Callable[[Callable], None]:
-        due = score(logits[:, :-1], tokens[:, 1:])
-        unshifted = score(logits, tokens)
-        own = (
-            "Each token was scored by the logits at its own position. Those have read the token already, and guess the "
-            "one after it. Pair logits[:, :-1] with tokens[:, 1:]."
-        )
-        whole: Mistakes = [
-            (own, lambda: unshifted),
-            ("The numbers are right, but nothing predicts the first token: it must have no number, not 0.",
-             lambda: torch.cat([torch.zeros(len(tokens), 1), due], dim=1)),
-            ("The numbers are right, but there is one too many: after the last token no token follows.",
-             lambda: torch.cat([due, torch.zeros(len(tokens), 1)], dim=1)),
-        ]  # fmt: skip
-        mistakes: Mistakes = [
-            (own, lambda: unshifted[:, 1:]),
-            (own, lambda: unshifted[:, :-1]),
-            ("Shifted the wrong way: the logits at position i + 1 were asked for token i, which they have read. "
-             "Pair logits[:, :-1] with tokens[:, 1:].", lambda: score(logits[:, 1:], tokens[:, :-1])),
-            ("The sign is wrong: cross_entropy is the negative log-probability.", lambda: -due),
-            ("The padding has a score. ignore_index=pad_id leaves 0 there.",
-             lambda: score(logits[:, :-1], tokens[:, 1:].clamp(min=0))),
-        ]  # fmt: skip
-
-        def judged(f: Callable) -> None:
-            got = call(f, logits, tokens, PAD)
-            comparable = isinstance(got, Tensor) and got.dtype == due.dtype and got.device == due.device
-            for hint, wrong in whole:
-                if comparable and got.shape == tokens.shape and torch.allclose(got, wrong(), atol=1e-4):
-                    raise Wrong(hint)
-            expect_close(got, due, mistakes)
-
-        return judged
-
-    def reciter(f: Callable) -> None:
-        tokens = torch.tensor([[3, 1, 4, 0, 2]])
-        logits = _sure_of(tokens)
-        got = call(f, logits, tokens, PAD)
-        if isinstance(got, Tensor) and got.numel() and got.min() < -100:
-            raise Wrong(
-                "This model knows the text by heart: after each token all its weight lies on the next. Every score "
-                "should be 0, yours goes down to "
-                f"{got.min().item():.0f}. So a token was not scored by the position before it: pair logits[:, :-1] "
-                "with tokens[:, 1:]."
-            )
-        expect_tensor(got, torch.zeros(1, 4))
-
-    return judge(
-        function,
-        [
-            ("two rows of four tokens", case(*_case_of(4, 4, 4))),
-            ("a model that knows the text by heart", reciter),
-            ("a shorter row, padded", case(*_case_of(5, 6, 3))),
-            ("one token only: no score at all", case(*_case_of(6, 1))),
-        ],
-    )
+_PAIR, _LOSS = (
+    "logits[:, :-1], tokens[:, 1:]",
+    "-F.cross_entropy(before{}, targets, None, None, pad_id, reduction='none')",
+)
+prompt_logprobs = exercise(right_prompt_logprobs, cases={
+    "two rows of six tokens": rows(8, 6, 6),
+    "a model that knows the text by heart: all 0": sure([3, 1, 4, 0, 2]),
+    "shorter rows, padded with 99": rows(7, 6, 3, 4, vocab_size=7, pad_id=99),
+    "one token: no score at all": rows(10, 1),
+}, mistakes={
+    "The logits at a token's own position have read it. Pair logits[:, :-1] with tokens[:, 1:].":
+        each(_PAIR, "logits, tokens", "logits[:, :-1], tokens[:, :-1]", "logits[:, 1:], tokens[:, 1:]"),
+    "Shifted the wrong way: pair logits[:, :-1] with tokens[:, 1:].": swap(_PAIR, "logits[:, 1:], tokens[:, :-1]"),
+    "Shift by one, along the positions (axis 1): logits[:, :-1], tokens[:, 1:].":
+        each(_PAIR, "logits[:, :-1], tokens", "logits[:, :-2], tokens[:, 2:]", "logits[:-1], tokens[1:]"),
+    "Nothing predicts the first token: no number for it.":
+        each(_END, *(f"return F.pad(scores, (1, 0), value={x})" for x in ("0.0", *_ODD))),
+    "One number too many: no token follows the last one.":
+        each(_END, "return F.pad(scores, (0, 1))") + each(_PAIR, "logits, tokens.roll(-1, 1)"),
+    "The padding has a score of its own. Expected 0 there.": swap("(before, targets", "(before, targets % 99"),
+    "pad_id may be any number. You took -1, or the default.": swap("pad_id", "-1"),
+    "cross_entropy takes the classes on axis 1: logits.transpose(1, 2).": [
+        swap("right_token_logprobs(before, targets, pad_id)", _LOSS.format(x)) for x in ("", ".reshape(-1, 5, 5)")],
+    **_SCORES,
+})  # fmt: skip
 
 
-# ---- what an echo reports --------------------------------------------------------------------------------------------
+def right_echo_logprobs(logits, tokens, pad_id):
+    """f(logits (bsz, seqlen, vocab_size), tokens (bsz, seqlen), pad_id): lists of None and log p, without padding."""
+    scores = right_prompt_logprobs(logits, tokens, pad_id).tolist()
+    lengths = (tokens != pad_id).sum(dim=-1).tolist()
+    return [[None, *row[: n - 1]] for row, n in zip(scores, lengths, strict=True)]
 
 
-def echo_logprobs(function: Callable[[Tensor, Tensor, int], list]) -> Report:
-    """Judge f(logits (bsz, seqlen, vocab_size), tokens (bsz, seqlen), pad_id): for each row a list.
-
-    It has one entry for each token of the row, without the padding: None for the first, then log p.
-    """
-
-    def case(logits: Tensor, tokens: Tensor) -> Callable[[Callable], None]:
-        lengths = (tokens != PAD).sum(-1).tolist()
-        scores = package.token_logprobs(logits[:, :-1], tokens[:, 1:], PAD).tolist()
-        due = [[None, *row][:n] for row, n in zip(scores, lengths, strict=True)]
-        zero = "The first token has the score 0.0: probability 1. Nothing predicts it; report None."
-        mistakes: Mistakes = [
-            (zero, lambda: [[0.0, *row[1:]] for row in due]),
-            (zero, lambda: [[0.0, *row] for row in scores]),
-            ("The padding is still there, each with the score 0.0: probability 1. Cut every row at its own length.",
-             lambda: [[None, *row] for row in scores]),
-            ("The padding is still there, each with None. Cut every row at its own length.",
-             lambda: [[None, *(x if k < n - 1 else None for k, x in enumerate(row))]
-                      for row, n in zip(scores, lengths, strict=True)]),
-            ("A shorter row has one number too many. None is one of its n entries; n - 1 numbers follow.",
-             lambda: [[None, *row[:n]] for row, n in zip(scores, lengths, strict=True)]),
-            ("The first token is missing. The list should fit the tokens: None for the first.",
-             lambda: [row[1:] for row in due]),
-            ("The first token is missing. The list should fit the tokens: None for the first.", lambda: scores),
-            ("None belongs to the first token. You put it last.", lambda: [[*row[1:], None] for row in due]),
-            ("You cut by the value 0.0. A score of 0.0 may be real: the model was certain. Cut by the length of "
-             "the row.", lambda: [[None, *(x for x in row if x != 0)] for row in scores]),
-            ("You cut by the value 0.0. A score of 0.0 may be real: the model was certain. Cut by the length of "
-             "the row.", lambda: [[None, *(x or None for x in row[1:])] for row in due]),
-            ("Each token was scored by the logits at its own position. Shift: logits[:, :-1], tokens[:, 1:].",
-             lambda: [[None, *row[1:n]] for row, n in zip(package.token_logprobs(logits, tokens, PAD).tolist(),
-                                                          lengths, strict=True)]),
-        ]  # fmt: skip
-
-        def judged(f: Callable) -> None:
-            got = call(f, logits, tokens, PAD)
-            if not isinstance(got, list | tuple) or not all(isinstance(row, list | tuple) for row in got):
-                advice = " Is there a `return`?" if got is None else ""
-                kind = "None" if got is None else type(got).__name__
-                raise Wrong(f"A list with a list for each row is due, your function returned {kind}.{advice}")
-            got = [[x.item() if isinstance(x, Tensor) and x.numel() == 1 else x for x in row] for row in got]
-            if _same(got, due):
-                return
-            for hint, wrong in mistakes:
-                if _same(got, wrong()):
-                    raise Wrong(hint)
-            raise Wrong(f"due   {_rows(due)}\nyours {_rows(got)}")
-
-        return judged
-
-    sure = torch.tensor([[3, 1, 4, 0, 2]])
-    return judge(
-        function,
-        [
-            ("one row", case(*_case_of(7, 4))),
-            ("three rows of unequal length", case(*_case_of(8, 2, 5, 4))),
-            ("a row of one token", case(*_case_of(9, 1, 3))),
-            ("a model that is certain: real zeros", case(_sure_of(sure), sure)),
-        ],
-    )
+def lists(x):
+    """Lists for tuples, tensors and arrays, however deep."""
+    x = x.tolist() if hasattr(x, "tolist") else x
+    return [lists(part) for part in x] if isinstance(x, list | tuple) else x
 
 
-def _same(got: Sequence[Sequence], due: Sequence[Sequence]) -> bool:
-    def close(a, b) -> bool:
-        if a is None or b is None or not isinstance(a, int | float):
-            return a is b
-        return math.isclose(a, b, abs_tol=1e-4)
+_ROW, _GIVEN = "[None, *row[: n - 1]]", "right_prompt_logprobs(logits, tokens, pad_id)"
+echo_logprobs = exercise(right_echo_logprobs, look=lists, cases={
+    "one row": rows(11, 4), "three rows of unequal length": rows(12, 3, 6, 4),
+    "a model that is certain: real zeros": sure([3, 1, 4, 0, 2], [1, 0, 3, 1, -1]),
+    "pad_id = 99, and a row of one token": rows(14, 4, 2, 5, 1, vocab_size=7, pad_id=99),
+}, mistakes={
+    "Nothing predicts the first token: None, not 0.0 (probability 1) or another sign.":
+        each("None", "0.0", "'None'", *_ODD) + each(_ROW, "[0.0, *row]"),
+    "The padding is still there. Cut every row at its own length.":
+        each(_ROW, "[None, *row]", "[*@, *[None] * (len(row) - n + 1)]"),
+    "One number too many in a padded row: n entries are None and n - 1 numbers.": swap("n - 1", "n"),
+    "A row's last number is missing: n entries are None and n - 1 numbers.": each("[: n - 1]", "@[:-1]"),
+    "The first token is missing. It has an entry too: None.": each(_ROW, "row[: n - 1]", "row"),
+    "None belongs to the first token. You put it last.": each(_ROW, "[*row[: n - 1], None]", "[*row, None]"),
+    "You cut by the value 0.0, but the model may be certain. Cut by the length.":
+        each(_ROW, "[None, *(x for x in row if x)]", "[None, *(x or None for x in row[: n - 1])]"),
+    "Each row has its own length: count along dim=-1.":
+        [*each("n - 1", "lengths[0] - 1", "min(lengths) - 1"), swap("dim=-1", "dim=0", ", strict=True", "")],
+    "row[:-0] is empty: a row without padding lost all. Cut by the length.": each("n - 1", "@ - len(row)"),
+    "Compare with pad_id: it is any number, and id 0 is a token.": each("!= pad_id", "!= -1", ">= 0", "> 0", "!= 0"),
+    "Shift: logits[:, :-1] score tokens[:, 1:]. A token's own logits have read it.":
+        each(_GIVEN, *(f"right_token_logprobs(logits, tokens, pad_id)[:, {x}]" for x in ("1:", ":-1"))),
+    "Return a list for each row, all in one list.":
+        [swap("return [", "return sum([", "True)]", "True)], [])"), *each("strict=True)]", "@[:1]", "@[0]")],
+    "Unpack the row: [None, *row], or [None] + row.": swap("*row[", "row["),
+    "The logprobs are not those that you were given.": each(_GIVEN, "(-@)", "@.exp()", "@.round(decimals=2)"),
+})  # fmt: skip
 
-    return [len(row) for row in got] == [len(row) for row in due] and all(
-        close(a, b) for mine, right in zip(got, due, strict=True) for a, b in zip(mine, right, strict=True)
-    )
+
+def right_perplexity(logprobs):
+    """f(logprobs): exp of minus the mean, None not counted; ValueError if there is no number at all."""
+    known = [x for x in logprobs if x is not None]
+    if not known:
+        raise ValueError("no log-probability, hence no perplexity")
+    return math.exp(-sum(known) / len(known))
 
 
-def _rows(rows: Sequence[Sequence]) -> str:
-    words = [[f"{x:.3f}" if isinstance(x, int | float) else str(x) for x in row] for row in rows]
-    return " · ".join("[" + ", ".join(row) + "]" for row in words)
-
-
-# ---- perplexity -----------------------------------------------------------------------------------------------------
-
-
-def perplexity(function: Callable[[list], float]) -> Report:
-    """Judge f(logprobs): exp of minus the mean, None not counted; ValueError if there is no number at all."""
-
-    def case(logprobs: list) -> Callable[[Callable], None]:
-        due = package.perplexity(logprobs)
-        known = [x for x in logprobs if x is not None]
-        nonzero = [x for x in known if x != 0]
-        mean = sum(known) / len(known)
-        mistakes: list[tuple[str, float]] = [
-            ("None was counted as a token. Divide by the number of log-probabilities that are known.",
-             math.exp(-sum(known) / len(logprobs))),
-            ("A log-probability of 0.0 was left out: the model was certain, and that counts. Test `is not None`.",
-             math.exp(-sum(nonzero) / max(1, len(nonzero)))),
-            ("The first entry was left out without a look. It may be a number: leave out what is None, and only that.",
-             math.exp(-sum(x for x in logprobs[1:] if x is not None) / max(1, len(logprobs) - 1))),
-            ("You divided by one token too few. Count the entries that are not None.",
-             math.exp(-sum(known) / max(1, len(logprobs) - 1))),
-            ("The minus is missing: perplexity is never below 1.", math.exp(mean)),
-            ("This is minus the mean. Perplexity is exp of it.", -mean),
-            ("You did not divide by the number of tokens: the mean is due, not the sum.",
-             math.exp(min(700, -sum(known)))),
-            ("The logs are natural: the power of e is due (math.exp), not of 2.", 2.0**-mean),
-            ("You averaged the probabilities. Average the logs, then exp.",
-             len(known) / sum(map(math.exp, known))),
-        ]  # fmt: skip
-
-        def judged(f: Callable) -> None:
-            try:
-                got = call(f, logprobs)
-            except (ZeroDivisionError, OverflowError) as error:
-                raise Wrong(
-                    f"It raised {type(error).__name__}. Did you multiply probabilities? The product of a long text is "
-                    "0. Add the logs, and take exp of the mean."
-                ) from error
-            got = got.item() if isinstance(got, Tensor) and got.numel() == 1 else got
-            if isinstance(got, bool) or not isinstance(got, int | float):
-                advice = " Is there a `return`?" if got is None else ""
-                kind = "None" if got is None else type(got).__name__
-                raise Wrong(f"A number is due, your function returned {kind}.{advice}")
-            if math.isclose(got, due, rel_tol=1e-4):
-                return
-            if math.isinf(got) or got == 0:
-                raise Wrong("The product of so many probabilities is 0. Add the logs, and take exp of the mean.")
-            for hint, wrong in mistakes:
-                if math.isclose(got, wrong, rel_tol=1e-4):
-                    raise Wrong(hint)
-            raise Wrong(f"{_rows([logprobs[:6]])}: due {due:.4g}, yours {got:.4g}")
-
-        return judged
-
-    def nothing(f: Callable) -> None:
-        for logprobs in ([None], []):
-            try:
-                got = call(f, logprobs)
-            except ValueError:
-                continue
-            except ZeroDivisionError as error:
-                raise Wrong(f"{logprobs} has no number: raise a ValueError that says so, before you divide.") from error
-            raise Wrong(f"{logprobs} has no number, so there is no perplexity: raise ValueError. Yours gave {got!r}.")
-
-    die = [math.log(1 / 6)] * 4
-    return judge(
-        function,
-        [
-            ("four throws of a die", case(die)),
-            ("no echo: the first entry is a number", case([-2.0, -0.5, -1.0])),
-            ("an echo: the first token has None", case([None, -1.0, -0.5, -3.0])),
-            ("a token of which the model was certain", case([None, 0.0, -2.0, -1.0])),
-            ("2000 tokens", case([None, *([-3.0, -1.5] * 1000)])),
-            ("no log-probability at all", nothing),
-        ],
-    )
+_EXP, _RAISE = "math.exp(-sum(known) / len(known))", 'raise ValueError("no log-probability, hence no perplexity")'
+_KNOWN, _TEST = "[x for x in logprobs if x is not None]", "is not None"
+perplexity = exercise(right_perplexity, cases={
+    "no echo: the first entry is a number": ([-2.0, -0.5, -1.25, -0.75],),
+    "an echo, and a token of which the model was certain": ([None, -1.0, 0.0, -3.0, -0.25],),
+    "two echoes in a row: None in the middle": ([None, -0.5, -2.5, None, -1.5],),
+    "certain of everything": ([None, 0.0, 0.0],), "2000 tokens": ([None, *[-3.0, -1.5] * 1000],),
+    "None alone: ValueError": ([None],), "an empty list: ValueError": ([],),
+}, mistakes={
+    "None is no token: divide by the number of the other entries.":
+        each("len(known))", "len(logprobs))") + each(_KNOWN, "[x or 0.0 for x in logprobs]"),
+    "0.0 is a logprob: the model was certain, and that counts. Test `is not None`.":
+        [*each(_TEST, ""), *each("not known", "not sum(known)"), swap(_TEST, "", "not known", "not logprobs")],
+    "The first entry was left out unseen. It may be a number.": each("in logprobs", "@[1:]"),
+    "You divided by one too few. Count what is not None.": each("len(known)", "(len(logprobs) - 1)", "(@ - 1)"),
+    "Leave every None out, wherever it stands.":
+        each(" if x is not None", "") + each(_KNOWN, "logprobs[logprobs[:1] == [None] :]"),
+    "The minus is missing: a perplexity is never below 1.": swap("(-sum", "(sum"),
+    "Perplexity is exp of minus the mean. You left exp out.": each("math.exp(", "(", "0 - ("),
+    "Divide the sum by the number of tokens before you take exp.":
+        each(_EXP, *(f"math.exp({x})" for x in ("-sum(known)", "min(-sum(known), 700)", "-sum(known)) / len(known"))),
+    "The logs are natural: take the power of e, not of 2 or 10.": each("math.exp(", "2 ** (", "10 ** ("),
+    "You averaged probabilities. Average their logs, then take exp.":
+        each(_EXP, "sum(math.exp(-x) for x in known) / len(known)", "len(known) / sum(math.exp(x) for x in known)"),
+    "The product of a long text is 0, and exp of its sum too large. Take exp of the mean.":
+        each(_EXP, "math.prod(map(math.exp, known)) ** (-1 / len(known))", "math.exp(-sum(known)) ** (1 / len(known))"),
+    "They are logs already: no log.": swap("sum(known)", "sum(map(math.log, known))"),
+    "No number at all: raise a ValueError that says so, before you divide.":
+        each(_RAISE, "return 1.0", "return 0.0", "return math.inf", "return math.nan", "return None", "pass"),
+    "[None] holds no number either. Look at what is left without None.":
+        each("not known", "not logprobs") + [swap("not known", "not logprobs", "/ len(known)", "/ max(1, len(known))")],
+    "Do not round: expected the exact number.": each(_EXP, "round(@)", "round(@, 1)", "round(@, 2)"),
+})  # fmt: skip
