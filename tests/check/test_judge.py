@@ -83,7 +83,7 @@ def test_an_unfinished_function_is_told_how_far_it_came():
 
     report = double()(half_done)
     assert report.status == "failed"
-    assert report.hint == "2 cases are right; the next one raises NotImplementedError."
+    assert report.hint == "It is right so far. The next case raises NotImplementedError."
 
 
 def right_positive(x):
@@ -397,7 +397,7 @@ def test_of_what_is_printed_ten_lines_are_shown(capsys):
     double()(lambda x: [print("line", k) for k in range(300)])
     lines = capsys.readouterr().out.splitlines()
     assert lines[:10] == [f"line {k}" for k in range(10)] and len(lines) == 11
-    assert lines[10].endswith("more lines that your function printed") and int(lines[10].split()[2]) >= 1190
+    assert lines[10] == f"… and {5 * 2590 - 70:,} more characters that your function printed"
     double()(lambda x: print("few"))
     assert capsys.readouterr().out.splitlines()[:2] == ["few", "few"]
     double()(lambda x: print("x" * 10**6))
@@ -452,7 +452,7 @@ def test_a_report_is_readable_and_escaped():
 def test_check_shape(capsys):
     check.check_shape(torch.zeros(2, 3), (2, 3))
     assert capsys.readouterr().out == "✓ shape (2, 3)\n"
-    with pytest.raises(ValueError, match=r"shape \(2, 3\), due \(2, 4\): axis 1 is 3 instead of 4"):
+    with pytest.raises(ValueError, match=r"expected shape \(2, 4\), but x has shape \(2, 3\): axis 1 is 3, not 4"):
         check.check_shape(torch.zeros(2, 3), (2, 4))
-    with pytest.raises(ValueError, match="2 axes.*1 are due"):
+    with pytest.raises(ValueError, match="expected 1 axes.* x has 2"):
         check.check_shape(torch.zeros(2, 3), (2,))
