@@ -240,7 +240,7 @@ def advice(found: Difference) -> str:
 
 
 def _cure(expected: Any, got: Any) -> str:
-    name, makes_tensor = name_of(got) if callable(got) else "", isinstance(got, list | tuple | range)
+    name, makes_tensor = name_of(got) if callable(got) else "", isinstance(got, list | range) or hasattr(got, "tolist")
     sort, makes_list = type(expected), isinstance(got, tuple | set | range | dict)
     cures = [
         (got is None, say("Did you forget `return`?")),

@@ -51,6 +51,20 @@ def test_a_mistake_may_be_a_wrong_sort_or_an_exception():
     assert judge(lambda x: None).hint.startswith("No return.")
 
 
+def test_an_exception_is_known_by_its_first_word_a_valueerror_by_its_type():
+    def raising(error):
+        def function(x):
+            raise error
+
+        return function
+
+    judge = double({"A tensor.": raising(RuntimeError("Boolean value")), "Raise.": raising(ValueError("no"))})
+    assert judge(raising(RuntimeError("Boolean of 3"))).hint.startswith("A tensor.")
+    assert judge(raising(RuntimeError("Negation"))).hint.startswith("It raised RuntimeError: Negation")
+    assert judge(raising(ValueError("x is 3"))).hint.startswith("Raise.")
+    assert judge(raising(ValueError())).hint.startswith("It raised ValueError")
+
+
 def test_the_cases_before_the_first_failure_are_shown_as_right():
     report = double()(lambda x: 2 * x if x < 5 else 0.0)
     assert [(case.name, case.passed) for case in report.cases] == [
