@@ -1,11 +1,12 @@
 """Judges for the exercises: `check.top_p(my_top_p)` tries a learner's function and returns a Report."""
 
+# ruff: noqa: F401
 from minillama.check.judge import use
-from minillama.check.limits import pinned
+from minillama.check.limits import pinned as _pinned
 from minillama.check.report import Case, Report
 from minillama.check.shapes import check_shape
 
-with pinned():  # the tensors of the cases lie on the CPU, in float32, whatever a learner has set before
+with _pinned():  # the tensors of the cases lie on the CPU, in float32, whatever a learner has set before
     from minillama.check.batch import canvas, input_text_mask, row_bytes
     from minillama.check.cache import cache_bytes, cache_mask, cached_logits
     from minillama.check.chat import chat_faults, encode_dialog, guarded_chat, special_tags
@@ -23,59 +24,4 @@ with pinned():  # the tensors of the cases lie on the CPU, in float32, whatever 
     from minillama.check.temperature import entropy, same_probs, softmax
     from minillama.check.tokens import stream_text, token_bytes
 
-__all__ = [
-    "Case",
-    "Report",
-    "all_ended",
-    "answer_scores",
-    "attention",
-    "cache_bytes",
-    "cache_mask",
-    "cached_logits",
-    "candidate",
-    "canvas",
-    "chat_faults",
-    "chatml",
-    "check_shape",
-    "columns",
-    "continuation",
-    "count_parameters",
-    "cut",
-    "cut_at_stop",
-    "draw_rows",
-    "echo_lists",
-    "echo_logprobs",
-    "encode_dialog",
-    "entropy",
-    "eos_reached",
-    "fitting_ranks",
-    "generate",
-    "greedy",
-    "guarded_chat",
-    "input_text_mask",
-    "int8_rows",
-    "load_model",
-    "merge_shards",
-    "min_p",
-    "mlp_part",
-    "nats_per_byte",
-    "perplexity",
-    "prompt_logprobs",
-    "read_params",
-    "rms_norm",
-    "rotary",
-    "row_bytes",
-    "same_probs",
-    "sample_top_p",
-    "settled",
-    "softmax",
-    "special_tags",
-    "stream_text",
-    "to_halves",
-    "token_bytes",
-    "token_logprobs",
-    "tokens_per_second",
-    "top_p",
-    "use",
-    "write_column",
-]
+__all__ = sorted(name for name, each in globals().items() if callable(each) and not name.startswith("_"))

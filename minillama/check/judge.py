@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from minillama.check.compare import compared, copied, kind_of, plain
+from minillama.check.compare import compared, copied, kind_of, name_of, plain
 from minillama.check.limits import pinned, time_limit
 from minillama.check.report import Report, say
 
@@ -24,10 +24,6 @@ LONGEST_LINE = 400  # characters of a line of a hint
 
 class Wrong(Exception):
     """A case is not right; the text is the hint that the learner reads."""
-
-
-class Stub(NotImplementedError):
-    """The function returned an Ellipsis: it is not finished."""
 
 
 class Changed(Exception):
@@ -51,8 +47,8 @@ class Outcome:
     @property
     def stub(self) -> bool:
         """PyTorch raises NotImplementedError too, for a dtype or a device that an operation does not know: no stub."""
-        theirs = re.search(r"not implemented for '|aten::", message(self.error)) or self.outside
-        return isinstance(self.error, Stub) or isinstance(self.error, NotImplementedError) and not theirs
+        theirs = self.outside or re.search(r"not implemented for '|aten::", message(self.error))
+        return isinstance(self.error, NotImplementedError) and not theirs
 
 
 class _Watch(TorchFunctionMode):
@@ -80,49 +76,43 @@ def run(
     case: the arguments of one call, or a function that is given the learner's and returns what is compared. look: what
     is compared of a result; it may raise Wrong.
     """
-    outcome, inside = Outcome(), False
+    outcome = Outcome(outside=True)  # until the function is called
 
     def guarded(*args, **kwargs):
-        nonlocal inside
-        before = [plain(each) for each in (*args, *kwargs.values())]
-        mine, named = [copied(each) for each in args], {key: copied(each) for key, each in kwargs.items()}
-        inside = True
+        before, mine = plain((args, kwargs)), (copied(args), copied(kwargs))
+        outcome.outside = False
         with _Watch(without) if without else contextlib.nullcontext() as watch:
-            result = function(*mine, **named)
-        inside = False
+            result = function(*mine[0], **mine[1])
         outcome.forbidden = outcome.forbidden or (watch.seen if watch else "")
         if result is ...:
-            raise Stub
+            raise NotImplementedError
+        outcome.outside = True
         outcome.returned.append(plain(result))
-        for old, new in zip(before, (*mine, *named.values()), strict=True):
+        for old, new in zip((*before[0], *before[1].values()), (*mine[0], *mine[1].values()), strict=True):
             if compared(old, plain(new), tolerance=0.0):
                 raise Changed(_changed(old))
         return result
 
     try:
-        with pinned(), time_limit(TIME_LIMIT if seconds is None else seconds):
+        with pinned(), time_limit(seconds or TIME_LIMIT):
             result = guarded(*case) if isinstance(case, tuple) else case(guarded)
             outcome.value = plain(look(result) if look else result)
+        outcome.outside = False
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        outcome.error, outcome.where, outcome.outside = error, _where(error, function), not inside
+        outcome.error, outcome.where = error, _where(error, function)
     return outcome
 
 
 def _changed(old: Any) -> str:
     if isinstance(old, torch.Tensor):
-        return say(
-            "Your function changed the tensor that it was given. Work on a new one: no `x[…] = …`, no `x.div_(…)`."
-        )
-    if isinstance(old, list):
-        return say(
-            "Your function changed the list that it was given. `a + b` and slices make new ones; `+=`, `append`, "
-            "`extend` and `pop` change the old one."
-        )
-    return say(
-        "Your function changed the {kind} that it was given. Only read it.", kind=kind_of(old).removeprefix("a ")
-    )
+        template = "Your function changed the tensor it was given. Work on a new one: no `x[…] = …`, no `x.div_(…)`."
+    elif isinstance(old, list):
+        template = "Your function changed the list it was given: `+=`, `append` and `pop` do. `a + b` makes a new one."
+    else:
+        template = "Your function changed the {kind} it was given. Only read it."
+    return say(template, kind=kind_of(old).removeprefix("a "))
 
 
 def message(error: BaseException | None) -> str:
@@ -135,14 +125,12 @@ def message(error: BaseException | None) -> str:
 def raised(outcome: Outcome) -> str:
     """The hint for an exception: its name, the first line of its message, and the learner's line."""
     short = ": ".join([type(outcome.error).__name__, *message(outcome.error).splitlines()[:1]])
-    if outcome.where:
-        return say("It raised {error}\nin the line: {line}", error=short, line=outcome.where)
-    return say("It raised {error}", error=short)
+    template = "It raised {error}\nin the line: {line}" if outcome.where else "It raised {error}"
+    return say(template, error=short, line=outcome.where)
 
 
 def _where(error: BaseException, function: Callable) -> str:
-    file = getattr(getattr(function, "__code__", None), "co_filename", None)
-    line, trace = "", error.__traceback__
+    file, line, trace = getattr(getattr(function, "__code__", None), "co_filename", None), "", error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == file:
             line = linecache.getline(file, trace.tb_lineno).strip()
@@ -164,10 +152,9 @@ _latest: weakref.WeakKeyDictionary[Callable, dict[str, bool]] = weakref.WeakKeyD
 
 def finish(report: Report, function: Callable, exercise: str) -> Report:
     """Remember the verdict. With MINILLAMA_STRICT=1 all but a pass raises AssertionError: so a notebook is graded."""
-    with contextlib.suppress(Exception):  # what cannot be weakly referenced or hashed is not remembered
-        verdicts = _latest.setdefault(function, {})
-        verdicts.pop(exercise, None)
-        verdicts[exercise] = report.status == "passed"  # the latest comes last
+    verdicts = _verdicts(function)
+    verdicts.pop(exercise, None)
+    verdicts[exercise] = report.status == "passed"  # the latest comes last
     if report.status != "passed" and os.environ.get("MINILLAMA_STRICT") == "1":
         raise AssertionError(str(report))
     return report
@@ -179,18 +166,16 @@ def use(mine: Callable, solution: Callable) -> Callable:
     Says which.
     """
     verdicts, solved = _verdicts(mine), [name for name, passed in _verdicts(solution).items() if passed]
-    passed = verdicts.get(solved[-1], False) if solved else any(verdicts.values())
-    name = getattr(mine, "__name__", type(mine).__name__)
-    if passed:
-        print(say("Going on with {name}: your function passed its check.", name=name))
+    if verdicts.get(solved[-1]) if solved else any(verdicts.values()):
+        print(say("Going on with {name}: your function passed its check.", name=name_of(mine)))
         return mine
-    chosen = getattr(solution, "__name__", type(solution).__name__)
-    print(say("Going on with {chosen}: {name} has not passed its check.", chosen=chosen, name=name))
+    template = "Going on with {chosen}: {name} has not passed its check."
+    print(say(template, chosen=name_of(solution), name=name_of(mine)))
     return solution
 
 
 def _verdicts(function: Callable) -> dict[str, bool]:
     try:
-        return _latest.get(function, {})
-    except Exception:
+        return _latest.setdefault(function, {})
+    except Exception:  # what cannot be weakly referenced or hashed is not remembered
         return {}

@@ -29,6 +29,10 @@ class Case:
     passed: bool
     hint: str = ""
 
+    @property
+    def sign(self) -> str:
+        return "✓" if self.passed else "✗"
+
 
 @dataclass(frozen=True)
 class Report:
@@ -43,10 +47,11 @@ class Report:
         return next((case.hint for case in self.cases if not case.passed), "")
 
     def headline(self) -> str:
-        if self.status == "not attempted":
-            return say("{name}: not attempted yet. Finish the function and run the cell again.", name=self.name)
+        """The verdict in one line, without its sign."""
         count = sum(case.passed for case in self.cases)
-        if self.status == "passed":
+        if self.status == "not attempted":
+            template = "{name}: not attempted yet. Finish the function and run the cell again."
+        elif self.status == "passed":
             template = "{name}: passed, 1 case right" if count == 1 else "{name}: passed, {count} cases right"
         else:
             template = "{name}: failed, 1 case right" if count == 1 else "{name}: failed, {count} cases right"
@@ -55,18 +60,14 @@ class Report:
     def __str__(self) -> str:
         lines = [f"{SIGNS[self.status]} {self.headline()}"]
         for case in self.cases:
-            lines.append(f"  {'✓' if case.passed else '✗'} {case.name}")
-            lines += [f"    {line}" for line in case.hint.splitlines()]
+            lines += [f"  {case.sign} {case.name}", *(f"    {line}" for line in case.hint.splitlines())]
         return "\n".join(lines)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = []
+        rows = [f"<b><span class='ml-sign'>{SIGNS[self.status]}</span>{escape(self.headline())}</b>"]
         for case in self.cases:
             hint = "".join(f"<br><span class='ml-sign'></span>{escape(line)}" for line in case.hint.splitlines())
-            rows.append(
-                f"<div><span class='ml-sign'>{'✓' if case.passed else '✗'}</span>{escape(case.name)}{hint}</div>"
-            )
-        headline = f"<b><span class='ml-sign'>{SIGNS[self.status]}</span>{escape(self.headline())}</b>"
-        return wrap(f"<div class='ml-box {CLASSES[self.status]}'>{headline}{''.join(rows)}</div>", "ml-report")
+            rows.append(f"<div><span class='ml-sign'>{case.sign}</span>{escape(case.name)}{hint}</div>")
+        return wrap(f"<div class='ml-box {CLASSES[self.status]}'>{''.join(rows)}</div>", "ml-report")

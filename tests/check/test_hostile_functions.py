@@ -139,7 +139,7 @@ def test_a_hint_names_what_came():
     assert ".values` or `.indices" in judged("top_p", lambda probs, p: probs.max(dim=-1))
     assert "`tolist()`" in judged("all_ended", lambda eos_reached: eos_reached.tolist)
     assert "`yield` makes this a generator; return a list." in judged("cut", lambda *args: (yield))
-    assert "on cpu, but yours is on meta" in judged("top_p", lambda probs, p: probs.to("meta"))
+    assert "Expected a cpu tensor, but yours is meta" in judged("top_p", lambda probs, p: probs.to("meta"))
     assert "0/0, inf/inf, inf - inf and 0 * inf" in judged("min_p", lambda probs, p: probs * torch.nan)
 
 

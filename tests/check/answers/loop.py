@@ -40,6 +40,13 @@ def columns_with_numpy(prompt_tokens, max_gen_len, max_seq_len):
     return [np.int64(k) for k in range(lengths.min(), min(max_seq_len, max_gen_len + lengths.max()))]
 
 
+def columns_as_an_array(prompt_tokens, max_gen_len, max_seq_len):
+    longest = max(map(len, prompt_tokens))
+    if max_seq_len - longest < 1:
+        raise ValueError(TOO_LONG)
+    return np.arange(min(map(len, prompt_tokens)), min(max_seq_len, longest + max_gen_len))
+
+
 def eos_reached_in_a_loop(eos_reached, from_prompt, next_token, eos_id):
     ended = eos_reached.clone()
     for k in range(len(ended)):
@@ -97,6 +104,7 @@ RIGHT = {
         columns_by_key,
         columns_of_tensors,
         columns_with_numpy,
+        columns_as_an_array,
     ],
     "eos_reached": [
         eos_reached_in_a_loop,
