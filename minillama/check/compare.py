@@ -48,9 +48,6 @@ class Difference(NamedTuple):
         return say("Expected {expected} at {at}, got {got}.", expected=expected, at=self.at, got=got)
 
 
-# ---- plain copies
-
-
 def plain(x: Any) -> Any:
     """x as plain Python and torch: copies of what it holds, no subclass, numpy's scalars and 0-d arrays as numbers.
 
@@ -97,9 +94,6 @@ def copied(x: Any) -> Any:
 def _of_torch(x: Any) -> bool:
     """Whether x is a pair of torch: what max, sort and topk return."""
     return type(x).__module__.startswith("torch.return_types")
-
-
-# ---- the first difference
 
 
 def compared(expected: Any, got: Any, tolerance: float = 1e-4) -> Difference | None:
@@ -166,9 +160,6 @@ def _tensors(expected: Tensor, got: Tensor, tolerance: float, at: str) -> Differ
     kind, places = ("nan", nan) if bool(nan.any()) else ("value", ~close)
     place = places.nonzero()[0].tolist()
     return Difference(kind, at + str(place or ""), expected[tuple(place)].item(), got[tuple(place)].item())
-
-
-# ---- words
 
 
 def show(x: Any) -> str:

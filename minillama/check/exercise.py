@@ -113,15 +113,20 @@ class Exercise:
         return build(f"{head}\n{body}", self.right)
 
     @functools.cached_property
-    def expected(self) -> list[Outcome]:
-        return [run(self.right, case, self.look, seconds=60) for case in self.cases.values()]
+    def rounds(self) -> list[Any]:
+        """The cases, and the first once more: is anything kept from call to call?"""
+        return [*self.cases.values(), next(iter(self.cases.values()))]
 
-    def run(self, function: Callable, case: Any, seconds: float | None = None) -> Outcome:
+    @functools.cached_property
+    def expected(self) -> list[Outcome]:
+        return [run(self.right, case, self.look, seconds=60) for case in self.rounds]
+
+    def run(self, function: Callable, case: Any, seconds: float = 0) -> Outcome:
         return run(function, case, self.look, self.without, seconds)
 
     def trouble(self, k: int, got: Outcome) -> Difference | BaseException | None:
         """What is wrong with the outcome of case k: a difference, an exception, or nothing."""
-        expected, error = self.expected[k % len(self.expected)], got.error
+        expected, error = self.expected[k], got.error
         if expected.error is None:
             return error or compared(expected.value, got.value, self.tolerance)
         if error is None:
@@ -146,9 +151,8 @@ class Exercise:
         if not callable(function):
             hint = say("Expected a function, got {kind}.", kind=type(function).__name__)
             return Report(name, "failed", [Case(say("is a function"), False, hint)])
-        names, cases = [*self.cases, say("the first case once more")], list(self.cases.values())
-        outcomes: list[Outcome] = []
-        for case in [*cases, cases[0]]:
+        names, outcomes = [*self.cases, say("the first case once more")], []
+        for case in self.rounds:
             outcomes.append(self.run(function, case))
             if isinstance(outcomes[-1].error, TimeIsUp) or outcomes[-1].stub:
                 break
@@ -165,21 +169,19 @@ class Exercise:
         return Report(name, "failed", [*done, Case(names[first], False, readable(hint))])
 
     def _hint(self, outcomes: list[Outcome], failing: list[int]) -> str:
-        first, cases, perhaps = failing[0], list(self.cases.values()), ""
+        first, perhaps = failing[0], ""
         if outcomes[first].stub:
             return say("It is right so far. The next case raises NotImplementedError.")
         generic, beside = self._generic(first, outcomes[first])
-        for hint, wrong in self.wrong if first < len(cases) else ():
-            if not self.alike(self.run(wrong, cases[first]), outcomes[first]):
+        for hint, wrong in self.wrong:
+            if not self.alike(self.run(wrong, self.rounds[first]), outcomes[first]):
                 continue
-            pairs = enumerate(zip(cases, outcomes, strict=False))
-            agree = {k for k, (case, got) in pairs if k == first or self.alike(self.run(wrong, case), got)}
-            if len(agree) == min(len(cases), len(outcomes)):
+            agree = {k for k, got in enumerate(outcomes) if self.alike(self.run(wrong, self.rounds[k]), got)}
+            if len(agree) == len(outcomes):
                 return f"{hint}\n{beside}"
-            failed = [k for k in failing if k < len(cases)]
-            if not perhaps and 2 * len(agree.intersection(failed)) > len(failed):
+            if not perhaps and 2 * len(agree.intersection(failing)) > len(failing) + 1:
                 perhaps = say("Perhaps: {hint}", hint=hint) + "\n"
-        if first > 0 and failing[-1] == len(cases):
+        if first > 0 and failing[-1] == len(self.cases):
             return say(
                 "The first case gave another result the second time. Something is kept from one call to the next: a "
                 "global variable, a default argument that is a list, or a generator that has been used up."
@@ -188,7 +190,7 @@ class Exercise:
 
     def _generic(self, k: int, got: Outcome) -> tuple[str, str]:
         """The hint where no mistake of the table explains what was seen, and what is said beside the one that does."""
-        found, expected = self.trouble(k, got), type(self.expected[k % len(self.cases)].error)
+        found, expected = self.trouble(k, got), type(self.expected[k].error)
         if isinstance(found, Difference):
             return self._of_a_call(k, got) or advice(found), found.line()
         if isinstance(found, Wrong | Changed):
@@ -210,8 +212,7 @@ class Exercise:
 
     def _of_a_call(self, k: int, got: Outcome) -> str:
         """In a case with calls of its own: the first result that is of another sort than the right one."""
-        k %= len(self.cases)
-        if isinstance(list(self.cases.values())[k], tuple) and not got.outside:
+        if isinstance(self.rounds[k], tuple) and not got.outside:
             return ""
         pairs = zip(self.expected[k].returned, got.returned, strict=False)
         found = (compared(one, other, self.tolerance) for one, other in pairs)

@@ -30,9 +30,6 @@ class Changed(Exception):
     """The function changed what it was given: the text says what."""
 
 
-# ---- one run of one case
-
-
 @dataclass
 class Outcome:
     """What a function made of a case: a plain copy of the value, or an exception."""
@@ -64,31 +61,27 @@ class _Watch(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def run(
-    function: Callable,
-    case: tuple | Callable[[Callable], Any],
-    look: Callable[[Any], Any] | None = None,
-    without: Sequence[str] = (),
-    seconds: float | None = None,
-) -> Outcome:
+def run(function: Callable, case: Any, look: Any = None, without: Sequence = (), seconds: float = 0) -> Outcome:
     """Call function as the case says. Nothing but the learner's Ctrl-C is raised.
 
     case: the arguments of one call, or a function that is given the learner's and returns what is compared. look: what
-    is compared of a result; it may raise Wrong.
+    is compared of a result; it may raise Wrong. without: torch functions that are noted as forbidden. seconds: of time;
+    0 is TIME_LIMIT.
     """
-    outcome = Outcome(outside=True)  # until the function is called
+    outcome, watch = Outcome(outside=True), _Watch(without)  # outside until the function is called
 
     def guarded(*args, **kwargs):
-        before, mine = plain((args, kwargs)), (copied(args), copied(kwargs))
+        given, named = copied(args), copied(kwargs)
+        before = plain((*given, *named.values()))
         outcome.outside = False
-        with _Watch(without) if without else contextlib.nullcontext() as watch:
-            result = function(*mine[0], **mine[1])
-        outcome.forbidden = outcome.forbidden or (watch.seen if watch else "")
+        with watch if without else contextlib.nullcontext():
+            result = function(*given, **named)
+        outcome.forbidden = watch.seen
         if result is ...:
             raise NotImplementedError
         outcome.outside = True
         outcome.returned.append(plain(result))
-        for old, new in zip((*before[0], *before[1].values()), (*mine[0], *mine[1].values()), strict=True):
+        for old, new in zip(before, (*given, *named.values()), strict=True):
             if compared(old, plain(new), tolerance=0.0):
                 raise Changed(_changed(old))
         return result
@@ -142,9 +135,6 @@ def readable(hint: str) -> str:
     """A hint that any screen can show: no endless line, no half character."""
     lines = hint.encode("utf-8", "backslashreplace").decode().splitlines()
     return "\n".join(line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} …" for line in lines)
-
-
-# ---- what passed
 
 
 _latest: weakref.WeakKeyDictionary[Callable, dict[str, bool]] = weakref.WeakKeyDictionary()

@@ -25,9 +25,6 @@ class TimeIsUp(BaseException):  # not an Exception: a learner's own `except Exce
     pass
 
 
-# ---- the time limit
-
-
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise TimeIsUp in the block after `seconds`, and again where it is swallowed; never inside an import.
@@ -91,9 +88,6 @@ def _importing(frame: FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
-
-
-# ---- settled ground
 
 
 @contextlib.contextmanager

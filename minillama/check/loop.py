@@ -36,19 +36,17 @@ all_ended = exercise(
     },
     mistakes={
         "One row that has ended is not enough: all, not any.": swap("all", "any"),
-        "Not every row was looked at: all rows must have ended.":
-            [lambda e: bool(e[0]), lambda e: e[-1], lambda e: bool(e[:2].all()), lambda e: bool(e[0] & e[-1])],
+        "Not every row was looked at.": swaps(".all()", "[0]", "[-1]", "[:2].all()", "[1:].all()"),
         "Many rows are not enough: every row must have ended.":
-            [lambda e: e.float().mean() > 0.5, lambda e: e.float().mean() >= 0.5, lambda e: int(e.sum()) >= len(e) - 1],
-        "Upside down: expected True if the loop may stop.": swap("bool(eos_reached.all())", "not eos_reached.all()"),
+            swaps("all()", "float().mean() > .5", "float().mean() >= .5", "sum() > 1", "sum() > len(eos_reached) - 2"),
+        "Upside down: expected True if the loop may stop.": swap("bool", "not "),
         "That asks whether no row has ended: eos_reached.all().": lambda e: not e.any(),
         "It is True for rows that all agree. They must have ended: all True.": lambda e: bool((e == e[0]).all()),
         "It always says True. Ask every row: eos_reached.all().": lambda e: True,
         "When every row has ended: True.": [lambda e: False, lambda e: e is True, lambda e: e == [True] * len(e)],
         "One answer for all rows is expected, not one a row: eos_reached.all().": [lambda e: e, lambda e: ~e],
-        "That counts rows. Expected True or False: have all of them ended?":
-            [lambda e: int(e.sum()), lambda e: int((~e).sum()), lambda e: len(e)],
-        "The number of rows is not always 3: len(eos_reached).": lambda e: int(e.sum()) == 3,
+        "That counts rows. Have all of them ended, True or False?": [lambda e: int(e.sum()), lambda e: int((~e).sum())],
+        "There are not always 3 rows, but len(eos_reached).": swap(".all()", ".sum() == 3"),
         "A method is called with brackets: all().": lambda e: e.all,
         "Expected True or False, not a number: bool(…).": lambda e: int(e.all()),
     },
@@ -144,7 +142,7 @@ eos_reached = exercise(
     },
     mistakes={
         "An eos inside a prompt does not end the row: add ~from_prompt &.": swap("~from_prompt & ", ""),
-        "Only the tokens were looked at: what of ended rows and of prompts?": lambda e, f, n, i: n == i,
+        "Look at eos_reached and from_prompt too, not only at next_token.": lambda e, f, n, i: n == i,
         "A row that ended earlier must stay ended: eos_reached | …":
             [swap("eos_reached | ", ""), swap("eos_reached | (~from_prompt & (", "~from_prompt & (eos_reached | (")],
         "A row ends if it ended before *or* writes eos now: |, not &.": swap(" | ", " & "),
@@ -157,8 +155,7 @@ eos_reached = exercise(
         ],
         "from_prompt is True inside the prompt. Take ~from_prompt.": swap("~from_prompt", "from_prompt"),
         "eos_id is not always 2. Compare with eos_id.": swap("== eos_id", "== 2"),
-        "Only eos_id itself ends a row: next_token == eos_id.":
-            swaps("== eos_id", "!= eos_id", "<= eos_id", ">= eos_id"),
+        "Only eos_id itself ends a row: == eos_id.": swaps("== eos_id", "!= eos_id", "<= eos_id", ">= eos_id"),
         "A new eos went unnoticed. Compare next_token with the number eos_id.": lambda e, f, n, i: e,
         "Every row past its prompt was ended. Compare with eos_id.": swap(" & (next_token == eos_id)", ""),
         "Upside down: expected True for a row that has ended.": lambda *args: ~right_eos_reached(*args),
@@ -227,6 +224,6 @@ cut = exercise(
         "row.index counts from the start of the row, and finds the prompt's eos.":
             swaps("answer.index(eos_id)", "row.index(eos_id)", "row.index(eos_id) - prompt_len"),
         "Without an eos list.index raises ValueError. Ask first.": swap("if eos_id in answer", "if True"),
-        "Join lists with +, not with append.": swaps("[:prompt_len] + answer", "[:prompt_len] + [answer]"),
+        "Join lists with +, not with append.": swap("[:prompt_len] + answer", "[:prompt_len] + [answer]"),
     },
 )  # fmt: skip

@@ -152,7 +152,7 @@ def test_it_changes_what_it_is_given(name):
 
 @pytest.mark.parametrize("name", EXERCISES)
 def test_it_keeps_something_from_call_to_call(name):
-    calls = sum(len(outcome.returned) + (outcome.error is not None) for outcome in EXERCISES[name].expected)
+    calls = sum(len(outcome.returned) + (outcome.error is not None) for outcome in EXERCISES[name].expected[:-1])
     made = []
 
     def tiring(*args, **kwargs):
