@@ -85,7 +85,8 @@ continuation = exercise(right_continuation, cases=lambda: {
         [lambda t, p, g, rule=rule: " " * bool(re.match(rule, t.decode(g))) + t.decode(g) for rule in (
             "", ".", r"\w", "[a-zA-Z]", "[a-zA-Z0-9]", "[ -~]", "[^.,，]")] + each("return ", 'return " " + '),
     "This is the whole text. Expected only what comes after the prompt.":
-        [lambda t, p, g: t.decode(p + g), *each("(generated)", "(prompt_tokens + generated)")],
+        [lambda t, p, g: t.decode(p + g), lambda t, p, g: t.decode(p) + t.decode(g),
+         *each("(generated)", "(prompt_tokens + generated)")],
     "Decode all ids together: one alone loses its space, or is half a character.":
         [lambda t, p, g: "".join(t.decode([i]) for i in g),
          *(lambda t, p, g, x=x: "".join(t.token_bytes(i).decode(errors=x) for i in g) for x in ("replace", "ignore"))],
@@ -141,11 +142,13 @@ cut_at_stop = exercise(right_cut_at_stop, look=two, cases={
     "A hit at place 0 counts: the text is empty then.": each(_IF, " if generation.find(text) > 0"),
     "The stop string is no part of the text.": each("min(ends)", "@ + 1") + each(_FIND, "@ + len(text)"),
     "The text is right. The reason is 'stop' if a stop string was found, else 'length'.":
-        [*each("length", "stop", "eos"), *each("stop\"", "length\""), swap('"length"', "'stop'", '"stop"', '"length"')],
+        [*each('"length"', "'stop'", "'eos'", "None"), *each("stop\"", "length\""),
+         swap('"length"', "'stop'", '"stop"', '"length"')],
     "The order is text, finish_reason.": lambda p, g, s: right_cut_at_stop(p, g, s)[::-1],
     "Cut, but do not strip: spaces belong to the text.":
         [swap(_CUT, f"{_CUT}.{x}()", "generation, ", f"generation.{x}(), ") for x in ("strip", "lstrip", "rstrip")],
-    "A stop string may stand anywhere, not only at the end.": each(_IF, " if generation.endswith(text)"),
+    "A stop string may stand anywhere, not only at the end.": [
+        swap(_IF, " if generation.endswith(text)", "find", find) for find in ("find", "rfind")],
     "A stop string counts as a whole, not each of its characters.": swap("in stop if", "in ''.join(stop) if"),
     "A stop string is no pattern: . and ? mean themselves. Use find, or re.escape.":
         [swap("generation.find(text)", "re.search(text, generation).start()", _IF, " if re.search(text, generation)")],
@@ -165,7 +168,7 @@ def right_settled(text, stop):
 
 _ANY, _N, _LEFT = "any(each.startswith(text[-n:]) for each in stop)", "range(len(text), 0, -1)", "text[: len(text) - n]"
 settled = exercise(right_settled, cases={
-    "nothing looks like a stop string": ("The cat sat", ["END"]),
+    "nothing looks like a stop string": ("The men", ["END"]),
     "two of its characters": ("The cat seeNEN", ["END"]), "its last alone": ("The cat saD", ["END"]),
     "a beginning in the middle is over": ("ENough is EN", ["END"]),
     "the longest end counts: 'aa', not 'a'": ("bbaa", ["aab"]),
@@ -190,8 +193,9 @@ settled = exercise(right_settled, cases={
     "Only the END of the text may become a stop string. The middle is over.":
         [lambda x, stop, k=k: x[: min((x.find(s[:k]) for s in stop if s[:k] in x), default=None)] for k in (1, 2)],
     "The same characters stand elsewhere, too. Cut by length: text[: len(text) - n].":
-        each(_LEFT, "text.rstrip(text[-n:])", "text.replace(text[-n:], '')", "text.split(text[-n:])[0]"),
-    "text[:-0] is nothing. Take text[: len(text) - n].": each(" - n]\n    return text", "@[:-0]"),
+        [lambda x, s: x.rstrip("".join(s)), *each(_LEFT, "text.rstrip(text[-n:])", "text.replace(text[-n:], '')")],
+    "Do not strip: spaces belong to the text.": each(_LEFT, "@.strip()", "@.rstrip()"),
+    "If no end fits, all may be shown. text[:-0] is nothing.": each(" - n]\n    return text", "@[:-0]"),
     "An end counts if a stop string begins with it: startswith.":
         each("each.startswith(text[-n:])", "text[-n:] in each", "each.endswith(text[-n:])"),
     "Return what may be shown, not the rest.":
@@ -233,7 +237,7 @@ answer_scores = exercise(right_answer_scores, look=lists, cases={
         _ONE, f"(sum(answer), 2.718282 ** {_MEAN})", f"(sum(answer), 2.718282 ** -({_MEAN}))",
         f"(2.718282 ** sum(answer), 2.718282 ** ({_MEAN}))"),
     "Return one pair (sum, mean) for each row, in one list.": [
-        *each(_ONE, "sum(answer)", _MEAN), *each("in answers]", "@[:1]", "@[0]"),
+        *each(_ONE, "sum(answer)", _MEAN), *each("in answers]", "@[:1]", "@[-1:]", "@[0]"),
         lambda rows, n: [[*x] for x in zip(*right_answer_scores(rows, n), strict=True)]],
     "Each row has its own sum: begin at 0.": each("sum(answer)", "sum(sum(answers[:answers.index(answer) + 1], []))"),
     "The answer is what comes after n_prompt tokens.": each(_NEW, "(row[1:n_prompt] or [0.0])", "row[-n_prompt:]"),
