@@ -21,9 +21,8 @@ def rows(seed: int, *lengths: int, vocab_size: int = 5, pad_id: int = -1) -> tup
     return logits, tokens.masked_fill(torch.arange(shape[1]) >= torch.tensor(lengths)[:, None], pad_id), pad_id
 
 
-def sure(*ids: list[int]) -> tuple:
-    """As `rows`, of a model that is certain of each next token: its logprob is 0.0."""
-    return 200.0 * F.one_hot(torch.tensor(ids).roll(-1, -1).clamp(0), 5), torch.tensor(ids), -1
+_IDS = torch.tensor([[3, 1, 4, 0, 2], [1, 0, 3, 1, -1]])
+SURE = 200.0 * F.one_hot(_IDS.roll(-1, -1) % 5, 5), _IDS, -1  # each next token is certain: its logprob is 0.0
 
 
 def right_token_logprobs(logits, targets, pad_id):
@@ -36,7 +35,7 @@ def right_token_logprobs(logits, targets, pad_id):
 
 _LOG, _SAFE, _END = "torch.log_softmax(logits, dim=-1)", "masked_fill(targets == pad_id, 0)", "return scores"
 _READ, _MASK, _SUM = "table.gather(-1, column)[..., 0]", ".where(targets != pad_id, 0.0)", "logits.exp().sum(-1, True)"
-_ODD = ("-math.inf", "math.nan", "1.0", "-1e9")
+_AT, _ODD = "[[k] for k in range(len(targets))], range(targets.shape[1])", ("-math.inf", "math.nan", "1.0", "-1e9")
 _SCORES = {  # mistakes in two exercises
     "The sign is wrong: a log-probability is never above 0.": swap(_END, "return -scores"),
     "These are probabilities. Expected their logs.": each(_END, "@.exp()", "@.exp() * (targets != pad_id)"),
@@ -45,8 +44,7 @@ _SCORES = {  # mistakes in two exercises
     "The pads stay in place, with 0: a mask as an index drops them.": each(_END, "@[targets != pad_id]"),
     "Only one row was scored. Score them all.": each(_END, "@[:1]", "@[0]", "@[-1:]", "@[-1]"),
     "A pad gets 0, and no other number.": each(_END, *(f"@.where(targets != pad_id, {x})" for x in _ODD)),
-    "Keep two axes: [..., 0] drops the one of gather, and no other.":
-        each(_END, "@.flatten()", "@.squeeze()", "@[..., None]"),
+    "Keep two axes: only gather's own goes, [..., 0].": each(_END, "@.flatten()", "@.squeeze()", "@[..., None]"),
 }  # fmt: skip
 token_logprobs = exercise(right_token_logprobs, without=("cross_entropy",), cases={
     "two rows of six tokens": rows(1, 6, 6), "shorter rows, padded": rows(2, 4, 2, 3),
@@ -55,22 +53,21 @@ token_logprobs = exercise(right_token_logprobs, without=("cross_entropy",), case
     "almost impossible, and a pad": (
         torch.tensor([[[0.0, -300, 20], [500, 0, 490], [1, 2, 3]]]), torch.tensor([[1, 1, -100]]), -100),
 }, mistakes={
-    "The padding has a score. Put 0 where targets is pad_id.": each(_MASK, ""),
+    "The padding has a score. Put 0 where targets is pad_id.": each(_MASK, "") + [
+        swap(_SAFE, x, _MASK, "") for x in ("remainder(table.shape[-1])", "clamp(0, table.shape[-1] - 1)")],
     "The mask is upside down: 0 at the pads, the score elsewhere.": swap("!= pad_id", "== pad_id"),
     "Id 0 is a token, not padding. Compare with pad_id.": each(_END, "@ * (targets != 0)", "@ * (targets > 0)"),
     "pad_id is no column. Put a real one in its place, then read.": each(_SAFE, "clone()"),
-    "pad_id may be any number, as 7 here. Compare with it, and read a real column there.":
-        [*each("pad_id", "-1"), *each(_SAFE, "clamp(0)", "abs()"), swap(_SAFE, "clamp(0, 6)", "pad_id", "-1"), *each(
-            _READ, "table[torch.arange(len(table))[:, None], torch.arange(table.shape[1]), targets]")],
-    "These are the raw logits. Normalise them first: log_softmax.": swap(_LOG, "logits"),
-    "Their exp must add up to 1: use log_softmax.": each(_LOG, "logits - logits.amax(-1, True)", "logits.log()"),
+    "pad_id may be any number, as 7 here. Compare with it, and read a real column there.": each("pad_id", "-1") + each(
+        _SAFE, "clamp(0)", "abs()") + each(_READ, f"table[{_AT}, targets]"),
+    "Normalise the logits: log_softmax.": each(_LOG, "logits", "logits - logits.amax(-1, True)", "logits.log()"),
     "Normalise over the vocabulary, the last axis: dim=-1.": each("dim=-1", "dim=0", "dim=1"),
     "exp rounds to 0 or inf, and + 1e-9 does not heal that. Use log_softmax.":
-        each(_LOG, *(f"(logits.softmax(-1) + {x}).log()" for x in ("0.0", *(f"1e-{k}" for k in range(4, 39)))),
-             f"(logits.exp() / {_SUM}).log()", f"logits - {_SUM}.log()"),
-    "This is log p of the most probable token. Read the target's own.": swap(_READ, "table.amax(-1)"),
-    "Each position has its own target: gather it along dim=-1.":
-        each("(-1", "(1", "(0") + each(_READ, "table[..., column[..., 0]]") + each(_END, "return table"),
+        each(_LOG, f"logits - {_SUM}.log()", f"(logits.exp() / {_SUM}).log()", "logits.softmax(-1).log()",
+             *(f"(logits.softmax(-1) + 1e-{k}).log()" for k in range(4, 39))),
+    "That is the best token's score, not the target's.": [swap(x, "table.amax(-1)") for x in (_READ, _READ + _MASK)],
+    "The vocabulary is dim=-1 for gather, and axis 1 for cross_entropy.": each("(-1", "(1", "(0"),
+    "Each position has one target: gather it.": each(_READ, "table[..., column[..., 0]]") + each(_END, "return table"),
     "targets fit the logits already. Shift nothing here.": lambda x, t, p: right_prompt_logprobs(x, t, p),
     **_SCORES,
 })  # fmt: skip
@@ -83,29 +80,24 @@ def right_prompt_logprobs(logits, tokens, pad_id):
     return scores
 
 
-_PAIR, _LOSS = (
-    "logits[:, :-1], tokens[:, 1:]",
-    "-F.cross_entropy(before{}, targets, None, None, pad_id, reduction='none')",
-)
+_PAIR, _CALL = "logits[:, :-1], tokens[:, 1:]", "right_token_logprobs(before, targets, pad_id)"
+_LOSS = "-F.cross_entropy(before, targets, None, None, pad_id, reduction='none')"
 prompt_logprobs = exercise(right_prompt_logprobs, cases={
-    "two rows of six tokens": rows(8, 6, 6),
-    "a model that knows the text by heart: all 0": sure([3, 1, 4, 0, 2]),
-    "shorter rows, padded with 99": rows(7, 6, 3, 4, vocab_size=7, pad_id=99),
-    "one token: no score at all": rows(10, 1),
+    "two rows of six tokens": rows(8, 6, 6), "a model that knows the text by heart: all 0": SURE,
+    "padded with 99": rows(7, 6, 3, 4, vocab_size=7, pad_id=99), "one token: no score at all": rows(10, 1),
 }, mistakes={
     "The logits at a token's own position have read it. Pair logits[:, :-1] with tokens[:, 1:].":
         each(_PAIR, "logits, tokens", "logits[:, :-1], tokens[:, :-1]", "logits[:, 1:], tokens[:, 1:]"),
     "Shifted the wrong way: pair logits[:, :-1] with tokens[:, 1:].": swap(_PAIR, "logits[:, 1:], tokens[:, :-1]"),
     "Shift by one, along the positions (axis 1): logits[:, :-1], tokens[:, 1:].":
         each(_PAIR, "logits[:, :-1], tokens", "logits[:, :-2], tokens[:, 2:]", "logits[:-1], tokens[1:]"),
-    "Nothing predicts the first token: no number for it.":
-        each(_END, *(f"return F.pad(scores, (1, 0), value={x})" for x in ("0.0", *_ODD))),
-    "One number too many: no token follows the last one.":
+    "Nothing predicts the first token: no number for it.": each(_END, "return F.pad(scores, (1, 0))"),
+    "Nothing follows the last token: no number there.":
         each(_END, "return F.pad(scores, (0, 1))") + each(_PAIR, "logits, tokens.roll(-1, 1)"),
-    "The padding has a score of its own. Expected 0 there.": swap("(before, targets", "(before, targets % 99"),
+    "The padding has a score of its own. Expected 0 there.": each("(before, targets", "@ % 99", "@.clamp(0, 4)"),
     "pad_id may be any number. You took -1, or the default.": swap("pad_id", "-1"),
-    "cross_entropy takes the classes on axis 1: logits.transpose(1, 2).": [
-        swap("right_token_logprobs(before, targets, pad_id)", _LOSS.format(x)) for x in ("", ".reshape(-1, 5, 5)")],
+    "cross_entropy takes the classes on axis 1: logits.transpose(1, 2).":
+        each(_CALL, _LOSS, _LOSS.replace("before", "before.reshape(len(logits), logits.shape[-1], -1)")),
     **_SCORES,
 })  # fmt: skip
 
@@ -126,19 +118,16 @@ def lists(x):
 _ROW, _GIVEN = "[None, *row[: n - 1]]", "right_prompt_logprobs(logits, tokens, pad_id)"
 echo_logprobs = exercise(right_echo_logprobs, look=lists, cases={
     "one row": rows(11, 4), "three rows of unequal length": rows(12, 3, 6, 4),
-    "a model that is certain: real zeros": sure([3, 1, 4, 0, 2], [1, 0, 3, 1, -1]),
+    "a model that is certain: real zeros": SURE,
     "pad_id = 99, and a row of one token": rows(14, 4, 2, 5, 1, vocab_size=7, pad_id=99),
 }, mistakes={
-    "Nothing predicts the first token: None, not 0.0 (probability 1) or another sign.":
-        each("None", "0.0", "'None'", *_ODD) + each(_ROW, "[0.0, *row]"),
-    "The padding is still there. Cut every row at its own length.":
-        each(_ROW, "[None, *row]", "[*@, *[None] * (len(row) - n + 1)]"),
+    "Nothing predicts the first token: expected None.": each(_ROW, "[0.0, *row]") + each("None", "0.0", *_ODD),
+    "The padding is still there. Cut each row.": each(_ROW, "[None, *row]", "[*@, *[None] * (len(row) - n + 1)]"),
     "One number too many in a padded row: n entries are None and n - 1 numbers.": swap("n - 1", "n"),
     "A row's last number is missing: n entries are None and n - 1 numbers.": each("[: n - 1]", "@[:-1]"),
     "The first token is missing. It has an entry too: None.": each(_ROW, "row[: n - 1]", "row"),
     "None belongs to the first token. You put it last.": each(_ROW, "[*row[: n - 1], None]", "[*row, None]"),
-    "You cut by the value 0.0, but the model may be certain. Cut by the length.":
-        each(_ROW, "[None, *(x for x in row if x)]", "[None, *(x or None for x in row[: n - 1])]"),
+    "A score of 0.0 may be real: cut by length.": each(_ROW, "[None, *filter(None, row)]", "[x or None for x in @]"),
     "Each row has its own length: count along dim=-1.":
         [*each("n - 1", "lengths[0] - 1", "min(lengths) - 1"), swap("dim=-1", "dim=0", ", strict=True", "")],
     "row[:-0] is empty: a row without padding lost all. Cut by the length.": each("n - 1", "@ - len(row)"),
@@ -146,7 +135,7 @@ echo_logprobs = exercise(right_echo_logprobs, look=lists, cases={
     "Shift: logits[:, :-1] score tokens[:, 1:]. A token's own logits have read it.":
         each(_GIVEN, *(f"right_token_logprobs(logits, tokens, pad_id)[:, {x}]" for x in ("1:", ":-1"))),
     "Return a list for each row, all in one list.":
-        [swap("return [", "return sum([", "True)]", "True)], [])"), *each("strict=True)]", "@[:1]", "@[0]")],
+        each("strict=True)]", "@[:1]", "@[0]") + [swap("return [", "return sum([", "True)]", "True)], [])")],
     "Unpack the row: [None, *row], or [None] + row.": swap("*row[", "row["),
     "The logprobs are not those that you were given.": each(_GIVEN, "(-@)", "@.exp()", "@.round(decimals=2)"),
 })  # fmt: skip
@@ -169,14 +158,14 @@ perplexity = exercise(right_perplexity, cases={
     "certain of everything": ([None, 0.0, 0.0],), "2000 tokens": ([None, *[-3.0, -1.5] * 1000],),
     "None alone: ValueError": ([None],), "an empty list: ValueError": ([],),
 }, mistakes={
-    "None is no token: divide by the number of the other entries.":
+    "Divide by the number of entries that are not None.":
         each("len(known))", "len(logprobs))") + each(_KNOWN, "[x or 0.0 for x in logprobs]"),
     "0.0 is a logprob: the model was certain, and that counts. Test `is not None`.":
         [*each(_TEST, ""), *each("not known", "not sum(known)"), swap(_TEST, "", "not known", "not logprobs")],
-    "The first entry was left out unseen. It may be a number.": each("in logprobs", "@[1:]"),
-    "You divided by one too few. Count what is not None.": each("len(known)", "(len(logprobs) - 1)", "(@ - 1)"),
-    "Leave every None out, wherever it stands.":
-        each(" if x is not None", "") + each(_KNOWN, "logprobs[logprobs[:1] == [None] :]"),
+    "The first entry was left out unseen: it may count.": each("in logprobs", "@[1:]") + each(_KNOWN, "logprobs[1:]"),
+    "You divided by one too few. Count what is not None.":
+        each("len(known)", "(@ - 1)") + [swap("len(known)", "(len(logprobs) - 1)", _RAISE, x) for x in (_RAISE, "0")],
+    "Leave every None out.": each(" if x is not None", "") + each(_KNOWN, "logprobs[logprobs[:1] == [None] :]"),
     "The minus is missing: a perplexity is never below 1.": swap("(-sum", "(sum"),
     "Perplexity is exp of minus the mean. You left exp out.": each("math.exp(", "(", "0 - ("),
     "Divide the sum by the number of tokens before you take exp.":
@@ -185,11 +174,9 @@ perplexity = exercise(right_perplexity, cases={
     "You averaged probabilities. Average their logs, then take exp.":
         each(_EXP, "sum(math.exp(-x) for x in known) / len(known)", "len(known) / sum(math.exp(x) for x in known)"),
     "The product of a long text is 0, and exp of its sum too large. Take exp of the mean.":
-        each(_EXP, "math.prod(map(math.exp, known)) ** (-1 / len(known))", "math.exp(-sum(known)) ** (1 / len(known))"),
-    "They are logs already: no log.": swap("sum(known)", "sum(map(math.log, known))"),
-    "No number at all: raise a ValueError that says so, before you divide.":
-        each(_RAISE, "return 1.0", "return 0.0", "return math.inf", "return math.nan", "return None", "pass"),
-    "[None] holds no number either. Look at what is left without None.":
-        each("not known", "not logprobs") + [swap("not known", "not logprobs", "/ len(known)", "/ max(1, len(known))")],
+        [swap(_EXP, f"{x} / len(known))", _RAISE, y) for y in (_RAISE, "pass") for x in ("math.exp(-sum(known)) ** (1",
+         "math.prod(map(math.exp, known)) ** (-1", "torch.tensor(known).exp().prod() ** (-1")],
+    "No number at all: raise ValueError first.": each(_RAISE, *(f"return {x}" for x in _ODD), "return 0.0", "pass"),
+    "[None] holds no number either. Look at what is left.": each("not known", "not logprobs"),
     "Do not round: expected the exact number.": each(_EXP, "round(@)", "round(@, 1)", "round(@, 2)"),
 })  # fmt: skip
