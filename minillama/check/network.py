@@ -23,7 +23,7 @@ def right_rms_norm(x, weight, eps):
 
 
 _X, _W, _MEAN = _of(2, 2, 3, 5) + 1, _of(3, 5) + 2, ".square().mean(-1, keepdim=True)"
-_SCALED, _CENTRED = "x32 * torch.rsqrt(mean + eps)", "x.float() - x.float().mean(-1, True)"
+_SCALED, _OFF = "x32 * torch.rsqrt(mean + eps)", "x.float() - x.float().mean(-1, True)"
 rms_norm = exercise(right_rms_norm, cases={
     "two texts of three tokens": (_X, _W, 1e-5),
     "small numbers, where eps counts": (_X * torch.tensor([[0.02], [1e-3], [1e-5]]), _W, 1e-3),
@@ -33,8 +33,8 @@ rms_norm = exercise(right_rms_norm, cases={
     "bfloat16": (_of(6, 5, 1, 16).bfloat16(), _of(7, 16).exp().bfloat16(), 1e-5),
 }, mistakes={
     "LayerNorm subtracts the mean, and so does var; RMSNorm does not.":
-        [*_at("x.float()", _CENTRED), swap("x.float()", _CENTRED, "square().mean", "var"), *_at("square().mean", "var")],
-    "Take the mean of squares, not their sum.": [swap(".mean(", ".sum("), swap(_SCALED, "F.normalize(x32, dim=-1)")],
+        [swap("x.float()", _OFF), swap("x.float()", _OFF, "square().mean", "var"), swap("square().mean", "var")],
+    "Average the squares: mean, not sum.": [swap(".mean(", ".sum("), swap(_SCALED, "F.normalize(x32, dim=-1)")],
     "Each token has its own mean, over the last axis: mean(-1, keepdim=True).":
         _at("-1, keepdim=True", "", "0, True", "1, True", "(1, 2), True"),
     "keepdim=True is missing: the means must be (bsz, seqlen, 1).": swap(", keepdim=True", ""),
@@ -82,7 +82,7 @@ rotary = exercise(right_rotary, cases={
     "The two numbers of each pair changed places.": [swap("a, b =", "b, a ="), swap(f"{_A}, {_B}", f"{_B}, {_A}")],
     "A part is missing: (a cos − b sin, a sin + b cos).":
         [*_at(_B, "b", "b * cos"), *_at(" - b * sin", ""), swap(_A, "a * cos", _B, "b * cos"), swap(" * cos", "")],
-    "Nothing was turned.": swap(_A, "a", _B, "b"),
+    "Nothing was turned: return the new numbers of each pair.": swap(_A, "a", _B, "b"),
     "The angles belong to the positions, not to heads or texts: angles[:, None].": _at(_ANGLES, "", "[:, None, None]"),
     "angles[p, i] turns pair i at position p. Yours turned by another angle.":
         _at(_ANGLES, "[0]", "[-1]", ".flip(0)[:, None]", "[:, None, :1]", "[:, None, -1:]"),

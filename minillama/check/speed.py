@@ -38,7 +38,7 @@ tokens_per_second = exercise(right_tokens_per_second, cases={
     "The cache was counted once. Each row reads its own: bsz * cache_bytes.": swap(_EACH, "cache_bytes"),
     "That is the speed of one row. The weights are read once for all, and a step writes bsz tokens.":
         [swap("bsz *", ""), swap("bsz *", "", "weight", "bsz * weight"), swap("bsz *", "", "/ read", "/ read / bsz")],
-    "The rows share the weights, not the cache.": swap("weight_bytes + bsz", "bsz * weight_bytes + 1"),
+    "The rows share the weights; bsz counts their caches.": swap("weight_bytes + bsz", "bsz * weight_bytes + 1"),
     "Multiply by bsz, once: a step writes bsz tokens.": _at(_SPEED, "bandwidth / read / bsz", f"{_SPEED} * bsz"),
     "Brackets are missing: / (weight_bytes + bsz * cache_bytes).": swap("/ read", f"/ weight_bytes + {_EACH}"),
     "There is a factor of 2 too many: a byte is read once, and the cache holds keys and values.":
@@ -107,8 +107,8 @@ int8_rows = exercise(right_int8_rows, cases={
         [swap("amax(dim=1)", "max()", "[:, None]", ""), swap("amax(dim=1)", "max().expand(len(weight))")],
     "These are scales of columns. Each row has its own: amax(dim=1).": swap("dim=1", "dim=0", "[:, None]", ""),
     "int8 ends at 127: the scale is the largest / 127.": _at("127", "128", "255", "256", "127.5", "254", "100"),
-    "That is the reciprocal of the scale.": _at("8), scale", "8), 1 / scale", "8), 1 / scale.clamp(min=1e-30)"),
-    "scale is a step, the largest / 127.": [swap("8), scale", "8), scale * 127"), swap(" / 127", "")],
+    "That is 1 / scale. Return the scale.": _at("8), scale", "8), 1 / scale", "8), 1 / scale.clamp(min=1e-30)"),
+    "That is the largest: divide by 127.": [swap("8), scale", "8), scale * 127"), swap(" / 127", "")],
     "A negative number can be the largest too: abs() first.": swap(".abs()", ""),
     "The largest absolute value counts, so that 0 stays 0 and all fits: amax(dim=1).":
         _at(_SCALE, "(weight.amax(1) - weight.amin(1)) / 255", "weight.abs().mean(1) / 127", "weight.std(1) / 127"),

@@ -37,7 +37,7 @@ softmax = exercise(right_softmax, cases={
     "At temperature 0 you divided by 0. Give the argmax probability 1.": swap(*_BAD),
     "At temperature 0 return probabilities: 1 for the argmax, 0 for the others.":
         [*_at(_HOT, "logits.argmax(-1, True)", "logits.argmax(-1)", "logits"), lambda x, t: right_softmax(x, t or 1)],
-    "At temperature 0 only one of two best logits gets all, that of argmax.":
+    "At temperature 0, if two logits are the largest, one of them gets it all: argmax.":
         [lambda x, t: right_softmax(x, t or 1e-30), swap(_HOT, "(logits == logits.amax(-1, True)).to(logits)")],
     "At temperature 0 each row has its own argmax: scatter(-1, best, 1.0), best (bsz, 1).":
         _at(_HOT, "torch.zeros_like(logits).index_fill(-1, logits.argmax(-1), 1.0)", f"{_HOT}[:1].expand_as(logits)"),
@@ -73,7 +73,7 @@ same_probs = exercise(right_same_probs, cases={
     "float32 rounds a - b. Compare with torch.isclose as it is.": _at(_CLOSE, "(shift == shift[:, :1])"),
     "The tolerance is too large: logits 0.004 apart differ.": _at("1])", *(f"1], atol={x})" for x in (0.01, 0.1, 1))),
     "Rows that differ by a constant are the same too. Look at a - b.": _at(_CLOSE, "(a == b)", "torch.isclose(a, b)"),
-    "The order is not enough. The distances of the logits count.":
+    "The same order, or the same best token, is not enough: the differences between logits count.":
         [lambda a, b: (a.argsort(-1) == b.argsort(-1)).all(-1), lambda a, b: a.argmax(-1) == b.argmax(-1)],
     "Doubled logits make other probabilities: look at a - b, no quotient.": swap("a - b", "a / b"),
     "Look at a - b itself: no abs(), no sum.": _at("a - b", "(a - b).abs()", "a + b"),

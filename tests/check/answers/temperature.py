@@ -36,8 +36,6 @@ def softmax_by_one_hot(logits, temperature):
     return (shifted - shifted.logsumexp(-1, keepdim=True)).exp()
 
 
-
-
 RIGHT = {
     "softmax": [
         solution_softmax,
@@ -73,6 +71,6 @@ EQUIVALENT = {
     "softmax": {"if temperature <= 0:": "no temperature is below 0"},
     "same_probs": {
         "shift = b - a": "the shift the other way round is as constant",
-        "return torch.isclose(shift[:, :1], shift).all(dim=-1)": "the tolerance is relative to either of two near numbers",
+        "return torch.isclose(shift[:, :1], shift).all(dim=-1)": "relative to either of two near numbers",
     },
 }
