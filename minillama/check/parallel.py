@@ -129,6 +129,8 @@ merge_shards = exercise(
         "Not every file has rope.freqs. Skip the key if it is there.": swap("merged = {}", _EACH + "['rope.freqs']"),
         "`if dim` takes axis 0 for no axis. Test `dim is None`.": swap("dim is None", "not dim"),
         "SPLIT_DIM knows last words: SPLIT_DIM[last_word(key)].": swaps("last_word(key)", "key", "key[-6:]"),
+        "`merged` does not have this key yet: collect all parts, then join them.":
+            swap("(parts, dim)", "([merged[key], *parts[1:]], dim)"),
         "The keys stay whole: last_word is for SPLIT_DIM.": swaps("d[key] =", "d[last_word(key)] =", "d[key[:-7]] ="),
         "The norms are missing. They are weights too.": swap(_IF, _IF + " and 'norm' not in key"),
         "`shards` was changed. Put the result into a new dict, and only skip rope.freqs.": [
