@@ -160,6 +160,12 @@ def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, d
             kind = torch.device(device).type
         except (RuntimeError, TypeError):
             raise ValueError(f"device must be 'cpu', 'cuda', 'cuda:1' or 'mps', got {device!r}") from None
+        if kind not in ("cpu", "cuda", "mps"):
+            raise ValueError(f"device must be 'cpu', 'cuda', 'cuda:1' or 'mps', got {device!r}")
+        if kind == "mps" and not torch.backends.mps.is_available():
+            raise ValueError(
+                "device is 'mps', but this machine has no such GPU; pass 'cpu', or None to take what there is"
+            )
         if kind == "cuda" and not torch.cuda.is_available():
             raise ValueError(
                 f"device is {str(device)!r}, but torch finds no GPU; pass 'cpu', or None to take what there is"
