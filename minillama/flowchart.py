@@ -1,4 +1,4 @@
-"""The way of a call through the code, as a picture whose boxes open the notebook and the code behind them."""
+"""The path of a call through the code, as a picture whose boxes link to the notebook and the code."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class Box(NamedTuple):
 
 
 BOXES = (
-    Box("text_completion(prompts)", "a list of texts to go on with", 11, Llama.text_completion, LEFT, 0),
+    Box("text_completion(prompts)", "a list of texts to continue", 11, Llama.text_completion, LEFT, 0),
     Box("chat_completion(dialogs)", "a list of dialogs to answer", 12, Llama.chat_completion, RIGHT, 0),
     Box("encode", "text becomes token ids", 1, Tokenizer.encode, LEFT, 1),
-    Box("template, encode", "a dialog is laid into [INST] … [/INST], then encoded", 12, encode_dialog, RIGHT, 1),
-    Box("canvas: torch.full", "all prompts in one tensor, with room for what comes", 2, Llama.generate, MIDDLE, 2),
-    Box("forward", "the network reads the new columns and gives logits", 4, Transformer.forward, MIDDLE, 3),
+    Box("template, encode", "a dialog is put into [INST] … [/INST], then encoded", 12, encode_dialog, RIGHT, 1),
+    Box("canvas: torch.full", "all prompts in one tensor, with room for new tokens", 2, Llama.generate, MIDDLE, 2),
+    Box("forward", "the network reads the new columns and returns logits", 4, Transformer.forward, MIDDLE, 3),
     Box("softmax, temperature", "logits become probabilities", 6, apply_temperature, MIDDLE, 4),
     Box("sample_top_p", "one token is drawn from the nucleus", 7, sample_top_p, MIDDLE, 5),
     Box("where, write column", "prompt token or new token goes into the canvas", 8, Llama.generate_steps, MIDDLE, 6),
-    Box("all rows at eos?", "no: read the new column; yes: go on", 9, Llama.generate_steps, MIDDLE, 7),
+    Box("all rows at eos?", "no: read the new column; yes: cut and decode", 9, Llama.generate_steps, MIDDLE, 7),
     Box("cut, decode", "each row ends where its text ends; ids become text", 11, Collector.predictions, MIDDLE, 8),
     Box("CompletionPrediction", "a generation: text", 11, CompletionPrediction, LEFT, 9),
     Box("ChatPrediction", "a generation: a message with a role", 12, ChatPrediction, RIGHT, 9),
@@ -49,9 +49,10 @@ LOOP = (9, 5)  # back to forward, until every row has ended
 
 
 class Flowchart:
-    """Shows itself: the picture with links in a notebook, and beside it the same boxes as a list.
+    """The picture, and beside it the same boxes as a list: the value of a cell.
 
-    mine {label of a box: function}: in those boxes the function's name stands in place of the links.
+    mine {label of a box: function}: these boxes show the function's name in place of the links. Raises ValueError for a
+    label that no box has.
     """
 
     def __init__(self, mine: Mapping[str, Callable] | None = None):
@@ -78,7 +79,7 @@ class Flowchart:
 
 
 def links(box: Box, style: str = "", name: str = "") -> str:
-    """The notebook, if it is there, and the code of a box; or the name of what the learner wrote for it."""
+    """Links to the notebook, if it is there, and to the code of a box; or the name of what the learner wrote for it."""
     if name:
         return f'<span style="font-family: monospace">{escape(name)}</span>'
     found = sorted((REPOSITORY / "notebooks").glob(f"{box.notebook:02}_*.ipynb"))
@@ -87,7 +88,7 @@ def links(box: Box, style: str = "", name: str = "") -> str:
 
 
 def svg(linked: bool, names: Mapping[str, str] | None = None) -> str:
-    """The picture; with links only where it stands in a notebook. names: of functions, by the label of their box."""
+    """The picture as SVG; linked: for a notebook, where links work. names {label of a box: name of a function}."""
     names = names or {}
     height = 10 * STEP + 10
     parts = [
@@ -123,7 +124,7 @@ def drawn(box: Box, linked: bool, name: str = "") -> str:
 
 
 def back(start: int, end: int) -> str:
-    """The arrow from the question back to forward, along the right side."""
+    """The arrow from the question back to forward, on the right side."""
     x, y1, y2 = MIDDLE + WIDTH, y_of(BOXES[start]) + HEIGHT / 2, y_of(BOXES[end]) + HEIGHT / 2
     line = f'<path d="M{x} {y1} H{x + 60} V{y2} H{x}" stroke="{INK}" fill="none" marker-end="url(#flow-tip)"/>'
     no = f'<text x="{x + 30}" y="{y1 - 6}" text-anchor="middle" fill="{INK}">no</text>'

@@ -1,4 +1,4 @@
-"""Links from a notebook to the code that it talks about."""
+"""Links from a notebook to the code that it explains."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ META = "https://github.com/meta-llama/llama/blob/689c7f2/llama"
 
 
 class Link:
-    """A line of text, and the page or file that it opens."""
+    """A line of text that opens a page or a file: the value of a cell."""
 
     def __init__(self, text: str, address: str):
         self.text, self.address = text, address
@@ -25,7 +25,10 @@ class Link:
 
 
 def source_link(obj) -> Link:
-    """The file and line in which obj is defined now; opens in JupyterLab from a notebook in notebooks/.
+    """A link to the file that defines obj, a function or class of this repository, naming its present line.
+
+    It opens in JupyterLab from a notebook in notebooks/. Raises ValueError for what is defined outside the repository
+    and TypeError for what has no source.
 
     >>> from minillama import sample_top_p
     >>> source_link(sample_top_p).text.split(",")[0]
@@ -39,5 +42,5 @@ def source_link(obj) -> Link:
 
 
 def meta_link(file: str, name: str) -> Link:
-    """The function `name` in Meta's own file, at a fixed commit."""
+    """A link to Meta's own file, such as "generation.py", at a fixed commit; name: the function or class in it."""
     return Link(f"{name}: llama/{file} in Meta's repository", f"{META}/{file}")

@@ -1,7 +1,7 @@
 """What everything shown as HTML shares: escaping, the colours, the style sheet.
 
-Colours are Okabe and Ito's, told apart by colour-blind readers too, and never the only sign. Text and background are
-JupyterLab's own variables, so that both themes can be read.
+The colours are Okabe and Ito's, which colour-blind readers can tell apart too, and never the only sign. Text and
+background use JupyterLab's own variables, so that both themes are readable.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ STYLE = f"""<style>
   border: 1px solid {GREY}; border-radius: 3px; }}
 .ml .ml-chip.ml-byte {{ border-style: dashed; }}
 .ml .ml-chip.ml-control {{ border: 3px double {VERMILLION}; }}
+.ml.ml-token-view th {{ text-align: left; }}
 .ml .ml-piece {{ font-family: var(--jp-code-font-family, monospace); white-space: pre; }}
 .ml .ml-id {{ font-size: 10px; color: var(--jp-ui-font-color2, #5f5f5f); font-variant-numeric: tabular-nums; }}
 .ml .ml-character {{ display: inline-flex; flex-wrap: wrap; gap: 1px; align-items: center; padding: 2px;
@@ -101,7 +102,7 @@ STYLE = f"""<style>
 </style>"""
 
 _CONTROLS = {i: chr(0x2400 + i) for i in range(32)} | {127: "\u2421"}  # pictures of the control characters
-_UNSEEN = (  # first and last of what has no shape of its own: C1 controls, joiners, marks of direction, tags
+_UNSEEN = (  # ranges of characters that cannot be seen: C1 controls, joiners, marks of direction, tags
     (0x80, 0x9F), (0xAD, 0xAD), (0x61C, 0x61C), (0x180E, 0x180E), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F),
     (0xFEFF, 0xFEFF), (0xFFF9, 0xFFFB), (0xE0000, 0xE007F),
 )  # fmt: skip
@@ -110,7 +111,7 @@ _SHOWN = _CONTROLS | {i: f"\\u{i:04x}" if i < 0x10000 else f"\\U{i:08x}" for i i
 
 
 def escape(text: str) -> str:
-    """text for HTML: markup escaped, control and direction characters and lone surrogates made visible.
+    """text for HTML: markup is escaped; control and direction characters and lone surrogates become visible.
 
     >>> escape("<b>\\n")
     '&lt;b&gt;␊'
@@ -120,9 +121,9 @@ def escape(text: str) -> str:
 
 
 def wrap(body: str, name: str = "", style: bool = True) -> str:
-    """One block of HTML with the style sheet; body is HTML already.
+    """One block of HTML with the style sheet; body is HTML already, name its class.
 
-    What is redrawn often leaves the sheet out and has it once beside it: a new sheet makes the browser style the whole
+    A widget leaves the sheet out and has it once, beside what it redraws: a new sheet makes the browser style the whole
     page again.
     """
     return f'{STYLE if style else ""}<div class="ml {name}">{body}</div>'

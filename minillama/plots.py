@@ -1,10 +1,12 @@
-"""Static figures: what a reader sees who has no kernel to move a slider."""
+"""Static figures, for readers who have no kernel to move a slider. Each function returns a closed matplotlib Figure."""
 
 from __future__ import annotations
 
+import functools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
 import torch
@@ -20,11 +22,13 @@ CJK_FONTS = (
     "Noto Sans CJK SC", "Source Han Sans SC", "Noto Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei",
     "Droid Sans Fallback", "PingFang SC", "Hiragino Sans GB", "Heiti SC", "Microsoft YaHei", "SimHei",
 )  # fmt: skip
+LONGEST_PIECE, LONGEST_NAME = 24, 60  # characters that are drawn of a token, and of any other name
 _CJK_FILES = re.compile(r"cjk|wqy|sourcehan|notosanssc|pingfang|yahei|msyh|simhei|heiti|droidsansfallback", re.I)
 
 
+@functools.cache
 def find_cjk_font() -> str | None:
-    """The name of an installed font that has Chinese characters, ready for matplotlib; None if there is none."""
+    """The name of an installed font with Chinese characters, ready for matplotlib; None if there is none."""
     known = {font.name for font in font_manager.fontManager.ttflist}
     if not known.intersection(CJK_FONTS):  # matplotlib's list may be older than the font
         for path in filter(_CJK_FILES.search, font_manager.findSystemFonts()):
@@ -33,16 +37,60 @@ def find_cjk_font() -> str | None:
     return next((name for name in CJK_FONTS if name in known), None)
 
 
+def literal(text: str, longest: int = LONGEST_NAME) -> str:
+    """text as a figure shows it: at most `longest` characters, and an ellipsis if there are more.
+
+    A character that cannot be printed, or that no font has, is replaced by its escape sequence.
+
+    >>> literal("$x$ \\n"), literal("a" * 99, longest=3)
+    ('$x$ \\\\n', 'aaa…')
+    """
+    fonts = [font_manager.get_font(font_manager.findfont(name)) for name in _font_names()]
+    shown = ""
+    for c in text:
+        known = c.isprintable() and any(font.get_char_index(ord(c)) for font in fonts)
+        c = c if known else c.encode("unicode_escape").decode()
+        if len(shown) + len(c) > longest:
+            return f"{shown}…"
+        shown += c
+    return shown
+
+
+@contextmanager
+def new_figure(*grid: int, figsize: tuple[float, float], **options) -> Iterator:
+    """A figure and its axes, as `plt.subplots` makes them, in which no text is taken for mathematics: "$" is a "$".
+
+    It is closed at the end, so that a notebook shows it only once, as the value of the cell.
+    """
+    with plt.rc_context({"font.family": _font_names(), "text.parse_math": False}):
+        figure, axes = plt.subplots(*grid, figsize=figsize, layout="constrained", facecolor="white", **options)
+        try:
+            yield figure, axes
+        finally:
+            plt.close(figure)
+
+
+def legend(ax, names: Sequence[str], longest: int = LONGEST_NAME, **options) -> None:
+    """Name the first lines of ax. Their labels would do, but matplotlib leaves out those that begin with "_"."""
+    shown = [literal(name, longest) for name in names]
+    ax.legend(ax.lines[: len(names)], shown, frameon=False, fontsize=8, **options)
+
+
+def _font_names() -> list[str]:
+    font = find_cjk_font()
+    return ["DejaVu Sans", font] if font else ["DejaVu Sans"]
+
+
 def plot_nucleus(pieces: Sequence[str], probs: Tensor, p: float, n_bars: int = 12) -> Figure:
-    """Bars of the most probable tokens of probs (vocab_size,), kept or cut at p, and the mass before each."""
+    """Bars of the n_bars most probable tokens, kept or cut at p, and the probability mass before each.
+
+    pieces: the name of every token id; probs (vocab_size,) float, adding up to 1; p: from 0 to 1, as top_p.
+    """
     top = nucleus(probs, p)
     n_bars = min(n_bars, len(probs))
-    names = [pieces[i] for i in top.probs_idx[:n_bars].tolist()]
+    names = [literal(pieces[i], LONGEST_PIECE) for i in top.probs_idx[:n_bars].tolist()]
     kept = top.kept[:n_bars].tolist()
-    font = find_cjk_font()
-    names = names if font else [name.encode("ascii", "backslashreplace").decode() for name in names]
-    with plt.rc_context({"font.family": ["DejaVu Sans", *([font] if font else [])]}):
-        figure, ax = plt.subplots(figsize=(7.5, 3), layout="constrained", facecolor="white")
+    with new_figure(figsize=(7.5, 3)) as (figure, ax):
         places = range(n_bars)
         bars = ax.bar(places, top.probs_sort[:n_bars].tolist(), color=[BLUE if keep else "white" for keep in kept])
         for bar, keep in zip(bars, kept, strict=True):
@@ -54,48 +102,47 @@ def plot_nucleus(pieces: Sequence[str], probs: Tensor, p: float, n_bars: int = 1
         ax.set_xticks(places, names, rotation=30, ha="right")
         ax.set(ylim=(0, 1.05), ylabel="probability")
         ax.legend(frameon=False, fontsize=8, loc="center right")
-        plt.close(figure)  # shown once, as the cell's value
     return figure
 
 
 def plot_rotation(freqs_cis: Tensor, pairs: Sequence[int]) -> Figure:
-    """How the rotary embedding turns the point (1, 0): one panel a pair, one hand a position, its number at the tip.
+    """How the rotary embedding turns the point (1, 0): one panel per pair, one hand per position with its number.
 
-    freqs_cis (n_positions, head_dim / 2), as `Transformer.freqs_cis`.
+    freqs_cis (n_positions, head_dim / 2) complex, as `Transformer.freqs_cis`; pairs: which of the head_dim / 2 are
+    drawn.
     """
-    figure, axes = plt.subplots(
-        1, len(pairs), figsize=(2.6 * len(pairs), 2.9), layout="constrained", facecolor="white", squeeze=False
-    )
     shades = plt.get_cmap("cividis")
-    for ax, pair in zip(axes[0], pairs, strict=True):
-        ax.add_patch(plt.Circle((0, 0), 1, fill=False, color=GREY, lw=0.8))
-        for position, tip in enumerate(freqs_cis[:, pair].tolist()):
-            ax.plot([0, tip.real], [0, tip.imag], color=shades(position / len(freqs_cis)), lw=2)
-            ax.text(1.16 * tip.real, 1.16 * tip.imag, str(position), ha="center", va="center", fontsize=8)
-        step = freqs_cis[1, pair].angle().item() if len(freqs_cis) > 1 else 0.0
-        ax.set(title=f"pair {pair}: {step:.3g} rad per position", xlim=(-1.35, 1.35), ylim=(-1.35, 1.35))
-        ax.title.set_fontsize(9)
-        ax.set_aspect("equal")
-        ax.axis("off")
-    plt.close(figure)  # shown once, as the cell's value
+    with new_figure(1, len(pairs), figsize=(2.6 * len(pairs), 2.9), squeeze=False) as (figure, axes):
+        for ax, pair in zip(axes[0], pairs, strict=True):
+            ax.add_patch(plt.Circle((0, 0), 1, fill=False, color=GREY, lw=0.8))
+            for position, tip in enumerate(freqs_cis[:, pair].tolist()):
+                ax.plot([0, tip.real], [0, tip.imag], color=shades(position / len(freqs_cis)), lw=2)
+                ax.text(1.16 * tip.real, 1.16 * tip.imag, str(position), ha="center", va="center", fontsize=8)
+            step = freqs_cis[1, pair].angle().item() if len(freqs_cis) > 1 else 0.0
+            ax.set(xlim=(-1.35, 1.35), ylim=(-1.35, 1.35))
+            ax.set_title(f"pair {pair}: {step:.3g} rad per position", fontsize=9)
+            ax.set_aspect("equal")
+            ax.axis("off")
     return figure
 
 
 def plot_attention(pieces: Sequence[str], weights: Tensor, title: str = "") -> Figure:
-    """A heat map of one head's attention weights (seqlen, seqlen): rows look, columns are looked at."""
-    names, font = _printable(pieces)
-    with plt.rc_context(font):
-        side = 1.6 + 0.24 * len(names)
-        figure, ax = plt.subplots(figsize=(side + 0.8, side), layout="constrained", facecolor="white")
+    """A heat map of one head's attention weights: rows look, columns are looked at.
+
+    pieces: the tokens' names, seqlen of them; weights (seqlen, seqlen) float. The future (above the diagonal) stays
+    white.
+    """
+    names = [literal(piece, LONGEST_PIECE) for piece in pieces]
+    side = 1.6 + 0.24 * len(names)
+    with new_figure(figsize=(side + 0.8, side)) as (figure, ax):
         future = weights.new_ones(weights.shape).triu(1).bool()
         past = weights.masked_fill(future, float("nan"))  # nan stays white
         image = ax.imshow(past.tolist(), cmap="cividis", vmin=0)
         places = range(len(names))
         ax.set_xticks(places, names, rotation=90, fontsize=8)
         ax.set_yticks(places, names, fontsize=8)
-        ax.set(xlabel="token looked at (key)", ylabel="token that looks (query)", title=title)
+        ax.set(xlabel="token looked at (key)", ylabel="token that looks (query)", title=literal(title))
         figure.colorbar(image, ax=ax, shrink=0.7, label="attention weight")
-        plt.close(figure)
     return figure
 
 
@@ -106,16 +153,16 @@ def plot_temperatures(
     truth: Mapping[int, float] | None = None,
     n_tokens: int = 6,
 ) -> Figure:
-    """Probabilities of the largest logits (vocab_size,) at some temperatures, with a diamond where the truth is known.
+    """Bars of some tokens' probabilities at each temperature, with a diamond where the true probability is known.
 
-    truth {token id: probability}: its tokens are shown, in its order, and n_tokens does not count.
+    pieces: the name of every token id; logits (vocab_size,) float; temperatures: each 0 or more. truth {token id:
+    probability}: these tokens are shown, in this order; without it, the n_tokens with the largest logits.
     """
     truth = truth or {}
     ids = list(truth) or logits.topk(min(n_tokens, len(logits))).indices.tolist()
-    names, font = _printable([pieces[i] for i in ids])
+    names = [literal(pieces[i], LONGEST_PIECE) for i in ids]
     width = 0.8 / len(temperatures)
-    with plt.rc_context(font):
-        figure, ax = plt.subplots(figsize=(7.5, 3), layout="constrained", facecolor="white")
+    with new_figure(figsize=(7.5, 3)) as (figure, ax):
         for k, temperature in enumerate(temperatures):
             heights = apply_temperature(logits, temperature)[ids].tolist()
             places = [place + (k - (len(temperatures) - 1) / 2) * width for place in range(len(ids))]
@@ -126,87 +173,78 @@ def plot_temperatures(
         ax.set_xticks(range(len(ids)), names)
         ax.set(ylim=(0, 1.05), ylabel="probability")
         ax.legend(frameon=False, fontsize=8)
-        plt.close(figure)
     return figure
 
 
 def plot_entropy(curves: Mapping[str, Tensor], highest: float = 3.0) -> Figure:
-    """Entropy against temperature, one line for each of some logits (vocab_size,) of the same length."""
+    """Entropy in nats against temperature, from 0 to highest: one line for each of curves.
+
+    curves {name: logits (vocab_size,) float}, all of the same length.
+    """
     temperatures = torch.linspace(0, highest, 61).tolist()
-    names, font = _printable(list(curves))
     styles = ["-", "--", "-.", ":"]
-    with plt.rc_context(font):
-        figure, ax = plt.subplots(figsize=(7.5, 3.2), layout="constrained", facecolor="white")
-        for k, (name, logits) in enumerate(zip(names, curves.values(), strict=True)):
+    with new_figure(figsize=(7.5, 3.2)) as (figure, ax):
+        for k, logits in enumerate(curves.values()):
             nats = [float(entropy(apply_temperature(logits, t))) for t in temperatures]
             color = (BLUE, VERMILLION, GREEN, ORANGE)[k % 4]
-            ax.plot(temperatures, nats, ls=styles[k % 4], color=color, lw=2, label=name)
+            ax.plot(temperatures, nats, ls=styles[k % 4], color=color, lw=2)
         vocab_size = len(next(iter(curves.values())))
-        ax.axhline(math.log(vocab_size), color=GREY, ls=(0, (1, 3)), label="all tokens equally likely")
+        ax.axhline(math.log(vocab_size), color=GREY, ls=(0, (1, 3)))
         ax.axvline(1, color=GREY, lw=0.8)
         ax.set(xlabel="temperature", ylabel="entropy (nats)", xlim=(0, highest), ylim=(0, None))
-        ax.legend(frameon=False, fontsize=8)
-        plt.close(figure)
+        legend(ax, [*curves, "all tokens equally likely"])
     return figure
 
 
-def _printable(pieces: Sequence[str]) -> tuple[list[str], dict]:
-    """Labels that can be drawn, and the matplotlib settings that draw them; escaped where no Chinese font is found."""
-    font = find_cjk_font()
-    safe = ["".join(c if c.isprintable() else "\ufffd" for c in piece).replace("$", r"\$") for piece in pieces]
-    names = safe if font else [piece.encode("ascii", "backslashreplace").decode() for piece in safe]
-    return names, {"font.family": ["DejaVu Sans", *([font] if font else [])]}
-
-
 def plot_cache(calls: Sequence[tuple[int, int]], pieces: Sequence[str]) -> Figure:
-    """A row for each call (start_pos, end) of forward, a column for each slot: written, read or empty."""
-    font = find_cjk_font()
-    names = pieces if font else [piece.encode("ascii", "backslashreplace").decode() for piece in pieces]
-    with plt.rc_context({"font.family": ["DejaVu Sans", *([font] if font else [])]}):
-        figure, ax = plt.subplots(figsize=(7.5, 1.2 + 0.34 * len(calls)), layout="constrained", facecolor="white")
+    """One row per call of forward and one column per slot of the cache: written, read or empty.
+
+    calls: (start_pos, end) of each, as `widgets.cache.cache_calls` returns them; pieces: the token of each slot.
+    """
+    with new_figure(figsize=(7.5, 1.2 + 0.34 * len(calls))) as (figure, ax):
         for row, (start, end) in enumerate(calls):
             for slot in range(len(pieces)):
                 sign, color = ("W", ORANGE) if start <= slot < end else ("R", BLUE) if slot < start else ("–", "white")
                 ax.add_patch(plt.Rectangle((slot - 0.5, row - 0.5), 1, 1, facecolor=color, edgecolor=GREY, lw=0.5))
                 ax.text(slot, row, sign, ha="center", va="center", fontsize=9)
-        ticks = [f"{slot} {name}" for slot, name in enumerate(names)]
+        ticks = [f"{slot} {literal(piece, LONGEST_PIECE)}" for slot, piece in enumerate(pieces)]
         ax.set_xticks(range(len(pieces)), ticks, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
         ax.set_yticks(range(len(calls)), [f"{start}:{end}, {start}" for start, end in calls], fontsize=9)
         ax.set(xlim=(-0.5, len(pieces) - 0.5), ylim=(len(calls) - 0.5, -0.5), ylabel="columns read, start_pos")
         ax.set_title("slots of the cache: W written, R written earlier and read, – empty", fontsize=9)
         ax.tick_params(length=0)
-        plt.close(figure)  # shown once, as the cell's value
     return figure
 
 
 def plot_token_cost(
     contexts: Sequence[int], counted: Mapping[str, Sequence[float]], measured: Mapping[str, Sequence[float]]
 ) -> Figure:
-    """Two panels over the length of the text: multiplications counted and milliseconds measured, a line for each way.
+    """What one more token costs, against the length of the text: multiplications counted, milliseconds measured.
 
-    counted and measured have a list for each way, as long as contexts.
+    contexts: the lengths; counted and measured: {name: a number for each of contexts}, a line for each name.
     """
-    figure, panels = plt.subplots(1, 2, figsize=(7.5, 3), layout="constrained", facecolor="white")
     styles = ({"color": BLUE, "marker": "o"}, {"color": VERMILLION, "marker": "s", "ls": "--"})
     titles = ("million multiplications, counted", "milliseconds, measured here")
-    for ax, lines, title, unit in zip(panels, (counted, measured), titles, (1e6, 1), strict=True):
-        for (name, values), style in zip(lines.items(), styles, strict=False):
-            ax.plot(contexts, [value / unit for value in values], label=name, **style)
-        ax.set(xlabel="length of the text, with the new token", ylim=(0, None))
-        ax.set_title(f"one more token: {title}", fontsize=9)
-        ax.legend(frameon=False, fontsize=8)
-    plt.close(figure)
+    with new_figure(1, 2, figsize=(7.5, 3)) as (figure, panels):
+        for ax, lines, title, unit in zip(panels, (counted, measured), titles, (1e6, 1), strict=True):
+            for k, values in enumerate(lines.values()):
+                ax.plot(contexts, [value / unit for value in values], **styles[k % 2])
+            ax.set(xlabel="length of the text with the new token", ylim=(0, None))
+            ax.set_title(f"one more token: {title}", fontsize=9)
+            legend(ax, list(lines), longest=40)
     return figure
 
 
 def plot_where(from_prompt: Tensor, column: Tensor, candidate: Tensor, titles: Sequence[str] = ()) -> Figure:
-    """The line torch.where(from_prompt, column, candidate), all (bsz,), row by row: what is taken, and what is not."""
-    titles, font = _printable(titles or [f"row {k}" for k in range(len(column))])
+    """The line torch.where(from_prompt, column, candidate), row by row: which of the two is taken.
+
+    from_prompt (bsz,) bool; column and candidate (bsz,) int64 token ids; titles: one for each row, else "row 0" ….
+    """
+    titles = [literal(title) for title in titles or [f"row {k}" for k in range(len(column))]]
     heads = ("input_text_mask\n[:, cur_pos]", "tokens\n[:, cur_pos]", "candidate", "next_token")
     places = (0, 1.25, 2.5, 4.25)
     next_token = torch.where(from_prompt, column, candidate)  # (bsz,)
-    with plt.rc_context(font):
-        figure, ax = plt.subplots(figsize=(7.5, 0.9 + 0.5 * len(column)), layout="constrained", facecolor="white")
+    with new_figure(figsize=(7.5, 0.9 + 0.5 * len(column))) as (figure, ax):
         for x, head in zip(places, heads, strict=True):
             ax.text(x, -0.75, head, ha="center", va="center", fontsize=9)
         for row, (mask, *ids) in enumerate(zip(*(x.tolist() for x in (from_prompt, column, candidate)), strict=True)):
@@ -222,60 +260,54 @@ def plot_where(from_prompt: Tensor, column: Tensor, candidate: Tensor, titles: S
                         fontweight="bold" if chosen else "normal", family="monospace")  # fmt: skip
             arrow = {"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0}
             ends = (places[3] - 0.5, row), (places[taken] + 0.5, row)
-            ax.annotate("", *ends, arrowprops=arrow, zorder=0)  # behind the box that is passed over
+            ax.annotate("", *ends, arrowprops=arrow, zorder=0)  # below the box that it crosses
         ax.set_yticks(range(len(column)), titles, fontsize=9)
         ax.set_xticks([])
         ax.set(xlim=(-0.6, 4.85), ylim=(len(column) - 0.5, -1.15))
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
-        plt.close(figure)  # shown once, as the cell's value
     return figure
 
 
 def plot_calibration(points: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
-    """True probabilities against the model's, on log axes: a sign for each name, (truth, model) a point.
+    """The model's probabilities against the true ones, on logarithmic axes.
 
-    A point on the diagonal is right; outside the dotted lines it is wrong by more than a factor of 2.
+    points {name: (true probability, the model's) pairs}: each name has a sign of its own. A point on the diagonal is
+    right; one outside the dotted lines is wrong by more than a factor of 2.
     """
-    names, font = _printable(list(points))
     styles = ({"marker": "o", "color": BLUE}, {"marker": "^", "color": VERMILLION}, {"marker": "s", "color": GREEN})
-    with plt.rc_context(font):
-        figure, ax = plt.subplots(figsize=(5.2, 4.6), layout="constrained", facecolor="white")
-        for k, (name, pairs) in enumerate(zip(names, points.values(), strict=True)):
+    with new_figure(figsize=(5.2, 4.6)) as (figure, ax):
+        for k, pairs in enumerate(points.values()):
             truth, model = ([pair[i] for pair in pairs] for i in (0, 1))
-            ax.plot(truth, model, ls="", mec="black", mew=0.5, alpha=0.8, label=name, **styles[k % 3])
+            ax.plot(truth, model, ls="", mec="black", mew=0.5, alpha=0.8, **styles[k % 3])
         everything = [p for pairs in points.values() for pair in pairs for p in pair if p > 0]
         low = 0.6 * min([*everything, 0.01])
-        ax.plot([low, 1], [low, 1], color="black", lw=1, label="model = truth")
-        ax.plot([low, 1], [low / 2, 0.5], color=GREY, ls=":", label="wrong by a factor of 2")
+        ax.plot([low, 1], [low, 1], color="black", lw=1)
+        ax.plot([low, 1], [low / 2, 0.5], color=GREY, ls=":")
         ax.plot([low, 0.5], [2 * low, 1], color=GREY, ls=":")
         ax.set(xscale="log", yscale="log", xlim=(low, 1.2), ylim=(low, 1.2))
         ax.set(xlabel="true probability", ylabel="probability by the model")
-        ax.legend(frameon=False, fontsize=8, loc="upper left")
-        plt.close(figure)
+        legend(ax, [*points, "model = truth", "wrong by a factor of 2"], loc="upper left")
     return figure
 
 
 def plot_rank_memory(models: Mapping[str, Mapping[int, tuple[float, float]]], gpus: Sequence[float]) -> Figure:
-    """A panel for each model: bytes of weights and of cache that each rank holds, a bar for each number of ranks.
+    """The memory that one rank needs, in GiB: one panel per model, one bar per number of ranks.
 
-    models {name: {n_ranks: (weights, cache)}}; gpus: the bytes of some GPUs, dashed lines.
+    models {name: {n_ranks: (bytes of weights, bytes of cache)}}; gpus: the bytes of some GPUs, drawn as lines.
     """
     gib = 2**30
-    figure, axes = plt.subplots(
-        1, len(models), figsize=(7.5, 3.2), layout="constrained", facecolor="white", sharey=True, squeeze=False
-    )
-    for ax, (name, ranks) in zip(axes[0], models.items(), strict=True):
-        places = range(len(ranks))
-        weights, cache = ([pair[i] / gib for pair in ranks.values()] for i in (0, 1))
-        ax.bar(places, weights, color=BLUE, edgecolor="black", lw=0.6, label="weights")
-        ax.bar(places, cache, bottom=weights, color=ORANGE, hatch="///", edgecolor="black", lw=0.6, label="cache")
-        for k, gpu in enumerate(gpus):
-            ax.axhline(gpu / gib, color=VERMILLION, ls=("--", ":", "-.")[k % 3], label=f"{gpu / gib:g} GiB")
-        ax.set_xticks(places, [str(n) for n in ranks])
-        ax.set(title=name, xlabel="ranks")
-        ax.title.set_fontsize(10)
-    axes[0, 0].set_ylabel("GiB on each rank")
-    axes[0, 0].legend(frameon=False, fontsize=8)
-    plt.close(figure)  # shown once, as the cell's value
+    with new_figure(1, len(models), figsize=(7.5, 3.2), sharey=True, squeeze=False) as (figure, axes):
+        for ax, (name, ranks) in zip(axes[0], models.items(), strict=True):
+            places = range(len(ranks))
+            weights, cache = ([pair[i] / gib for pair in ranks.values()] for i in (0, 1))
+            ax.bar(places, weights, color=BLUE, edgecolor="black", lw=0.6, label="weights")
+            ax.bar(places, cache, bottom=weights, color=ORANGE, hatch="///", edgecolor="black", lw=0.6, label="cache")
+            for k, gpu in enumerate(gpus):
+                ax.axhline(gpu / gib, color=VERMILLION, ls=("--", ":", "-.")[k % 3], label=f"{gpu / gib:g} GiB")
+            ax.set_xticks(places, [str(n) for n in ranks])
+            ax.set_xlabel("ranks")
+            ax.set_title(literal(name), fontsize=10)
+        axes[0, 0].set_ylabel("GiB on each rank")
+        axes[0, 0].legend(frameon=False, fontsize=8)
     return figure

@@ -11,7 +11,7 @@ CANDIDATE = torch.tensor([6, 3, 3, 2])
 
 
 def boxes(figure):
-    """The boxes of each row, from left to right: mask, canvas, candidate, next_token."""
+    """The boxes of each row, left to right: mask, canvas, candidate, next_token."""
     patches = figure.axes[0].patches
     return [patches[k : k + 4] for k in range(0, len(patches), 4)]
 
@@ -26,8 +26,8 @@ def test_each_row_shows_what_is_taken():
         "candidate",
         "next_token",
     ]
-    due = torch.where(MASK, COLUMN, CANDIDATE).tolist()
-    assert [numbers[4 * k + 3] for k in range(4)] == list(map(str, due))
+    expected = torch.where(MASK, COLUMN, CANDIDATE).tolist()
+    assert [numbers[4 * k + 3] for k in range(4)] == list(map(str, expected))
     assert numbers[:4] == ["True", "6", "6", "6"] and numbers[8:12] == ["False", "-1", "3", "3"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a", "b", "c", "d"]
 

@@ -47,6 +47,8 @@ class Difference(NamedTuple):
         expected, got = unlike(self.expected, self.got)
         if self.kind in ("shape", "dtype", "device"):
             return say("Expected {kind} {expected}, got {got}.", kind=self.kind, expected=expected, got=got)
+        if self.kind == "length" and len(expected) + len(got) > LONGEST_VALUE:
+            return say("Expected {n} items, got {m}.", n=len(self.expected), m=len(self.got))
         if not self.at:
             return say("Expected {expected}, got {got}.", expected=expected, got=got)
         return say("Expected {expected} at {at}, got {got}.", expected=expected, at=self.at, got=got)
@@ -252,8 +254,8 @@ def advice(found: Difference) -> str:
     if found.kind == "float":
         return say("The value is right, but it is a float. Expected a whole number (int): divide with //.")
     if found.kind == "length":
-        template = "Expected {n} items, got {m}.\n{line}"
-        return say(template, n=len(found.expected), m=len(found.got), line=found.line())
+        count = say("Expected {n} items, got {m}.", n=len(found.expected), m=len(found.got))
+        return "\n".join(dict.fromkeys([count, found.line()]))
     if found.kind == "type":
         return " ".join([_returned(found), *_cure(found.expected, found.got)])
     return found.line()

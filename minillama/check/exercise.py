@@ -124,7 +124,7 @@ class Exercise:
 
     @functools.cached_property
     def expected(self) -> list[Outcome]:
-        return [run(self.right, case, self.look) for case in self.cases.values()]
+        return [run(self.right, case, self.look, seconds=60) for case in self.cases.values()]
 
     def trouble(self, k: int, got: Outcome) -> Difference | BaseException | None:
         """What is wrong with the outcome of case k: a difference, an exception, or nothing."""

@@ -42,25 +42,20 @@ all_ended = exercise(
     },
     mistakes={
         "One row that has ended is not enough: all, not any.": swap("all", "any"),
-        "You looked at the first row only. One row that has ended is not enough: all rows must have.":
-            [lambda e: bool(e[0]), lambda e: e[0]],
-        "You looked at the last row only. One row that has ended is not enough: all rows must have.":
-            lambda e: bool(e[-1]),
+        "You looked at the first row only: all rows must have ended.": [lambda e: bool(e[0]), lambda e: e[0]],
+        "You looked at the last row only: all rows must have ended.": lambda e: bool(e[-1]),
         "You looked at the first two rows only. There may be more.": lambda e: bool(e[:2].all()),
         "You looked at the first and the last row. All rows count, also those between.": lambda e: bool(e[0] & e[-1]),
         "More than half is not enough: every row must have ended.": lambda e: bool(e.float().mean() > 0.5),
         "Half of the rows is not enough: every row must have ended.": lambda e: bool(e.float().mean() >= 0.5),
         "All but one is not enough: every row must have ended.": lambda e: int(e.sum()) >= len(e) - 1,
-        "It says whether the loop must go on. Expected the opposite: True if it may stop.":
-            swap("bool(eos_reached.all())", "not eos_reached.all()"),
+        "Upside down: expected True if the loop may stop.": swap("bool(eos_reached.all())", "not eos_reached.all()"),
         "That asks whether no row has ended: any says whether there is a True.": lambda e: not e.any(),
         "It is True for rows that all agree. They must have ended: all True.": lambda e: bool((e == e[0]).all()),
         "It stops always. Ask every row: eos_reached.all().": lambda e: True,
-        "It never stops. When every row has ended, the answer is True.":
-            [lambda e: False, lambda e: e is True, lambda e: e == [True] * len(e)],
+        "When every row has ended: True.": [lambda e: False, lambda e: e is True, lambda e: e == [True] * len(e)],
         "One answer for all rows is expected, not one a row: eos_reached.all().": lambda e: e,
-        "That is how many rows have ended. Compare it with the number of rows.":
-            [lambda e: int(e.sum()), lambda e: e.sum()],
+        "That is how many rows have ended. Have all of them?": [lambda e: int(e.sum()), lambda e: e.sum()],
         "A method is called with brackets: all().": lambda e: e.all,
         "all() is True already: bool, not a number. Return it as it is.": lambda e: int(e.all()),
     },
@@ -87,6 +82,8 @@ def _sequence(result):
     return result.tolist() if isinstance(result, Tensor) and result.dim() == 1 else result
 
 
+_START, _TOTAL, _END = "range(min(lengths)", "min(max_seq_len, max_gen_len + max(lengths))", "max(lengths)))"
+
 columns = exercise(
     right_columns,
     cases={
@@ -100,49 +97,35 @@ columns = exercise(
         "the first is longer than the cache: ValueError": (prompts(17, 3), 8, 16),
     },
     mistakes={
-        "It begins at the end of the longest prompt. The shorter rows would have padding there: begin at the "
-        "shortest, min(…).":
-            swap("range(min(lengths)", "range(max(lengths)"),
-        "It begins at the end of the first prompt. Begin at the shortest, min(…).":
-            swap("range(min(lengths)", "range(lengths[0]"),
-        "It begins at 0. The first round reads the columns before cur_pos; there are none.":
-            swap("range(min(lengths)", "range(0"),
-        "It begins at 1: right, but slow. Every prompt has min_prompt_len tokens; the first round reads them all.":
-            swap("range(min(lengths)", "range(1"),
-        "It begins one column too early: the shortest prompt has a token there.":
-            swap("range(min(lengths)", "range(min(lengths) - 1"),
-        "It begins one column too late: columns count from 0, so column min_prompt_len is new for the shortest.":
-            swap("range(min(lengths)", "range(min(lengths) + 1"),
-        "total_len counts from the longest prompt, not from the shortest: max(…).":
+        "It begins at the end of the longest prompt. The shorter rows would have padding there: begin at the shortest.":
+            swap(_START, "range(max(lengths)"),
+        "It begins at the end of the first prompt. Begin at the shortest.": swap(_START, "range(lengths[0]"),
+        "It begins at 0. The first round reads the columns before cur_pos: none.": swap(_START, "range(0"),
+        "It begins at 1: right, but slow. The first round can read all that every prompt has.": swap(_START, "range(1"),
+        "It begins one column too early: no prompt ends there.": swap(_START, "range(min(lengths) - 1"),
+        "It begins one column too late: columns count from 0.": swap(_START, "range(min(lengths) + 1"),
+        "total_len counts from the longest prompt, not from the shortest.":
             swap("max_gen_len + max", "max_gen_len + min"),
-        "total_len counts from the longest prompt, not from the first: max(…).":
+        "total_len counts from the longest prompt, not from the first.":
             swap("max_gen_len + max(lengths)", "max_gen_len + lengths[0]"),
-        "total_len counts the prompt too: the longest prompt + max_gen_len.":
-            swap("max_gen_len + max(lengths)", "max_gen_len"),
+        "total_len counts the longest prompt too: + max_gen_len.": swap("max_gen_len + max(lengths)", "max_gen_len"),
         "max_seq_len was forgotten: the cache ends there. total_len is the min of both.":
-            swap("min(max_seq_len, max_gen_len + max(lengths))", "max_gen_len + max(lengths)"),
-        "max_gen_len was forgotten: the loop would always go on to max_seq_len.":
-            swap("min(max_seq_len, max_gen_len + max(lengths))", "max_seq_len"),
-        "Not max but min: total_len is the smaller of max_seq_len and longest prompt + max_gen_len.":
-            swap("min(max_seq_len,", "max(max_seq_len,"),
-        "One column too many. The last one is total_len - 1; range leaves its end out by itself.":
-            swap("max(lengths)))", "max(lengths)) + 1)"),
-        "The last column is missing. range leaves its end out by itself: range(…, total_len).":
-            swap("max(lengths)))", "max(lengths)) - 1)"),
+            swap(_TOTAL, "max_gen_len + max(lengths)"),
+        "max_gen_len was forgotten: the loop would always go on to max_seq_len.": swap(_TOTAL, "max_seq_len"),
+        "total_len is the smaller of the two: min, not max.": swap("min(max_seq_len,", "max(max_seq_len,"),
+        "One column too many: range leaves its end out by itself.": swap(_END, "max(lengths)) + 1)"),
+        "The last column is missing: range(…, total_len), without - 1.": swap(_END, "max(lengths)) - 1)"),
         "max(prompt_tokens) compares ids, not lengths: take max(len(t) for t in prompt_tokens), or key=len.": [
             lambda p, g, s: _of_ids(p, g, s, max(p), min(p)),
             lambda p, g, s: _of_ids(p, g, s, max(p), min(p, key=len)),
         ],
-        "A prompt that fills the cache leaves no room for a new token, and the caller gets an empty answer and no "
-        "reason. Raise ValueError.":
+        "The caller gets an empty answer and no reason if a prompt fills the cache. Raise ValueError.":
             swap(">= max_seq_len", "> max_seq_len"),
-        "No prompt is too long for your function. Where one leaves no room, raise ValueError.":
-            swap(">= max_seq_len", "> 10**9"),
-        "One place is room enough: a prompt of max_seq_len - 1 tokens is allowed.":
-            swap(">= max_seq_len", ">= max_seq_len - 1"),
-        "Look at every prompt: one that is too long is enough for a ValueError. You looked at the shortest.":
+        "No prompt is too long here. If one leaves no room, raise ValueError.": swap(">= max_seq_len", "> 10**9"),
+        "A prompt that leaves one place is allowed.": swap(">= max_seq_len", ">= max_seq_len - 1"),
+        "One prompt that is too long is enough for ValueError. You looked at the shortest.":
             swap("if max(lengths)", "if min(lengths)"),
-        "Look at every prompt: one that is too long is enough for a ValueError. You looked at the first.":
+        "One prompt that is too long is enough for ValueError. You looked at the first.":
             swap("if max(lengths)", "if lengths[0]"),
         "A prompt may be so long that max_gen_len tokens do not fit: then there are fewer. No ValueError.":
             swap("max(lengths) >= max_seq_len", "max(lengths) + max_gen_len > max_seq_len"),
@@ -200,30 +183,22 @@ eos_reached = exercise(
         "one row": rows("F", "F", [2]),
     },
     mistakes={
-        "An eos inside a prompt does not end the row: its answer has not begun. Add ~from_prompt.":
-            swap("~from_prompt & ", ""),
+        "An eos inside a prompt does not end the row: add ~from_prompt &.": swap("~from_prompt & ", ""),
         "A row that ended in an earlier round must stay ended: eos_reached | …": swap("eos_reached | ", ""),
         "A row ends only if it ended before *or* writes eos now: | between the two, not &.": swap(" | ", " & "),
-        "~from_prompt and the comparison must both be true: & between them, not |.":
-            swap("~from_prompt &", "~from_prompt |"),
-        "Exactly one of the two is too narrow: a row may have ended and write eos again. Use |, not ^ or !=.":
-            swap(" | ", " ^ "),
+        "~from_prompt and the comparison must both be true: &, not |.": swap("~from_prompt &", "~from_prompt |"),
+        "A row that has ended may write eos again: |, not ^ or !=.": swap(" | ", " ^ "),
         "Brackets are missing: & and | bind tighter than ==. Write (next_token == eos_id).":
             swap("(~from_prompt & (next_token == eos_id))", "~from_prompt & next_token == eos_id"),
-        "from_prompt is True inside the prompt. A new token is where it is False: ~from_prompt.":
-            swap("~from_prompt", "from_prompt"),
-        "The sign of the end was taken to be 2. Compare with eos_id, whatever it is.": swap("== eos_id", "== 2"),
-        "A row ends where its token is eos_id, not where it is another one: ==, not !=.":
-            swap("== eos_id", "!= eos_id"),
+        "from_prompt is True inside the prompt. Take ~from_prompt.": swap("~from_prompt", "from_prompt"),
+        "The sign of the end was taken to be 2. Compare with eos_id.": swap("== eos_id", "== 2"),
+        "A row ends where its token is eos_id: ==, not !=.": swap("== eos_id", "!= eos_id"),
         "Only eos_id itself ends a row, not every id up to it: ==, not <=.": swap("== eos_id", "<= eos_id"),
         "Only eos_id itself ends a row, not every id from it on: ==, not >=.": swap("== eos_id", ">= eos_id"),
         "A new eos went unnoticed. Compare next_token with the number eos_id.": lambda e, f, n, i: e,
-        "Every row that is past its prompt was ended. Compare its token with eos_id.":
-            swap(" & (next_token == eos_id)", ""),
-        "It says which rows go on. Expected the opposite: True for a row that has ended.":
-            lambda e, f, n, i: ~right_eos_reached(e, f, n, i),
-        "One row that writes eos ended all rows. Each row has its own answer.":
-            lambda e, f, n, i: e | (~f & (n == i)).any(),
+        "Every row past its prompt was ended. Compare with eos_id.": swap(" & (next_token == eos_id)", ""),
+        "Upside down: expected True for a row that has ended.": lambda e, f, n, i: ~right_eos_reached(e, f, n, i),
+        "One row that writes eos ended all rows.": lambda e, f, n, i: e | (~f & (n == i)).any(),
         "Python's `or`, `and` and `not` take no tensor of several rows: write |, & and ~.":
             [lambda e, f, n, i: e or (not f and n == i), lambda e, f, n, i: e | (not f and n == i)],
     },
@@ -261,22 +236,16 @@ cut = exercise(
             lambda r, p, n, eos, echo: until(r[0 if echo else p : p + n], eos),
             lambda r, p, n, eos, echo: until(r[: p + n], eos)[0 if echo else p :],
         ],
-        "eos is the sign of the end, not a part of the answer: leave it out.":
-            swap(".index(eos_id)]", ".index(eos_id) + 1]"),
-        "You cut one token too early: the slice leaves its end out by itself.":
-            swap(".index(eos_id)]", ".index(eos_id) - 1]"),
+        "eos is not a part of the answer: leave it out.": swap(".index(eos_id)]", ".index(eos_id) + 1]"),
+        "Cut one token later: the slice leaves its end out by itself.": swap(".index(eos_id)]", ".index(eos_id) - 1]"),
         "A row has at most max_gen_len new tokens; what follows was written for longer rows.":
             swap("row[prompt_len : prompt_len + max_gen_len]", "row[prompt_len:]"),
         "max_gen_len counts the new tokens. The limit is column prompt_len + max_gen_len.":
             swap("prompt_len : prompt_len + max_gen_len", "prompt_len:max_gen_len"),
-        "One token too many: the slice ends before column prompt_len + max_gen_len by itself.":
-            swap("+ max_gen_len]", "+ max_gen_len + 1]"),
-        "One token too few: the slice leaves column prompt_len + max_gen_len out by itself.":
-            swap("+ max_gen_len]", "+ max_gen_len - 1]"),
-        "The answer begins at column prompt_len: columns count from 0, so no + 1.":
-            swap("row[prompt_len : ", "row[prompt_len + 1 : "),
-        "The last token of the prompt is in column prompt_len - 1. The answer begins one later.":
-            swap("row[prompt_len : ", "row[prompt_len - 1 : "),
+        "One token too many: a slice leaves its end out by itself.": swap("+ max_gen_len]", "+ max_gen_len + 1]"),
+        "One token too few: prompt_len + max_gen_len, without - 1.": swap("+ max_gen_len]", "+ max_gen_len - 1]"),
+        "The answer begins at column prompt_len, without + 1.": swap("row[prompt_len : ", "row[prompt_len + 1 : "),
+        "The answer begins at column prompt_len, without - 1.": swap("row[prompt_len : ", "row[prompt_len - 1 : "),
         "eos was taken out, but what comes after it is still there. Cut at it.":
             swap("answer[: answer.index(eos_id)]", "[token for token in answer if token != eos_id]"),
         "One eos was taken out, but what comes after it is still there. Cut at it.":
@@ -285,15 +254,12 @@ cut = exercise(
         "The prompt belongs to the answer only with echo.": swap(" if echo else answer", ""),
         "With echo the prompt comes first.": swap("row[:prompt_len] + answer if echo else answer", "answer"),
         "echo is upside down: the prompt comes with echo, and only then.": swap(" if echo", " if not echo"),
-        "The prompt comes before the answer, not after it.":
-            swap("row[:prompt_len] + answer", "answer + row[:prompt_len]"),
+        "The prompt comes before the answer.": swap("row[:prompt_len] + answer", "answer + row[:prompt_len]"),
         "It was cut at the last eos. The first one after the prompt counts.":
             lambda r, p, n, eos, echo: r[:p] * echo + _until_last(r[p : p + n], eos),
-        "The sign of the end was taken to be 2. Compare with eos_id, whatever it is.":
-            swap("eos_id in", "2 in", "(eos_id)", "(2)"),
-        "row.index looks from the start of the row: its column counts the prompt too. Look in the answer.":
-            swap("answer.index(", "row.index("),
-        "There is no eos in this row, and list.index raises ValueError then. Ask first: if eos_id in …":
+        "The sign of the end was taken to be 2. Compare with eos_id.": swap("eos_id in", "2 in", "(eos_id)", "(2)"),
+        "row.index counts from the start of the row. Take answer.index.": swap("answer.index(", "row.index("),
+        "Without an eos list.index raises ValueError. Ask first: if eos_id in …":
             swap("if eos_id in answer", "if True"),
         "What follows eos was returned. The answer is what comes before it.":
             swap("answer[: answer.index(eos_id)]", "answer[answer.index(eos_id) + 1 :]"),

@@ -61,8 +61,7 @@ greedy = exercise(
     },
     mistakes={
         "These are the best rows of each column. The vocabulary is the last axis: dim=-1.": swap("dim=-1", "dim=0"),
-        "One number came back for all rows. Each row has its own best token: dim=-1.":
-            [swap("dim=-1", ""), lambda probs: int(probs.argmax())],
+        "Each row has its own best token: dim=-1.": [swap("dim=-1", ""), lambda probs: int(probs.argmax())],
         "These are probabilities, not token ids. The id is the column: argmax.":
             [lambda probs: probs.amax(-1), lambda probs: probs.amax(-1, keepdim=True)],
         "That is the largest probability, not an id. The id is the column: argmax, not max.": lambda probs: probs.max(),
@@ -78,10 +77,8 @@ greedy = exercise(
         "Every row was given the first row's best token.": lambda probs: probs[0].argmax().expand(len(probs)),
         "Greedy does not draw: no multinomial. Take the most probable token.":
             [lambda probs: torch.multinomial(probs, 1), lambda probs: torch.multinomial(probs, 1).squeeze(-1)],
-        "That is a one-hot row. Expected the column of the best token: an id.":
-            lambda probs: (probs == probs.amax(-1, keepdim=True)).long(),
-        "That is a mask. Expected the column of the best token: an id.":
-            lambda probs: probs == probs.amax(-1, keepdim=True),
+        "That is a one-hot row, not an id: argmax.": lambda probs: (probs == probs.amax(-1, keepdim=True)).long(),
+        "That is a mask, not an id: argmax.": lambda probs: probs == probs.amax(-1, keepdim=True),
         "These are places in the flat tensor. An id is a column: argmax(dim=-1).":
             lambda probs: probs.argmax(-1) + torch.arange(len(probs)) * probs.shape[1],
         "You counted ids from 1. The first column is 0.": swap("dim=-1)", "dim=-1) + 1"),
@@ -103,10 +100,10 @@ _SUM = "kept / kept.sum(dim=-1, keepdim=True)"
 _BACK = "torch.zeros_like(probs).scatter(-1, probs_idx, kept)"
 _FILTERS = {
     "The kept probabilities do not add up to 1. Divide them by their sum.": swap(_SUM, "kept"),
-    "All rows were divided by one sum. Each row has its own: sum(dim=-1, keepdim=True).":
+    "Each row is divided by its own sum: dim=-1, keepdim=True.":
         swap("sum(dim=-1, keepdim=True)", "sum()"),
     "The sum went down the columns. Each row has its own: sum(dim=-1, keepdim=True).": swap("sum(dim=-1", "sum(dim=0"),
-    "keepdim=True is missing: the sums must be (bsz, 1) to divide each row by its own.":
+    "keepdim=True is missing: the sums must be (bsz, 1).":
         swap("sum(dim=-1, keepdim=True)", "sum(dim=-1)"),
     "softmax makes other probabilities. To renormalise, divide by the sum.":
         [swap(_SUM, "kept.softmax(-1)"), swap(_SUM, "kept.masked_fill(kept == 0, -torch.inf).softmax(-1)")],
@@ -128,27 +125,21 @@ top_p = exercise(
         "float64": (MIXED.double(), 0.5),
     },
     mistakes={
-        "The tail was not dropped. Sort in descending order (descending=True), then mask.":
-            swap(", descending=True", ""),
+        "The tail was not dropped. Sort with descending=True, then mask.": swap(", descending=True", ""),
         "The token whose mass before it equals p is kept: drop where the mass is > p.":
             [swap("before > p", "before >= p"), swap("before > p", "(before >= p) & (before > 0)")],
         "The token that crosses p stays: judge it by the mass before it, cumsum - probs_sort.":
             [swap(" - probs_sort", ""), swap("before > p", "(before + probs_sort > p) & (before > 0)")],
-        "These are the right numbers in sorted order. Put each back at its token's id: torch.scatter with the indices "
-        "of the sort.":
-            swap(_BACK, "kept"),
-        "gather reads, scatter writes: column i of the sorted values belongs in column probs_idx[:, i].":
-            swap(_BACK, "kept.gather(-1, probs_idx)"),
+        "The numbers are right, but in sorted order. scatter puts each back at its token's id.": swap(_BACK, "kept"),
+        "gather reads, scatter writes: column i goes to probs_idx[:, i].": swap(_BACK, "kept.gather(-1, probs_idx)"),
         "The mask is in sorted order, but you laid it over probs. Mask the sorted values, then put them back.": [
             lambda probs, p: _normal(probs.where(_sorted_mask(probs, p), 0.0)),
             swap("probs_sort.masked_fill", "probs.masked_fill"),
         ],
         "You worked down the columns. The vocabulary is the last axis: dim=-1.":
             [lambda probs, p: right_top_p(probs.T, p).T, swap("dim=-1", "dim=0", "(-1", "(0")],
-        "cumsum went down the columns: the masses of a row are added along dim=-1.":
-            swap("probs_sort, dim=-1", "probs_sort, dim=0"),
-        "The sort went down the columns: a row is sorted along dim=-1.":
-            swap("sort(probs, dim=-1", "sort(probs, dim=0"),
+        "cumsum went down the columns: dim=-1.": swap("probs_sort, dim=-1", "probs_sort, dim=0"),
+        "The sort went down the columns: dim=-1.": swap("sort(probs, dim=-1", "sort(probs, dim=0"),
         "You kept the tail and dropped the rest. Where the mask is True a token is dropped.":
             [swap("before > p", "before <= p"), lambda probs, p: _normal(probs.where(right_top_p(probs, p) == 0, 0.0))],
         "The masses were added up in the order of the ids. Sort first, most probable first.":
@@ -157,16 +148,13 @@ top_p = exercise(
             [lambda probs, p: _normal(probs * (probs >= p)), lambda probs, p: _normal(probs * (probs > p))],
         "You compared each probability with 1 - p. The mass before a token decides: cumsum.":
             [lambda probs, p: _normal(probs * (probs >= 1 - p)), lambda probs, p: _normal(probs * (probs > 1 - p))],
-        "The mask compares with 1 - p. Drop where the mass before a token is > p.":
-            swap("before > p", "before > 1 - p"),
+        "The mask compares with 1 - p: it should be > p.": swap("before > p", "before > 1 - p"),
         "That is min_p: a share of the best. top_p adds the masses up.":
             lambda probs, p: _normal(probs * (probs >= p * probs.amax(-1, keepdim=True))),
-        "Divide the kept probabilities by their sum. You divided by p.":
-            swap("kept.sum(dim=-1, keepdim=True)", "max(p, 1e-9)"),
+        "Divide by the sum of what is kept, not by p.": swap("kept.sum(dim=-1, keepdim=True)", "max(p, 1e-9)"),
         "Return the probabilities alone, not a pair with the indices.": swap(_BACK, "kept, probs_idx"),
         "That is the mask, not the probabilities.": lambda probs, p: right_top_p(probs, p) > 0,
-        "The result is float32, whatever came in. Keep the dtype of probs.":
-            lambda probs, p: right_top_p(probs, p).float(),
+        "The result is float32. Keep the dtype of probs.": lambda probs, p: right_top_p(probs, p).float(),
         **_FILTERS,
     },
 )  # fmt: skip
@@ -247,8 +235,7 @@ sample_top_p = exercise(
             lambda probs, p, generator: right_sample_top_p(probs, p, seeded(0)),
             lambda probs, p, generator: drawn_from(right_top_p)(probs, p, seeded(0)),
         ],
-        "The best token always comes. Draw: torch.multinomial, not argmax.":
-            swap(_DRAW, "kept.argmax(-1, keepdim=True)"),
+        "The best token always comes: multinomial, not argmax.": swap(_DRAW, "kept.argmax(-1, keepdim=True)"),
         "At p = 0 another token than the best was drawn. Filter first, then draw from what is left.":
             [swap("masked_fill(before > p, 0.0)", "clone()"), drawn_from(lambda probs, p: probs)],
         "Only p = 0 was filtered. Drop every token whose mass before it is > p.": [
@@ -275,10 +262,9 @@ sample_top_p = exercise(
         "At p = 0 nothing is kept: the mask must be > p, not >=.": swap("before > p", "before >= p"),
         "The token that crosses p stays: judge it by the mass before it, cumsum - probs_sort.":
             [swap(" - probs_sort", ""), swap("before > p", "(before + probs_sort > p) & (before > 0)")],
-        "The tail was not dropped. Sort in descending order (descending=True), then mask.":
+        "The tail was not dropped. Sort with descending=True, then mask.":
             [swap(", descending=True", ""), drawn_from(_upwards)],
-        "You drew from the tail and dropped the rest. Where the mask is True a token is dropped.":
-            swap("before > p", "before <= p"),
+        "You drew from the tail. Where the mask is True a token is dropped.": swap("before > p", "before <= p"),
         "The masses were added up in the order of the ids. Sort first, most probable first.":
             drawn_from(lambda probs, p: probs * (probs.cumsum(-1) - probs <= p)),
         "Ids are whole numbers (int64): leave out what makes floats of them.":
@@ -308,23 +294,19 @@ min_p = exercise(
         "float64": (SURE.double(), 0.2),
     },
     mistakes={
-        "You compared with min_p itself. The limit is min_p times the row's largest probability.":
+        "The limit is min_p times the row's best, not min_p.":
             swap("min_p * probs.amax(dim=-1, keepdim=True)", "min_p"),
         "A token exactly at the limit stays: drop where it is < the limit, not <=.": [
             swap("probs < limit", "probs <= limit"),
             swap("probs < limit", "(probs <= limit) & (limit > min_p * probs)"),
         ],
-        "All rows were measured by one maximum. Each row has its own: amax(dim=-1, keepdim=True).":
-            swap("amax(dim=-1, keepdim=True)", "max()"),
-        "The maximum was taken down the columns. Each row has its own: amax(dim=-1, keepdim=True).":
-            swap("amax(dim=-1", "amax(dim=0"),
-        "keepdim=True is missing: the limit must be (bsz, 1) to go with each row.":
-            swap("amax(dim=-1, keepdim=True)", "amax(dim=-1)"),
+        "Each row has its own maximum: amax(dim=-1, keepdim=True).": swap("amax(dim=-1, keepdim=True)", "max()"),
+        "The maximum went down the columns: amax(dim=-1, keepdim=True).": swap("amax(dim=-1", "amax(dim=0"),
+        "keepdim=True is missing: the limit must be (bsz, 1).": swap("amax(dim=-1, keepdim=True)", "amax(dim=-1)"),
         "Divide the kept probabilities by their sum. You divided by the largest.": swap("kept.sum(", "kept.amax("),
         "You kept the improbable tokens and dropped the rest: drop where a token is < the limit.":
             [swap("probs < limit", "probs >= limit"), swap("probs < limit", "probs > limit")],
-        "The limit is a product: min_p times the best, not the best less min_p.":
-            swap("min_p * probs", "-min_p + probs"),
+        "The limit is a product: min_p times the row's best.": swap("min_p * probs", "-min_p + probs"),
         "The limit is (1 - min_p) times the best here. It is min_p times the best.": swap("min_p * ", "(1 - min_p) * "),
         "The limit is min_p times the mean of the row. Take the largest instead: amax.": swap("amax", "mean"),
         "clamp raises small probabilities to the limit. Drop them: write 0.":
@@ -334,8 +316,7 @@ min_p = exercise(
         "The values are in sorted order. No sort is needed here.":
             lambda probs, min_p: right_min_p(probs, min_p).sort(-1, descending=True)[0],
         "That is the mask, not the probabilities.": lambda probs, min_p: right_min_p(probs, min_p) > 0,
-        "The result is float32, whatever came in. Keep the dtype of probs.":
-            lambda probs, min_p: right_min_p(probs, min_p).float(),
+        "The result is float32. Keep the dtype of probs.": lambda probs, min_p: right_min_p(probs, min_p).float(),
         **_FILTERS,
     },
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Interactive views for the notebooks. Each file holds the pure view and the widget that wires it."""
+"""Interactive views for the notebooks. Each file has a view, a pure function from data to HTML, and its widget."""
 
 from minillama.widgets.cache import CacheView
 from minillama.widgets.canvas import CanvasView, show_canvas

@@ -1,4 +1,4 @@
-"""CacheView: step through the calls of forward, and see which slots of the cache each one writes and reads."""
+"""CacheView: step through the calls of forward and see which slots of the cache each call writes and reads."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from minillama import arguments
 from minillama.generation import Llama
 from minillama.markup import STYLE, escape, wrap
 from minillama.widgets.labels import labels
+from minillama.widgets.parts import LONGEST, hook, line, refusal, sized, small
 
 MAX_PROMPT = 16  # tokens shown: a wider table cannot be read
-MAX_TEXT = 2000  # characters looked at
 
 
 def cache_calls(n_prompt: int, total_len: int, piece: int | None = None, cached: bool = True) -> list[tuple[int, int]]:
-    """The columns (start_pos, end) that each call of forward reads, until column total_len - 1 can be written.
+    """The columns (start_pos, end) that each call of forward reads, up to the call that lets the last one be written.
 
-    The prompt is read `piece` tokens at a time (None: in one call). Not cached: every call begins at 0.
+    n_prompt tokens are the prompt's, total_len is the width of the canvas. The prompt is read `piece` tokens at a time
+    (None: in one call). Without the cache every call begins at 0.
 
     >>> cache_calls(n_prompt=4, total_len=7)
     [(0, 4), (4, 5), (5, 6)]
@@ -40,9 +41,9 @@ def cache_html(
     note: str = "",
     style: bool = True,
 ) -> str:
-    """Call k: a row of slots, each written, read or empty, and below it the mask, a row for each query.
+    """Call k: a row of slots, each written, read or empty, and below it the mask, one row per query.
 
-    pieces has the token of every column; those that are not known yet at call k are not shown.
+    pieces: the token of every column; those that are not known yet at call k are not shown.
     """
     start, end = calls[k]
     n_slots = len(pieces)
@@ -60,7 +61,7 @@ def cache_html(
         escape(f"{following} {text['cache_computed'].format(n=computed)}"),
     ]
     if note:
-        caption.insert(0, f"<span class='ml-note'>{escape(note)}</span>")
+        caption.insert(0, f'<span class="ml-note">{escape(note)}</span>')
     head = "".join(f'<th scope="col">{slot}</th>' for slot in range(n_slots))
     names = "".join(f'<td class="ml-name">{escape(pieces[i]) if i < known else ""}</td>' for i in range(n_slots))
     states = "".join(_state(slot, start, end) for slot in range(n_slots))
@@ -78,8 +79,7 @@ def cache_html(
         f'<thead><tr><th scope="row">{escape(text["cache_slot"])}</th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
-    legend = f'<div class="ml-note">{escape(text["cache_legend"])}</div>'
-    return wrap(table + legend, "ml-cache", style)
+    return wrap(table + small(text["cache_legend"]), "ml-cache", style)
 
 
 def _slots(start: int, end: int, text: dict[str, str]) -> str:
@@ -100,10 +100,11 @@ def _look(slot: int, query: int, end: int) -> str:
 
 
 class CacheView(W.VBox):
-    """One text, written greedily, call by call.
+    """A prompt continued greedily by max_gen_len tokens (1 to 16), one call of forward after another.
 
     The model runs once for each prompt; the other controls only change what is shown. A prompt of more than
-    16 tokens is cut, and one that cannot be encoded gives a message in place of the table.
+    16 tokens is cut, and for one that cannot be encoded a message replaces the table. Raises TypeError or ValueError,
+    naming the argument, if prompt is not a str, max_gen_len is out of range or the language has no labels.
     """
 
     def __init__(
@@ -119,45 +120,31 @@ class CacheView(W.VBox):
         self.ids: list[int] = []  # every column of the canvas
         self.pieces: list[str] = []
         self.n_prompt, self.note = 1, ""
-        self.calls: list[tuple[int, int]] = []  # empty: the prompt cannot be read
+        self.calls: list[tuple[int, int]] = []  # empty if the prompt cannot be read
 
-        wide = {"style": {"description_width": "initial"}, "layout": W.Layout(width="340px")}
-        self.prompt = W.Text(
-            prompt,
-            description=self.text["prompt"],
-            continuous_update=False,
-            style=wide["style"],
-            layout=W.Layout(width="690px", max_width="100%"),
-        )
-        self.call = W.IntSlider(1, min=1, max=1, description=self.text["cache_step"], **wide)
-        self.piece = W.IntSlider(1, min=1, max=1, description=self.text["cache_piece"], **wide)
+        self.prompt = W.Text(prompt, description=self.text["prompt"], continuous_update=False, **sized("690px"))
+        self.call = W.IntSlider(1, min=1, max=1, description=self.text["cache_step"], **sized("340px"))
+        self.piece = W.IntSlider(1, min=1, max=1, description=self.text["cache_piece"], **sized("340px"))
         self.cached = W.Checkbox(True, description=self.text["cache_on"], indent=False)
         self.view = W.HTML()
-        controls = {
-            "s-prompt": (self.prompt, self._new_prompt),
-            "s-call": (self.call, self._draw),
-            "s-piece": (self.piece, self._plan),
-            "s-cached": (self.cached, self._plan),
-        }
-        for hook, (control, moved) in controls.items():
-            control.add_class(hook)
-            control.observe(lambda _, moved=moved: moved(), "value")
-        sliders = W.HBox([self.call, self.piece], layout=W.Layout(flex_flow="row wrap"))
-        super().__init__([self.prompt, sliders, self.cached, self.view, W.HTML(STYLE)])
+        hook({"s-prompt": self.prompt}, self._new_prompt)
+        hook({"s-piece": self.piece, "s-cached": self.cached}, self._plan)
+        hook({"s-call": self.call}, self._draw)
+        super().__init__([self.prompt, line(self.call, self.piece), self.cached, self.view, W.HTML(STYLE)])
         self.add_class("w-cache")
         self._new_prompt()
 
-    def _new_prompt(self) -> None:
+    def _new_prompt(self, _change=None) -> None:
         text = self.prompt.value
         try:
-            prompt_tokens = self.llama.tokenizer.encode(text[:MAX_TEXT], bos=True, eos=False)
-        except ValueError:  # what UTF-8 cannot hold
-            self.ids, self.calls, self.note = [], [], self.text["bad_prompt"]
+            prompt_tokens = self.llama.tokenizer.encode(text[:LONGEST], bos=True, eos=False)
+        except ValueError:  # a lone surrogate
+            self.ids, self.calls, self.note = [], [], self.text["surrogate"]
             self._draw()
             return
         limit = min(MAX_PROMPT, self.llama.model.params.max_seq_len - 1)
         self.note = "" if text else self.text["cache_empty"]
-        if len(prompt_tokens) > limit or len(text) > MAX_TEXT:
+        if len(prompt_tokens) > limit or len(text) > LONGEST:
             self.note = self.text["cache_cut"].format(n=limit)
         prompt_tokens = prompt_tokens[:limit]
         step = list(self.llama.generate_steps([prompt_tokens], self.max_gen_len, temperature=0))[-1]
@@ -167,16 +154,16 @@ class CacheView(W.VBox):
         self.piece.max = self.piece.value = self.n_prompt
         self._plan()
 
-    def _plan(self) -> None:
+    def _plan(self, _change=None) -> None:
         self.piece.disabled = not self.cached.value  # without a cache every call reads everything
         if self.ids:
             self.calls = cache_calls(self.n_prompt, len(self.ids), self.piece.value, self.cached.value)
             self.call.max = len(self.calls)  # a call beyond the last becomes the last
         self._draw()
 
-    def _draw(self) -> None:
+    def _draw(self, _change=None) -> None:
         if not self.calls:
-            self.view.value = wrap(f"<div class='ml-box ml-failed'>{escape(self.note)}</div>", "ml-cache", style=False)
+            self.view.value = refusal(self.note, "ml-cache")
             return
         k = min(self.call.value, len(self.calls)) - 1
         self.view.value = cache_html(self.calls, k, self.pieces, self.n_prompt, self.text, self.note, style=False)

@@ -1,4 +1,4 @@
-"""CanvasView: edit the prompts and max_gen_len, and see the canvas and its mask before the first step."""
+"""CanvasView: edit the prompts and max_gen_len and see the canvas and its mask before the first step."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import ipywidgets as W
-import torch
 
-from minillama import arguments
+from minillama import arguments, loop
 from minillama.generation import Llama
 from minillama.markup import STYLE, escape, wrap
 from minillama.widgets.labels import labels
-from minillama.widgets.prompts import no_room, read_prompts
+from minillama.widgets.parts import Picture, boxes, hook, refusal, sized, small
+from minillama.widgets.prompts import no_room, prompts_field, read_prompts
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """What the generate loop starts with, as lists, and the numbers from which it follows."""
+    """What the generate loop starts with, as lists, and the numbers that determine it."""
 
     tokens: list[list[int]]  # (bsz, total_len)
     mask: list[list[bool]]  # (bsz, total_len)
@@ -45,9 +45,7 @@ def lay_out(prompt_tokens: Sequence[Sequence[int]], max_gen_len: int, max_seq_le
     """
     prompt_lens = [len(t) for t in prompt_tokens]
     total_len = min(max_seq_len, max_gen_len + max(prompt_lens))
-    tokens = torch.full((len(prompt_tokens), total_len), pad_id, dtype=torch.long)  # (bsz, total_len)
-    for k, t in enumerate(prompt_tokens):
-        tokens[k, : len(t)] = torch.tensor(t, dtype=torch.long)
+    tokens = loop.canvas(prompt_tokens, total_len, pad_id)  # (bsz, total_len)
     return Canvas(tokens.tolist(), (tokens != pad_id).tolist(), prompt_lens, max_gen_len, max_seq_len)
 
 
@@ -59,9 +57,9 @@ def canvas_html(
     notes: Sequence[str] = (),
     style: bool = True,
 ) -> str:
-    """Canvas and mask, one under the other, and which call of forward reads each column.
+    """The canvas, its mask below it, and which call of forward reads each column.
 
-    name gives a token's piece. Columns after the first n_columns are only counted.
+    name: a function from a token id to its piece. Columns after the first n_columns are only counted.
     """
     columns = range(min(n_columns, canvas.total_len))
     hidden = canvas.total_len - len(columns)
@@ -80,17 +78,17 @@ def canvas_html(
             return f'<td class="ml-pad">{value}</td>'
         return f'<td class="ml-prompt">{escape(name(value))}<br>{value}</td>'
 
-    titles = [text["canvas_row"].format(k=k) for k in range(len(canvas.tokens))]
+    titles = [text["row"].format(k=k) for k in range(len(canvas.tokens))]
     tokens, mask = [], []
     for title, values, flags in zip(titles, canvas.tokens, canvas.mask, strict=True):
         tokens.append(row(title, [token(values[column], flags[column]) for column in columns]))
         signs = ['<td class="ml-prompt">✓</td>' if flags[column] else '<td class="ml-pad">·</td>' for column in columns]
         mask.append(row(title, signs))
     calls = [f"<td>{canvas.read_by(column) or '–'}</td>" for column in columns]
-    more = [text["canvas_more"].format(n=hidden)] if hidden else []
-    under = "".join(f'<div class="ml-note">{escape(line)}</div>' for line in (text["canvas_legend"], *more))
+    more = [text["more_columns"].format(n=hidden)] if hidden else []
+    under = "".join(map(small, [text["canvas_legend"], *more]))
     return wrap(
-        f"{notes_html(notes)}<table class='ml-canvas' aria-label='{escape(text['canvas_table'])}'>"
+        f"{boxes(notes)}<table class='ml-canvas' aria-label='{escape(text['canvas_table'])}'>"
         f"<caption class='ml-count' aria-live='polite'>{escape(caption(canvas, text))}</caption>"
         f"{group('tokens', tokens)}{group('input_text_mask', mask)}"
         f"<tbody>{row(text['canvas_read'], calls)}</tbody></table>{under}",
@@ -100,7 +98,7 @@ def canvas_html(
 
 
 def caption(canvas: Canvas, text: dict[str, str]) -> str:
-    """How bsz and total_len come about."""
+    """How bsz and total_len are computed."""
     return text["canvas_caption"].format(
         bsz=len(canvas.tokens),
         max_seq_len=canvas.max_seq_len,
@@ -110,38 +108,29 @@ def caption(canvas: Canvas, text: dict[str, str]) -> str:
     )
 
 
-def notes_html(notes: Sequence[str], failed: bool = False) -> str:
-    """A box a note; failed: there is nothing else to show."""
-    css, sign = ("ml-failed", "✗") if failed else ("ml-missing", "○")
-    return "".join(
-        f'<div class="ml-box {css}" role="status"><span class="ml-sign">{sign}</span>{escape(note)}</div>'
-        for note in notes
-    )
+def show_canvas(
+    llama: Llama, prompt_tokens: Sequence[Sequence[int]], max_gen_len: int, language: str = "en"
+) -> Picture:
+    """The canvas that a run on these prompts would start with, as a still picture.
 
-
-class CanvasPicture:
-    """The view alone, without a kernel: the value of a cell."""
-
-    def __init__(self, canvas: Canvas, name: Callable[[int], str], text: dict[str, str]):
-        self.canvas, self.name, self.text = canvas, name, text
-
-    def __repr__(self) -> str:
-        return "\n".join([caption(self.canvas, self.text), *map(str, self.canvas.tokens)])
-
-    def _repr_html_(self) -> str:
-        return canvas_html(self.canvas, self.name, self.text)
-
-
-def show_canvas(llama: Llama, prompt_tokens: Sequence[Sequence[int]], max_gen_len: int, language="en") -> CanvasPicture:
-    """The picture that `CanvasView` draws for these ids."""
-    canvas = lay_out(prompt_tokens, max_gen_len, llama.model.params.max_seq_len, llama.tokenizer.pad_id)
-    return CanvasPicture(canvas, lambda i: llama.tokenizer.pieces([i])[0], labels(language))
+    prompt_tokens: bsz lists of ids, of any lengths; max_gen_len: 0 or more. The model is not run. Raises TypeError or
+    ValueError, naming the argument, where `Llama.generate` would, and ValueError for a language without labels.
+    """
+    arguments.whole("max_gen_len", max_gen_len, 0)
+    arguments.prompt_tokens(prompt_tokens, llama.model.params, max_gen_len)
+    text, tokenizer = labels(language), llama.tokenizer
+    canvas = lay_out(prompt_tokens, max_gen_len, llama.model.params.max_seq_len, tokenizer.pad_id)
+    page = canvas_html(canvas, lambda i: tokenizer.pieces([i])[0], text)
+    return Picture(page, "\n".join([caption(canvas, text), *map(str, canvas.tokens)]))
 
 
 class CanvasView(W.VBox):
-    """Write one prompt a line and slide max_gen_len: the canvas and its mask, as the loop makes them.
+    """A field with one prompt per line and a slider for max_gen_len: the canvas and its mask, as the loop makes them.
 
-    The model is not run. Blank lines are left out; what cannot become a canvas gets a message in its place.
+    prompts: a list of str. max_gen_len: from 0 to the model's max_seq_len. n_columns: how many columns of a wide
+    canvas are shown. The model is not run. Blank lines are ignored; if no canvas can be made, a message says why.
+    Raises TypeError or ValueError, naming the argument, if prompts is empty or not a list of str, a number is out of
+    range or the language has no labels.
     """
 
     def __init__(
@@ -161,20 +150,13 @@ class CanvasView(W.VBox):
         self.max_batch_size, self.max_seq_len = params.max_batch_size, params.max_seq_len
         self.pieces = llama.tokenizer.pieces(range(llama.tokenizer.n_words))
 
-        wide = {"style": {"description_width": "initial"}}
-        self.prompts = W.Textarea(
-            "\n".join(prompts), description=self.text["canvas_prompts"], tooltip=self.text["canvas_prompts_tip"],
-            rows=4, layout=W.Layout(width="560px", max_width="98%"), **wide
-        )  # fmt: skip
+        self.prompts = prompts_field(prompts, self.text, "560px")
         self.max_gen_len = W.IntSlider(
-            max_gen_len, min=0, max=self.max_seq_len, description=self.text["max_gen_len"],
-            layout=W.Layout(width="420px", max_width="98%"), **wide
-        )  # fmt: skip
+            max_gen_len, min=0, max=self.max_seq_len, description=self.text["max_gen_len"], **sized("420px")
+        )
         self.view = W.HTML()
-        self.prompts.add_class("s-prompts")
-        self.max_gen_len.add_class("s-max-gen-len")
-        self.prompts.observe(self._edited, "value")
-        self.max_gen_len.observe(self._draw, "value")
+        hook({"s-prompts": self.prompts}, self._edited)
+        hook({"s-max-gen-len": self.max_gen_len}, self._draw)
         super().__init__([self.prompts, self.max_gen_len, self.view, W.HTML(STYLE)])
         self.add_class("w-canvas")
         self._edited()
@@ -190,7 +172,7 @@ class CanvasView(W.VBox):
         max_gen_len = self.max_gen_len.value
         problem = self.problem or no_room(self.prompt_tokens, max_gen_len, self.max_seq_len, self.text)
         if problem:
-            self.view.value = wrap(notes_html(self.notes) + notes_html([problem], failed=True), style=False)
+            self.view.value = refusal(problem, "ml-canvas-view", self.notes)
             return
         canvas = lay_out(self.prompt_tokens, max_gen_len, self.max_seq_len, self.tokenizer.pad_id)
         self.view.value = canvas_html(

@@ -1,4 +1,4 @@
-"""ChatPanel: talk to the model. The answer is written by a worker thread, so the page stays alive and can stop it."""
+"""ChatPanel: talk to the model. A worker thread writes the answer, so the page stays alive and can stop it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from minillama.guard import CacheTaken
 from minillama.markup import STYLE, escape, wrap
 from minillama.sampling import Sampling
 from minillama.widgets.labels import labels
+from minillama.widgets.parts import LONGEST_SENT, box, hook, sized, small
 
 REDRAW = 0.05  # seconds: a fast model writes more often than a page can be drawn
-MAX_TURNS = 30  # that are drawn; the memory holds all of them
-LONGEST = 20_000  # characters of a field; more is refused unread, for it would take seconds to encode
-KEY_TO_TEXT = 0.1, 3.0  # seconds, usual and longest: the browser reports the Enter key before the text entered by it
+MAX_TURNS = 30  # that are drawn; the model reads all of them
+KEY_TO_TEXT = 0.1, 3.0  # seconds, usual and longest: the browser reports the Enter key before the text it enters
 
 _answering: weakref.WeakKeyDictionary[Llama, ChatPanel] = weakref.WeakKeyDictionary()  # one run at a time per Llama
 _lock = threading.Lock()  # of _answering
@@ -29,7 +29,7 @@ _lock = threading.Lock()  # of _answering
 
 @dataclass(frozen=True)
 class Turn:
-    """A question and its answer, as far as it has come."""
+    """A question and as much of its answer as has been written."""
 
     question: str
     answer: str = ""
@@ -37,16 +37,16 @@ class Turn:
 
 
 def panel_html(turns: Sequence[Turn], text: dict[str, str], style: bool = True) -> str:
-    """The talk so far: each message with the name of who said it."""
+    """The chat so far: each message with the name of who said it."""
     hidden = max(0, len(turns) - MAX_TURNS)
-    lines = [f'<div class="ml-note">{escape(text["panel_more"].format(n=hidden))}</div>'] if hidden else []
+    lines = [small(text["panel_more"].format(n=hidden))] if hidden else []
     for turn in turns[hidden:]:
         lines.append(_message("user", turn.question, text))
         note = "" if turn.state == "done" else text[f"panel_is_{turn.state}"]
         answer = turn.answer or (text["panel_silent"] if turn.state == "done" else "")
         lines.append(_message("assistant", answer, text, note))
     if not turns:
-        lines = [f'<div class="ml-note">{escape(text["panel_empty"])}</div>']
+        lines = [small(text["panel_empty"])]
     return wrap(f'<div role="log" aria-label="{escape(text["panel_log"])}">{"".join(lines)}</div>', "ml-panel", style)
 
 
@@ -58,12 +58,15 @@ def _message(role: str, content: str, text: dict[str, str], note: str = "") -> s
 
 
 class ChatPanel(W.VBox):
-    """A system field, a message field, and the buttons Send, Stop and Clear.
+    """A chat with the model: a system field, a message field, and the buttons Send, Stop and Clear.
+
+    system: the first text of the system field; temperature, top_p, max_gen_len and seed as for `Llama.stream`. Raises
+    TypeError or ValueError, naming the argument, where `Llama.stream` would and for a language without labels.
 
     The finished turns go into every later prompt: that is the memory. An answer that was stopped is kept as far as it
-    came; a question without any answer is not kept. A Llama answers one panel at a time; a run that a cell starts on
-    it meanwhile takes its cache and breaks the answer off. The panel says so, and puts the message back into its
-    field; an answer that broke off is shown, but no part of the memory.
+    was written; a question without any answer is not kept. A Llama answers one panel at a time. A run that a cell
+    starts on it meanwhile takes over its cache and interrupts the answer. The panel says so and puts the message back
+    into its field; an interrupted answer is shown, but is not part of the memory.
     """
 
     def __init__(
@@ -85,12 +88,11 @@ class ChatPanel(W.VBox):
         self._state = threading.RLock()  # of running and turns
         self._stop, self._forget, self._worker = threading.Event(), False, None
 
-        wide = {"style": {"description_width": "initial"}, "layout": W.Layout(width="min(720px, 98%)")}
-        self.system = W.Textarea(system, description=self.text["chat_system"], rows=1, continuous_update=False, **wide)
+        late = {"continuous_update": False}
+        self.system = W.Textarea(system, description=self.text["chat_system"], rows=1, **late, **sized("720px"))
         self.view = W.HTML()
-        self.message = W.Text(
-            description=self.text["panel_message"], placeholder=self.text["panel_tip"], continuous_update=False, **wide
-        )
+        names = {"description": self.text["panel_message"], "placeholder": self.text["panel_tip"]}
+        self.message = W.Text(**names, **late, **sized("720px"))
         names = ("send", "stop", "clear")
         self.buttons = {
             name: W.Button(description=self.text[f"panel_{name}"], tooltip=self.text[f"panel_{name}_tip"])
@@ -101,8 +103,7 @@ class ChatPanel(W.VBox):
         for name, act in zip(names, (self.send, self.stop, self.clear), strict=True):
             self.buttons[name].add_class(f"s-{name}")
             self.buttons[name].on_click(lambda _, act=act: act())
-        for widget, hook in ((self.system, "s-system"), (self.message, "s-message"), (self.status, "s-status")):
-            widget.add_class(hook)
+        hook({"s-system": self.system, "s-message": self.message, "s-status": self.status})
         super().__init__(
             [self.system, self.view, self.message, W.HBox(list(self.buttons.values())), self.status, W.HTML(STYLE)]
         )
@@ -114,29 +115,29 @@ class ChatPanel(W.VBox):
     # ---- what the controls do
 
     def send(self) -> bool:
-        """Ask what stands in the message field; True if the model took it."""
-        with self._state:  # an answer that breaks off at once puts the message back, after this
+        """Ask what is in the message field; True if the model took it."""
+        with self._state:  # an answer that is interrupted at once puts the message back, after this
             took = self.ask(self.message.value)
             if took:
                 self.message.value = ""
         return took
 
     def ask(self, question: str) -> bool:
-        """Let the worker answer a question. False, with a message in place, if it cannot be asked now."""
+        """Let the worker answer a question. False, with a message on the page, if it cannot be asked now."""
         with self._state:
             if self.running:
-                return self._say("panel_busy", "ml-missing")
+                return self._say("panel_busy", "missing")
             if not question.strip():
-                return self._say("panel_nothing", "ml-missing")
+                return self._say("panel_nothing", "missing")
             with _lock:
                 other = _answering.setdefault(self.llama, self)
             if other is not self:
-                return self._say("panel_other", "ml-missing")
+                return self._say("panel_other", "missing")
             try:
                 pieces = self._open(question)
-            except Exception as error:  # a message in place, whatever it is
+            except Exception as error:  # whatever it is, the page says it
                 self._release()
-                return self._say("panel_cannot", "ml-failed", reason=error)
+                return self._say("panel_cannot", "failed", reason=error)
             if pieces is None:
                 self._release()
                 return False
@@ -181,14 +182,14 @@ class ChatPanel(W.VBox):
             for role, content in (("user", turn.question), ("assistant", turn.answer))
         ]
 
-    # ---- behind them
+    # ---- how they do it
 
     def _key(self, _widget, content, _buffers) -> None:
         if content.get("event") == "submit":
             threading.Thread(target=self._entered, daemon=True).start()
 
     def _entered(self) -> None:
-        """Send the message as soon as its text has come, or say that it is empty if none does."""
+        """Send the message as soon as its text has arrived; if none does, say that it is empty."""
         usual, longest = KEY_TO_TEXT
         end = time.monotonic() + longest
         time.sleep(usual)
@@ -197,12 +198,12 @@ class ChatPanel(W.VBox):
         self.send()
 
     def _open(self, question: str) -> Iterator[str] | None:
-        """The stream of an answer, not yet begun; None, with a message in place, for what must not be run."""
+        """The stream of an answer, not yet started; None, with a message on the page, for what must not be run."""
         asked = {"role": "user", "content": question}
         told = self.dialog
         dialog = [*told, asked]
-        if max(len(question), len(self.system.value)) > LONGEST:
-            return self._refuse("panel_huge", most=LONGEST)
+        if max(len(question), len(self.system.value)) > LONGEST_SENT:
+            return self._refuse("panel_huge", most=LONGEST_SENT)
         arguments.dialog(dialog)
         if has_special_tags([asked], self.llama.tokenizer):
             return self._refuse("panel_tags", tags=" ".join(format_tags(self.llama.tokenizer)))
@@ -215,10 +216,10 @@ class ChatPanel(W.VBox):
         return self.llama.stream(dialog, **self.settings)
 
     def _refuse(self, key: str, **numbers) -> None:
-        self._say(key, "ml-failed", **numbers)
+        self._say(key, "failed", **numbers)
 
     def _answer(self, pieces: Iterator[str]) -> None:
-        """The worker: whatever happens in it ends up on the page, and the panel is free again."""
+        """The worker: whatever happens in it is shown on the page, and the panel is free again."""
         words, state, error, drawn = [], "done", None, time.monotonic()
         try:
             for piece in pieces:
@@ -249,8 +250,8 @@ class ChatPanel(W.VBox):
         if error is not None:
             if not self._forget:
                 self.message.value = self.message.value or turn.question
-            taken = isinstance(error, CacheTaken)
-            self._say("panel_taken" if taken else "panel_error", "ml-failed", kind=type(error).__name__, reason=error)
+            key = "panel_taken" if isinstance(error, CacheTaken) else "panel_error"
+            self._say(key, "failed", error=type(error).__name__, reason=error)
         elif self._forget:
             self._say("panel_ready")
         else:
@@ -270,9 +271,7 @@ class ChatPanel(W.VBox):
     def _draw(self) -> None:
         self.view.value = panel_html(self.turns, self.text, style=False)
 
-    def _say(self, key: str, css: str = "", **words) -> bool:
+    def _say(self, key: str, kind: str = "", **words) -> bool:
         """Put a message below the buttons; False, for `ask` to return."""
-        role = "alert" if css == "ml-failed" else "status"
-        message = escape(self.text[key].format(**words))
-        self.status.value = wrap(f'<div class="ml-box {css}" role="{role}">{message}</div>', style=False)
+        self.status.value = wrap(box(self.text[key].format(**words), kind), style=False)
         return False

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from minillama.markup import escape, wrap
 from minillama.results import CompletionPrediction
 from minillama.widgets.labels import labels
+from minillama.widgets.parts import Picture, columns, number, share, small, table
 
-MAX_ROWS = 80  # of the table; what comes after is counted
+MAX_ROWS = 80  # of the table; later tokens are only counted
 
 
 @dataclass(frozen=True)
@@ -19,13 +20,13 @@ class EchoRow:
     piece: str
     data: bytes
     logprob: float | None  # with echo
-    plain: float | None  # without echo; of a prompt's token there is none
+    plain: float | None  # without echo; None for a token of the prompt
     from_prompt: bool
 
 
 @dataclass(frozen=True)
 class Echo:
-    """The tokens of a result with echo, and beside each what the result without echo has."""
+    """The tokens of a result with echo, each with what the result without echo has for it."""
 
     with_echo: str
     without: str
@@ -33,9 +34,9 @@ class Echo:
 
 
 def echo_of(with_echo: CompletionPrediction, without: CompletionPrediction) -> Echo:
-    """Lay two results of the same prompt side by side.
+    """Two results of the same prompt side by side.
 
-    Raises ValueError if one has no log-probabilities, or if the second is not the end of the first.
+    Raises ValueError if one has no log-probabilities or if the second is not the end of the first.
     """
     for name, prediction in (("with_echo", with_echo), ("without", without)):
         if "logprobs" not in prediction:
@@ -50,56 +51,36 @@ def echo_of(with_echo: CompletionPrediction, without: CompletionPrediction) -> E
 
 
 def echo_html(echo: Echo, text: dict[str, str], style: bool = True) -> str:
-    """The two texts, and under them a table with a row for each token."""
+    """The two texts, and below them a table with one row per token."""
     texts = "".join(
         f'<div><span class="ml-note">{name}</span> <span class="ml-piece">{escape(repr(generation))}</span></div>'
         for name, generation in (("echo=True", echo.with_echo), ("echo=False", echo.without))
     )
-    heads = [text[f"echo_col_{name}"] for name in ("place", "part", "token", "bytes", "echo", "plain", "prob")]
-    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in heads)
+    heads = columns(text, "place", "part", "token", "bytes", "with_echo", "without", "prob")
     body = [_row(k, row, text) for k, row in enumerate(echo.rows[:MAX_ROWS])]
-    if len(echo.rows) > MAX_ROWS:
-        more = escape(text["echo_more"].format(n=len(echo.rows) - MAX_ROWS))
-        body.append(f'<tr class="ml-note"><td colspan="{len(heads)}" class="ml-name">{more}</td></tr>')
-    table = (
-        f'<table aria-label="{escape(text["echo_table"])}"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table>"
-    )
-    return wrap(f'{texts}{table}<div class="ml-note">{escape(text["echo_legend"])}</div>', "ml-echo", style)
+    more = text["more_tokens"].format(n=len(echo.rows) - MAX_ROWS) if len(echo.rows) > MAX_ROWS else ""
+    page = texts + table(heads, body, text["echo_table"], more=more) + small(text["echo_legend"])
+    return wrap(page, "ml-echo", style)
 
 
 def _row(place: int, row: EchoRow, text: dict[str, str]) -> str:
-    part = text["echo_prompt" if row.from_prompt else "echo_generated"]
-    plain = "–" if row.from_prompt else f"{row.plain:.4f}"
-    chance = "–"
-    if row.logprob is not None:
-        prob = math.exp(row.logprob)
-        bar = f'<span class="ml-track"><span class="ml-bar" style="width:{90 * prob:.1f}px"></span></span>'
-        chance = f"{prob:.4f}{bar}"
-    logprob = "None" if row.logprob is None else f"{row.logprob:.4f}"
     kind = "prompt" if row.from_prompt else "generated"
+    part = escape(text["from_prompt" if row.from_prompt else "generated"])
     return (
-        f'<tr class="ml-echo-{kind}"><td>{place}</td><td class="ml-name">{escape(part)}</td>'
+        f'<tr class="ml-echo-{kind}"><td>{place}</td><td class="ml-name">{part}</td>'
         f'<th scope="row">{escape(row.piece)}</th><td class="ml-name">{escape(repr(row.data))}</td>'
-        f"<td>{logprob}</td><td>{plain}</td><td>{chance}</td></tr>"
+        f"<td>{number(row.logprob, 4, 'None')}</td><td>{number(row.plain, 4)}</td>"
+        f"<td>{share(None if row.logprob is None else math.exp(row.logprob))}</td></tr>"
     )
 
 
-class EchoPicture:
-    """Two results side by side as a still picture: no kernel needed to look at it."""
+def show_echo(with_echo: CompletionPrediction, without: CompletionPrediction, language: str = "en") -> Picture:
+    """A still picture of two results of one prompt side by side, token by token.
 
-    def __init__(self, echo: Echo, text: dict[str, str]):
-        self.echo, self.text = echo, text
-
-    def __repr__(self) -> str:
-        return " ".join(
-            f"{row.piece}({'None' if row.logprob is None else format(row.logprob, '.2f')})" for row in self.echo.rows
-        )
-
-    def _repr_html_(self) -> str:
-        return echo_html(self.echo, self.text)
-
-
-def show_echo(with_echo: CompletionPrediction, without: CompletionPrediction, language: str = "en") -> EchoPicture:
-    """Two results of one prompt, both with logprobs=True: with_echo with echo=True, without with echo=False."""
-    return EchoPicture(echo_of(with_echo, without), labels(language))
+    Both are results of `Llama.text_completion` with logprobs=True and the same seed; the first also with echo=True.
+    Raises ValueError if one has no log-probabilities, if `without` is not the end of `with_echo` or if the language has
+    no labels.
+    """
+    echo = echo_of(with_echo, without)
+    words = " ".join(f"{row.piece}({number(row.logprob, 2, 'None')})" for row in echo.rows)
+    return Picture(echo_html(echo, labels(language)), words)

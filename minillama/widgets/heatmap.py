@@ -12,15 +12,15 @@ from minillama.generation import Llama
 from minillama.logprobs import perplexity, sequence_logprob
 from minillama.markup import STYLE, escape, wrap
 from minillama.widgets.labels import labels
+from minillama.widgets.parts import LONGEST, Picture, box, columns, hook, line, number, sized, small, table
 from minillama.widgets.prompts import trouble
 from minillama.widgets.scores import ScoredText, ScoredToken, score
 
-LONGEST = 1000  # characters of a prompt; what comes after is cut
-MAX_TOKENS = 300  # coloured in a panel; the rest is only counted
+MAX_TOKENS = 300  # coloured in a panel; the others are only counted
 MAX_ROWS = 10  # uncertain tokens listed in a panel
 MAX_WRITTEN = 60  # the length slider's end
 HOTTEST = 2.0  # the temperature sliders' end
-LOWEST = -7.0  # this log-probability and all below it have the darkest colour
+LOWEST = -7.0  # this log-probability and all lower ones have the darkest colour
 LEGEND = (1.0, 0.5, 0.1, 0.03, 0.01, 0.001)  # probabilities
 CIVIDIS = ("#00224e", "#1a386f", "#434e6c", "#61656f", "#7d7c78", "#9b9476", "#bcae6c", "#dec958", "#fee838")
 
@@ -51,10 +51,10 @@ def percent(prob: float) -> str:
 def heatmap_html(
     runs: Sequence[ScoredText | str], threshold: float, echo: bool, text: dict[str, str], style: bool = True
 ) -> str:
-    """The runs compared, the legend, and a panel for each; a str is a message that stands where its run would.
+    """The runs compared, the legend, and a panel for each run; a str is a message in place of a run.
 
-    Tokens of a probability below the threshold have a dashed line and their probability under them, and are listed.
-    Without echo the prompts' tokens are left out, of the numbers too.
+    A token whose probability is below the threshold has a dashed line and its probability below it, and is listed.
+    Without echo the prompts' tokens are left out, and the numbers do not count them.
     """
     names = [chr(ord("A") + k) for k in range(len(runs))]
     body = _comparison(runs, names, threshold, echo, text) + _legend(threshold, text)
@@ -67,7 +67,7 @@ def _seen(run: ScoredText, echo: bool) -> list[tuple[int, ScoredToken]]:
 
 
 def _comparison(runs: Sequence[ScoredText | str], names: Sequence[str], threshold, echo, text) -> str:
-    heads = [text[f"heat_col_{name}"] for name in ("run", "temperature", "tokens", "sum", "perplexity", "below")]
+    heads = columns(text, "run", "temperature", "tokens", "sum", "perplexity", "below")
     rows = []
     for run, name in zip(runs, names, strict=True):
         if isinstance(run, str):
@@ -86,12 +86,8 @@ def _comparison(runs: Sequence[ScoredText | str], names: Sequence[str], threshol
         rows.append(f'<tr class="ml-run"><th scope="row">{name}</th>{numbers}</tr>')
     if not rows:
         return ""
-    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in heads)
-    caption = escape(text["heat_caption"].format(threshold=threshold, logprob=_log(threshold)))
-    return (
-        f'<table aria-label="{escape(text["heat_table"])}"><caption class="ml-count" aria-live="polite">{caption}'
-        f"</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    )
+    caption = text["heat_caption"].format(threshold=threshold, logprob=_log(threshold))
+    return table(heads, rows, text["heat_table"], escape(caption))
 
 
 def _log(threshold: float) -> str:
@@ -115,11 +111,10 @@ def _chip(words: str, logprob: float) -> str:
 def _panel(run: ScoredText | str, name: str, threshold: float, echo: bool, text: dict[str, str]) -> str:
     seen = [] if isinstance(run, str) else _seen(run, echo)
     if not seen:
-        words, css = (run, "ml-failed") if isinstance(run, str) else (text["heat_nothing"], "ml-missing")
-        message = f'<div class="ml-box {css}" role="status">{escape(words)}</div>'
+        message = box(run, "failed") if isinstance(run, str) else box(text["heat_nothing"], "missing")
         return f'<div class="ml-heat-panel"><b>{name}</b>{message}</div>'
     parts = []
-    for from_prompt, key in ((True, "heat_prompt"), (False, "heat_written")):
+    for from_prompt, key in ((True, "from_prompt"), (False, "generated")):
         tokens = [(place, token) for place, token in seen[:MAX_TOKENS] if token.from_prompt is from_prompt]
         if tokens:
             chips = "".join(_token(place, token, run.vocab_size, threshold, text) for place, token in tokens)
@@ -129,7 +124,7 @@ def _panel(run: ScoredText | str, name: str, threshold: float, echo: bool, text:
                 f'<div class="ml-chips" role="list" aria-label="{name}: {escape(text[key])}">{chips}</div></div>'
             )
     if len(seen) > MAX_TOKENS:
-        parts.append(f'<div class="ml-note">{escape(text["heat_more_tokens"].format(n=len(seen) - MAX_TOKENS))}</div>')
+        parts.append(small(text["heat_more_tokens"].format(n=len(seen) - MAX_TOKENS)))
     hint = f'<div class="ml-heat-hint ml-note">{escape(text["heat_hint"])}</div>'
     return (
         f'<div class="ml-heat-panel"><div class="ml-heat-text"><b>{name}</b>{"".join(parts)}{hint}</div>'
@@ -138,10 +133,10 @@ def _panel(run: ScoredText | str, name: str, threshold: float, echo: bool, text:
 
 
 def _token(place: int, token: ScoredToken, vocab_size: int, threshold: float, text: dict[str, str]) -> str:
-    """A coloured token. Its label is what a screen reader says, and what the style sheet shows on hover and focus."""
+    """A coloured token. Its label is what a screen reader says and what the style sheet shows on hover and focus."""
     if token.logprob is None:
         says = text["heat_tip_none"].format(place=place, piece=token.piece)
-        css, style, number = "ml-heat-token ml-heat-none", "", ""
+        css, style, percentage = "ml-heat-token ml-heat-none", "", ""
     else:
         prob = math.exp(token.logprob)
         says = text["heat_tip"].format(
@@ -152,10 +147,10 @@ def _token(place: int, token: ScoredToken, vocab_size: int, threshold: float, te
         fill, ink = shade(token.logprob)
         css = "ml-heat-token ml-heat-below" if below else "ml-heat-token"
         style = f' style="background:{fill};color:{ink}"'
-        number = f'<span class="ml-heat-number">{percent(prob)}</span>' if below else ""
+        percentage = f'<span class="ml-heat-number">{percent(prob)}</span>' if below else ""
     return (
         f'<span class="{css}"{style} role="listitem" tabindex="0" aria-label="{escape(says)}">'
-        f"{escape(token.piece)}{number}</span>"
+        f"{escape(token.piece)}{percentage}</span>"
     )
 
 
@@ -163,8 +158,7 @@ def _uncertain(seen: Sequence[tuple[int, ScoredToken]], name: str, threshold: fl
     """The tokens below the threshold, the least probable first."""
     below = sorted((pair for pair in seen if pair[1].is_below(threshold)), key=lambda pair: pair[1].logprob)
     caption = text["heat_uncertain"].format(run=name, n=len(below), prob=f"{threshold:.0%}")
-    heads = [text[f"heat_col_{key}"] for key in ("place", "token", "prob", "logprob", "rank", "best")]
-    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in heads) if below else ""
+    heads = columns(text, "place", "token", "prob", "logprob", "rank", "best") if below else []
     body = []
     for place, token in below[:MAX_ROWS]:
         cells = [percent(math.exp(token.logprob)), f"{token.logprob:.2f}", str(token.rank)]
@@ -174,29 +168,8 @@ def _uncertain(seen: Sequence[tuple[int, ScoredToken]], name: str, threshold: fl
             f'<tr class="ml-low"><td>{place}</td><th scope="row">{escape(token.piece)}</th>{numbers}'
             f'<td class="ml-name">{best}</td></tr>'
         )
-    if len(below) > MAX_ROWS:
-        more = escape(text["heat_more_rows"].format(n=len(below) - MAX_ROWS))
-        body.append(f'<tr class="ml-note"><td colspan="{len(heads)}" class="ml-name">{more}</td></tr>')
-    return (
-        f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{''.join(body)}</tbody></table>"
-    )
-
-
-class HeatmapPicture:
-    """The view alone, without a kernel: the value of a cell."""
-
-    def __init__(self, runs: Sequence[ScoredText], threshold: float, echo: bool, text: dict[str, str]):
-        self.runs, self.threshold, self.echo, self.text = runs, threshold, echo, text
-
-    def __repr__(self) -> str:
-        def word(token: ScoredToken) -> str:
-            return f"{token.piece}({'–' if token.logprob is None else f'{token.logprob:.2f}'})"
-
-        return "\n".join(" ".join(word(token) for _, token in _seen(run, self.echo)) for run in self.runs)
-
-    def _repr_html_(self) -> str:
-        return heatmap_html(self.runs, self.threshold, self.echo, self.text)
+    more = text["heat_more_rows"].format(n=len(below) - MAX_ROWS) if len(below) > MAX_ROWS else ""
+    return table(heads, body, caption=escape(caption), more=more, live=False)
 
 
 def show_logprobs(
@@ -208,23 +181,38 @@ def show_logprobs(
     echo: bool = True,
     seed: int = 1,
     language: str = "en",
-) -> HeatmapPicture:
-    """The picture that `LogprobHeatmap` draws; max_gen_len 0 scores the prompts as they are."""
+) -> Picture:
+    """A still picture of texts coloured by log-probability, as `LogprobHeatmap` draws them.
+
+    prompts: a list of str, of any length; temperatures: one for each, by default 0. With max_gen_len 0 the prompts are
+    scored as they are, otherwise with what the model writes after them. threshold: tokens with a smaller probability
+    are marked and listed. echo: show the prompts' tokens. Raises TypeError or ValueError where `Llama.generate` would,
+    and ValueError if temperatures has another length than prompts, threshold is not from 0 to 1 or the language has no
+    labels.
+    """
     arguments.texts("prompts", prompts)
+    temperatures = [0.0] * len(prompts) if temperatures is None else temperatures
+    if len(temperatures) != len(prompts):
+        raise ValueError(f"temperatures has {len(temperatures)} for {len(prompts)} prompts; give one for each")
+    arguments.number("threshold", threshold, 0, 1)
     runs = [
         score(llama, prompt, max_gen_len, temperature, seed=seed)
-        for prompt, temperature in zip(prompts, temperatures or [0.0] * len(prompts), strict=True)
+        for prompt, temperature in zip(prompts, temperatures, strict=True)
     ]
-    return HeatmapPicture(runs, threshold, echo, labels(language))
+    words = (" ".join(f"{token.piece}({number(token.logprob, 2)})" for _, token in _seen(run, echo)) for run in runs)
+    return Picture(heatmap_html(runs, threshold, echo, labels(language)), "\n".join(words))
 
 
 # ---- the widget ------------------------------------------------------------------------------------------------------
 
 
 class LogprobHeatmap(W.VBox):
-    """Two prompts, or one at two temperatures: their texts coloured by log-probability, one beside the other.
+    """Two prompts, or one at two temperatures: their texts coloured by log-probability, side by side.
 
-    A prompt, a temperature or the length runs the model again; the threshold and echo re-use what it said.
+    prompts: one or two texts. temperatures: two, from 0 to 2. max_gen_len: from 0 to 60. threshold: tokens with a
+    smaller probability are marked and listed. echo: show the prompts' tokens. A new prompt, temperature or length runs
+    the model again; threshold and echo re-use its last results. Raises TypeError or ValueError, naming the argument,
+    if prompts is not a list of one or two str, a number is out of range or the language has no labels.
     """
 
     def __init__(
@@ -249,43 +237,30 @@ class LogprobHeatmap(W.VBox):
         arguments.number("threshold", threshold, 0, 1)
         self.text, self.llama, self.seed = labels(language), llama, seed
 
-        wide = {"style": {"description_width": "initial"}, "layout": W.Layout(width="min(420px, 98%)")}
-        late = {"continuous_update": False, **wide}  # these run the model: once, when they are let go
+        late = {"continuous_update": False, **sized("420px")}  # these run the model, so only when they are released
         names, prompts = "AB", [*prompts, prompts[0]][:2]
         self.prompts = [
             W.Text(prompt, description=self.text["heat_in_prompt"].format(run=name), **late)
             for name, prompt in zip(names, prompts, strict=True)
         ]
+        title = self.text["heat_in_temperature"]
         self.temperatures = [
-            W.FloatSlider(
-                value,
-                min=0,
-                max=HOTTEST,
-                step=0.1,
-                description=self.text["heat_in_temperature"].format(run=name),
-                **late,
-            )
+            W.FloatSlider(value, min=0, max=HOTTEST, step=0.1, description=title.format(run=name), **late)
             for name, value in zip(names, temperatures, strict=True)
         ]
         self.length = W.IntSlider(max_gen_len, min=0, max=longest, description=self.text["max_gen_len"], **late)
         self.echo = W.Checkbox(echo, description=self.text["heat_in_echo"], indent=False, layout=W.Layout(width="auto"))
-        self.threshold = W.FloatSlider(
-            threshold, min=0, max=1, step=0.01, description=self.text["heat_in_threshold"], **wide
-        )
+        title = self.text["heat_in_threshold"]
+        self.threshold = W.FloatSlider(threshold, min=0, max=1, step=0.01, description=title, **sized("420px"))
         self.view = W.HTML()
         for k, name in enumerate("ab"):
-            self.prompts[k].add_class(f"s-prompt-{name}")
-            self.temperatures[k].add_class(f"s-temperature-{name}")
-            self.prompts[k].observe(lambda _, k=k: self._run(k), "value")
-            self.temperatures[k].observe(lambda _, k=k: self._run(k), "value")
-        for widget, hook in ((self.length, "s-length"), (self.echo, "s-echo"), (self.threshold, "s-threshold")):
-            widget.add_class(hook)
-        self.length.observe(lambda _: self._run(0, 1), "value")
-        self.echo.observe(self._draw, "value")
-        self.threshold.observe(self._draw, "value")
-        rows = [W.HBox(pair, layout=W.Layout(flex_flow="row wrap")) for pair in zip(self.prompts, self.temperatures)]  # noqa: B905
-        row = W.HBox([self.threshold, self.length, self.echo], layout=W.Layout(flex_flow="row wrap"))
-        super().__init__([*rows, row, self.view, W.HTML(STYLE)])
+            controls = {f"s-prompt-{name}": self.prompts[k], f"s-temperature-{name}": self.temperatures[k]}
+            hook(controls, lambda _, k=k: self._run(k))
+        hook({"s-length": self.length}, lambda _: self._run(0, 1))
+        hook({"s-echo": self.echo, "s-threshold": self.threshold}, self._draw)
+        lines = [line(*pair) for pair in zip(self.prompts, self.temperatures, strict=True)]
+        lines.append(line(self.threshold, self.length, self.echo))
+        super().__init__([*lines, self.view, W.HTML(STYLE)])
         self.add_class("w-heatmap")
         self.runs: list[ScoredText | str] = ["", ""]
         self._run(0, 1)

@@ -1,4 +1,4 @@
-"""Predict: commit to an answer, then let a cell compute it."""
+"""Predict: commit to an answer, then let a cell compute the right one."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ import ipywidgets as W
 from minillama import arguments
 from minillama.markup import escape, wrap
 from minillama.widgets.labels import labels
+from minillama.widgets.parts import Picture, box
 
 
-class Reveal:
-    """What a reveal shows, as HTML and as text."""
+class Reveal(Picture):
+    """The computed answer beside the one that was chosen; right is None if none was."""
 
     def __init__(self, right: bool | None, sentences: Sequence[str]):
-        self.right, self.sentences = right, list(sentences)  # right is None if no choice was made
-
-    def __repr__(self) -> str:
-        return " ".join(self.sentences)
-
-    def _repr_html_(self) -> str:
-        css = {True: "ml-passed", False: "ml-failed", None: "ml-missing"}[self.right]
-        return wrap(f"<div class='ml-box {css}'>{' '.join(map(escape, self.sentences))}</div>", "ml-reveal")
+        self.right, words = right, " ".join(sentences)
+        kind = {True: "passed", False: "failed", None: "missing"}[right]
+        super().__init__(wrap(box(words, kind), "ml-reveal"), words)
 
 
 class Predict(W.VBox):
-    """A question with a few answers. `reveal` in a later cell tells the computed one.
+    """A question with a few answers to choose from; `reveal` in a later cell tells the right one.
+
+    options: the answers, a list of str. Raises TypeError or ValueError if it is empty or not a list of str, and
+    ValueError for a language without labels.
 
     >>> question = Predict("How many tokens stay?", ["2", "3", "4"])
     >>> question.reveal(3)
@@ -44,9 +43,9 @@ class Predict(W.VBox):
         self.add_class("w-predict")
 
     def reveal(self, answer, because: str = "") -> Reveal:
-        """Compare the choice with the computed answer, which must be one of the options.
+        """Compare the choice with the computed answer; because: a sentence that explains it.
 
-        Without a choice it says so and reveals all the same.
+        Without a choice it says so and reveals all the same. Raises ValueError if str(answer) is none of the options.
         """
         answer = str(answer)
         if answer not in self.options:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from minillama.markup import escape
 from minillama.sampling import apply_temperature, nucleus
+from minillama.widgets.parts import columns, number, share, table
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,12 @@ class StageRow:
     mass_before: float
     kept: bool
     renormalised: float
-    place: int  # by falling probability, from 0
+    place: int  # from 0, the most probable
 
 
 @dataclass(frozen=True)
 class Stages:
-    """The most probable candidates, the most probable first, and what they are taken from."""
+    """The most probable candidates, the most probable first, and the vocabulary and nucleus they are from."""
 
     rows: list[StageRow]
     vocab_size: int
@@ -37,16 +38,16 @@ class Stages:
 
 
 def stages(logits: Tensor, temperature: float, top_p: float, n_rows: int = 12) -> Stages:
-    """Run logits (vocab_size,) through temperature and top_p and keep the n_rows most probable tokens."""
+    """Take logits (vocab_size,) through temperature and top_p and keep the n_rows most probable tokens."""
     return batch_stages(logits[None], temperature, top_p, n_rows)[0]
 
 
 def batch_stages(
     logits: Tensor, temperature: float, top_p: float, n_rows: int, also: Tensor | None = None, by_logit: bool = False
 ) -> list[Stages]:
-    """`stages` of every row of logits (bsz, vocab_size); also (bsz, n): ids that are kept whatever their place.
+    """`stages` of every row of logits (bsz, vocab_size); also (bsz, n): ids that get a row whatever their place.
 
-    by_logit: at temperature 0, where all but one have probability 0, the logits tell which come next.
+    by_logit: at temperature 0, where all but one token have probability 0, order the others by their logits.
     """
     bsz, vocab_size = logits.shape
     top = nucleus(apply_temperature(logits.float(), temperature), top_p)
@@ -71,56 +72,44 @@ def batch_stages(
 
 
 def stages_html(
-    table: Stages,
+    state: Stages,
     name: Callable[[int], str],
     text: dict[str, str],
     observed: dict[int, int] | None = None,
     marks: Mapping[int, str] | None = None,
 ) -> str:
-    """The stage table; name gives a token's piece, observed (if any) how often each token was drawn.
+    """The stage table. name: a function from a token id to its piece; observed: {id: how often it was drawn}.
 
-    marks: what a last column says of some tokens, which are printed bold.
+    marks: {id: what a last column says of it}; these tokens are printed in bold.
     """
     draws = sum(observed.values()) if observed else 0
-    heads = ["token", "logit", "scaled", "prob", "before", "kept", "renormalised"]
-    titles = [text[f"col_{head}"] for head in heads] + ([text["col_observed"].format(n=draws)] if draws else [])
-    titles += [text["col_mark"]] if marks is not None else []
-    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
+    heads = columns(text, "token", "logit", "scaled", "prob", "before", "kept", "renormalised")
+    heads += [text["col_observed"].format(n=draws)] if draws else []
+    heads += [text["col_mark"]] if marks is not None else []
     body, above = [], True
-    for row in table.rows:
+    for row in state.rows:
         css = "ml-kept" if row.kept else "ml-cut"
         css += " ml-border" if above and not row.kept else ""
         above = row.kept
         cells = [
             f"{row.logit:.2f}",
-            "–" if row.scaled is None else f"{row.scaled:.2f}",
-            f"{row.prob:.4f}{bar(row.prob)}",
+            number(row.scaled, 2),
+            share(row.prob),
             f"{row.mass_before:.4f}",
             text["is_kept"] if row.kept else text["is_cut"],
-            f"{row.renormalised:.4f}{bar(row.renormalised)}",
+            share(row.renormalised),
         ]
         if draws:
-            share = observed.get(row.token, 0) / draws
-            cells.append(f"{share:.4f}{bar(share)}")
+            cells.append(share(observed.get(row.token, 0) / draws))
         if marks is not None:
             cells.append(escape(marks.get(row.token, "")))
             css += " ml-marked" if row.token in marks else ""
         numbers = "".join(f"<td>{cell}</td>" for cell in cells)
         body.append(f'<tr class="{css}"><th scope="row">{escape(name(row.token))}</th>{numbers}</tr>')
-    hidden = table.vocab_size - len(table.rows)
-    if hidden:
-        more = text["more"].format(n=hidden, kept=table.n_kept - sum(row.kept for row in table.rows))
-        body.append(f'<tr class="ml-note"><td colspan="{len(titles)}" style="text-align:left">{escape(more)}</td></tr>')
-    caption = escape(text["kept"].format(kept=table.n_kept, total=table.vocab_size, mass=table.mass_kept))
-    if any(row.scaled is None for row in table.rows):
-        caption += f" {escape(text['greedy'])}"
-    return (
-        f'<table aria-label="{escape(text["table"])}"><caption class="ml-count" aria-live="polite">{caption}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-    )
-
-
-def bar(share: float) -> str:
-    """A bar beside a number from 0 to 1; for the eye only."""
-    filled = f'<span class="ml-bar" style="width:{90 * share:.1f}px"></span>'
-    return f'<span class="ml-track" aria-hidden="true">{filled}</span>'
+    hidden = state.vocab_size - len(state.rows)
+    n_below = state.n_kept - sum(row.kept for row in state.rows)
+    more = text["more_kept"].format(n=hidden, kept=n_below) if hidden else ""
+    caption = text["kept"].format(kept=state.n_kept, total=state.vocab_size, mass=state.mass_kept)
+    if any(row.scaled is None for row in state.rows):
+        caption += f" {text['greedy']}"
+    return table(heads, body, text["stages_table"], escape(caption), more)

@@ -1,4 +1,4 @@
-"""GenerateStepper: run the generate loop once, then go through it column by column."""
+"""GenerateStepper: run the generate loop once, then step through it column by column."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import ipywidgets as W
 
 from minillama import arguments
 from minillama.generation import Llama
-from minillama.markup import STYLE, wrap
-from minillama.widgets.canvas import notes_html
+from minillama.markup import STYLE
 from minillama.widgets.labels import labels
-from minillama.widgets.prompts import no_room, read_prompts
+from minillama.widgets.parts import hook, line, refusal, sized
+from minillama.widgets.prompts import no_room, prompts_field, read_prompts
 from minillama.widgets.steps import Run, record, stepper_html
 
 LONGEST_RUN = 64  # the end of the slider max_gen_len
@@ -19,10 +19,13 @@ LARGEST_SEED = 999_999
 
 
 class GenerateStepper(W.VBox):
-    """A run of the generate loop over a few prompts, to be played or stepped through.
+    """A run of the generate loop on a few prompts, to play or to step through.
 
-    The model runs when the widget is made and when `run` is pressed. Steps, rows and jumps only change what is shown.
-    What cannot be run gets a message in its place.
+    prompts: a list of str. max_gen_len: from 1 to 64. temperature: from 0 to 2. n_rows: how many candidates each step
+    lists. n_columns: how many columns of a wide canvas are shown, at least 4. The model runs when the widget is made
+    and when `run` is pressed; step, row and jumps only change what is shown. If the prompts cannot be run, a message
+    says why. Raises TypeError or ValueError, naming the argument, if prompts is empty or not a list of str, a number is
+    out of range or the language has no labels.
     """
 
     def __init__(
@@ -52,51 +55,39 @@ class GenerateStepper(W.VBox):
         self.notes: list[str] = []
         self.problem = ""
 
-        plain = {"style": {"description_width": "initial"}}
-        wide = {**plain, "layout": W.Layout(width="330px", max_width="98%")}
-        self.prompts = W.Textarea(
-            "\n".join(prompts), description=self.text["canvas_prompts"], tooltip=self.text["canvas_prompts_tip"],
-            rows=4, layout=W.Layout(width="670px", max_width="98%"), **plain
-        )  # fmt: skip
+        wide, narrow = sized("330px"), sized("150px")
+        self.prompts = prompts_field(prompts, self.text, "670px")
         self.max_gen_len = W.IntSlider(max_gen_len, 1, LONGEST_RUN, description=self.text["max_gen_len"], **wide)
         self.temperature = W.FloatSlider(
             temperature, min=0, max=2, step=0.05, description=self.text["temperature"], **wide
         )
         self.top_p = W.FloatSlider(top_p, min=0, max=1, step=0.01, description=self.text["top_p"], **wide)
-        self.seed = W.BoundedIntText(
-            seed, min=0, max=LARGEST_SEED, description=self.text["step_seed"], layout=W.Layout(width="150px"), **plain
-        )
+        self.seed = W.BoundedIntText(seed, min=0, max=LARGEST_SEED, description=self.text["step_seed"], **narrow)
         self.logprobs = W.Checkbox(logprobs, description="logprobs", indent=False, layout=W.Layout(width="100px"))
         self.run = self._button("run", self._run, button_style="primary")
         self.play = W.Play(value=0, min=0, max=1, interval=700, show_repeat=False)
         self.step = W.IntSlider(0, 0, 1, description=self.text["step_slider"], **wide)
         self.back = self._button("back", lambda: self._go(self.step.value - 1))
         self.forth = self._button("forth", lambda: self._go(self.step.value + 1))
-        self.row = W.Dropdown(
-            options=[("", 0)], description=self.text["step_row"], layout=W.Layout(width="150px"), **plain
-        )
+        self.row = W.Dropdown(options=[("", 0)], description=self.text["step_row"], **narrow)
         self.first_new = self._button("first_new", lambda: self._jump(lambda run, k: run.first_new(k)))
-        self.stops = self._button("stops", lambda: self._jump(lambda run, k: run.stop(k)[0]))
+        self.stops = self._button("stops", lambda: self._jump(lambda run, k: run.stops[k][0]))
         self.view = W.HTML()
 
-        settings = {"s-prompts": self.prompts, "s-max-gen-len": self.max_gen_len, "s-temperature": self.temperature,
-                    "s-top-p": self.top_p, "s-seed": self.seed, "s-logprobs": self.logprobs}  # fmt: skip
-        for hook, control in settings.items():
-            control.add_class(hook)
-            control.observe(self._draw, "value")
-        for hook, control in {"s-play": self.play, "s-step": self.step, "s-row": self.row}.items():
-            control.add_class(hook)
+        self.settings = {"s-prompts": self.prompts, "s-max-gen-len": self.max_gen_len,
+                         "s-temperature": self.temperature, "s-top-p": self.top_p, "s-seed": self.seed,
+                         "s-logprobs": self.logprobs}  # fmt: skip
+        hook(self.settings | {"s-step": self.step}, self._draw)
+        hook({"s-row": self.row}, self._row_moved)
+        hook({"s-play": self.play})
         W.link((self.play, "value"), (self.step, "value"))
-        self.step.observe(self._draw, "value")
-        self.row.observe(self._row_moved, "value")
         lines = [
-            [self.max_gen_len, self.temperature],
-            [self.top_p, self.seed, self.logprobs, self.run],
-            [self.play, self.step, self.back, self.forth],
-            [self.row, self.first_new, self.stops],
+            line(self.max_gen_len, self.temperature),
+            line(self.top_p, self.seed, self.logprobs, self.run),
+            line(self.play, self.step, self.back, self.forth),
+            line(self.row, self.first_new, self.stops),
         ]
-        boxes = [W.HBox(line, layout=W.Layout(flex_flow="row wrap", align_items="center")) for line in lines]
-        super().__init__([self.prompts, *boxes, self.view, W.HTML(STYLE)])
+        super().__init__([self.prompts, *lines, self.view, W.HTML(STYLE)])
         self.add_class("w-stepper")
         self._run()
 
@@ -110,12 +101,12 @@ class GenerateStepper(W.VBox):
         return button
 
     def _run(self) -> None:
-        """A new run with the settings as they stand; the view begins before its first step."""
+        """A new run with the settings of the controls; the view begins before its first step."""
         params, max_gen_len = self.llama.model.params, self.max_gen_len.value
         prompt_tokens, self.notes, self.problem = read_prompts(
             self.prompts.value, self.llama.tokenizer, params.max_batch_size, self.text
         )
-        self.ran = self._settings()
+        self.ran = self._values()
         self.problem = self.problem or no_room(prompt_tokens, max_gen_len, params.max_seq_len, self.text)
         self.play.playing = False
         self.recorded = None
@@ -130,14 +121,13 @@ class GenerateStepper(W.VBox):
             self.row.options = [(str(k), k) for k in range(len(prompt_tokens))]
         self._row_moved()
 
-    def _settings(self) -> tuple:
-        controls = (self.prompts, self.max_gen_len, self.temperature, self.top_p, self.seed, self.logprobs)
-        return tuple(control.value for control in controls)
+    def _values(self) -> list:
+        return [control.value for control in self.settings.values()]
 
     def _row_moved(self, _change=None) -> None:
         if self.recorded and self.row.value is not None:
             k = self.row.value
-            _, why = self.recorded.stop(k)
+            _, why = self.recorded.stops[k]
             self.first_new.description = self.text["step_first_new"].format(k=k)
             self.first_new.disabled = self.recorded.first_new(k) is None
             self.stops.description = self.text[f"step_stops_{why}"].format(k=k)
@@ -152,10 +142,9 @@ class GenerateStepper(W.VBox):
             self._go(find(self.recorded, self.row.value))
 
     def _draw(self, _change=None) -> None:
-        notes = [*self.notes, *([self.text["step_changed"]] if self._settings() != self.ran else [])]
+        notes = [*self.notes, *([self.text["step_changed"]] if self._values() != self.ran else [])]
         if not self.recorded:
-            page = notes_html(notes) + notes_html([self.problem], failed=True)
-            self.view.value = wrap(page, "ml-stepper", style=False)
+            self.view.value = refusal(self.problem, "ml-stepper", notes)
             return
         self.view.value = stepper_html(
             self.recorded, self.step.value, self.row.value or 0, self.pieces, self.text, self.n_columns, notes,

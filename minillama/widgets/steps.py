@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 
 from minillama import arguments
 from minillama.generation import Llama
 from minillama.markup import escape, wrap
-from minillama.widgets.canvas import notes_html
+from minillama.results import Row
 from minillama.widgets.labels import labels
+from minillama.widgets.parts import Picture, boxes, small
 from minillama.widgets.stages import Stages, batch_stages, stages_html
 
 SIGNS = {"prompt": "P", "new": "+", "eos": "■", "surplus": "×", "empty": "·"}
@@ -20,15 +20,15 @@ SIGNS = {"prompt": "P", "new": "+", "eos": "■", "surplus": "×", "empty": "·"
 
 @dataclass(frozen=True)
 class Step:
-    """One round of the loop, as lists; of the probabilities only the largest are kept."""
+    """One step of the loop, as lists; only the largest probabilities are kept."""
 
     prev_pos: int
     cur_pos: int
     candidate: list[int]  # (bsz,)
     next_token: list[int]  # (bsz,)
     from_prompt: list[bool]  # (bsz,)
-    eos_reached: list[bool]  # (bsz,) after the round
-    tables: list[Stages]  # a row each
+    eos_reached: list[bool]  # (bsz,) after the step
+    tables: list[Stages]  # one per row
     logprobs: list[list[float]] | None  # (bsz, cur_pos - prev_pos)
 
 
@@ -38,41 +38,24 @@ class Run:
 
     prompt_tokens: list[list[int]]
     total_len: int
-    max_gen_len: int
     temperature: float
-    eos_id: int
+    stop_ids: tuple[int, ...]
     pad_id: int
     steps: list[Step]
+    stops: list[tuple[int, str]]  # (bsz,) which step writes the row's last token, and why: eos, length or room
 
     def first_new(self, row: int) -> int | None:
-        """The step that writes a row's first token behind its prompt; None if the loop ended before."""
+        """The step that writes a row's first token after its prompt; None if the loop ended before."""
         step = len(self.prompt_tokens[row]) - self.steps[0].cur_pos + 1
         return step if step <= len(self.steps) else None
 
-    def stop(self, row: int) -> tuple[int, str]:
-        """The step that writes a row's last token that counts, and why it is the last: eos, length or room."""
-        return self._stops[row]
-
-    @cached_property
-    def _stops(self) -> list[tuple[int, str]]:
-        return [self._find_stop(row) for row in range(len(self.prompt_tokens))]
-
-    def _find_stop(self, row: int) -> tuple[int, str]:
-        n_prompt = len(self.prompt_tokens[row])
-        for number, step in enumerate(self.steps, start=1):
-            if step.cur_pos >= n_prompt and step.next_token[row] == self.eos_id:
-                return number, "eos"
-            if step.cur_pos == n_prompt + self.max_gen_len - 1:
-                return number, "length"
-        return len(self.steps), "room"
-
     def kind(self, number: int, row: int, column: int) -> str:
-        """What stands in a place of the canvas after a step: prompt, new, eos, surplus or empty."""
+        """What is in a place of the canvas after a step: prompt, new, eos, surplus or empty."""
         if column < len(self.prompt_tokens[row]):
             return "prompt"
         if column >= self.steps[0].cur_pos + number:
             return "empty"
-        last, why = self.stop(row)
+        last, why = self.stops[row]
         last_column = self.steps[last - 1].cur_pos
         if column > last_column:
             return "surplus"
@@ -96,20 +79,27 @@ def record(
     logprobs: bool = False,
     n_rows: int = 8,
 ) -> Run:
-    """Run the loop to its end and keep what can be shown of each step; n_rows candidates a row."""
-    steps = []
-    for step in llama.generate_steps(prompt_tokens, max_gen_len, temperature, top_p, logprobs, seed=seed):
+    """Run the loop to its end and keep what can be shown of each step, n_rows candidates for each row."""
+    loop = llama.generate_steps(prompt_tokens, max_gen_len, temperature, top_p, logprobs, seed=seed)
+    rows = [Row(llama.tokenizer, prompt, max_gen_len, stop=()) for prompt in prompt_tokens]
+    steps, stops = [], {}
+    for step in loop:
         also = torch.stack([step.candidate, step.next_token], dim=1)  # (bsz, 2)
         tables = batch_stages(step.logits, temperature, top_p, n_rows, also, by_logit=True)
         columns = (step.candidate, step.next_token, step.from_prompt, step.eos_reached)
         scores = None if step.logprobs is None else step.logprobs.tolist()
         steps.append(Step(step.prev_pos, step.cur_pos, *(column.tolist() for column in columns), tables, scores))
+        for k, (row, token, inside) in enumerate(zip(rows, steps[-1].next_token, steps[-1].from_prompt, strict=True)):
+            if not inside and not row.ended:
+                row.push(token)
+                if row.ended:
+                    stops[k] = len(steps), "eos" if row.finish_reason == "stop" else "length"
         if all(steps[-1].eos_reached):  # on a GPU the loop looks at this less often
             break
-    total_len = step.tokens.shape[1]
-    prompts = [list(t) for t in prompt_tokens]
-    eos_id, pad_id = llama.tokenizer.eos_id, llama.tokenizer.pad_id
-    return Run(prompts, total_len, max_gen_len, temperature, eos_id, pad_id, steps)
+    ends = [stops.get(k, (len(steps), "room")) for k in range(len(rows))]
+    prompts = [row.prompt for row in rows]
+    stop_ids, pad_id = llama.tokenizer.stop_ids, llama.tokenizer.pad_id
+    return Run(prompts, step.tokens.shape[1], temperature, stop_ids, pad_id, steps, ends)
 
 
 def stepper_html(
@@ -122,23 +112,23 @@ def stepper_html(
     notes: Sequence[str] = (),
     style: bool = True,
 ) -> str:
-    """The canvas after step `number`, what forward read, and how the token of `row` came about.
+    """The canvas after step `number`, what forward read, and how the token of `row` was chosen.
 
-    Of a wide canvas n_columns are shown, those around the column just written.
+    n_columns of a wide canvas are shown: those around the column just written.
     """
     shown = _window(run, number, n_columns)
     grid = _grid(run, number, row, pieces, text, shown)
     hidden = run.total_len - len(shown)
-    legend = [text["step_legend"]] + ([text["step_hidden"].format(n=hidden)] if hidden else [])
-    under = "".join(f'<div class="ml-note">{escape(line)}</div>' for line in legend)
+    more = [text["more_columns"].format(n=hidden)] if hidden else []
+    under = "".join(map(small, [text["step_legend"], *more]))
     detail = _detail(run, number, row, pieces, text) if number else ""
-    return wrap(f"{notes_html(notes)}{grid}{under}{detail}", "ml-stepper", style)
+    return wrap(f"{boxes(notes)}{grid}{under}{detail}", "ml-stepper", style)
 
 
 def caption(run: Run, number: int, text: dict[str, str]) -> str:
     """What the step does, in a sentence."""
     if not number:
-        return text["step_before"].format(first=run.steps[0].cur_pos, n=len(run.steps))
+        return text["step_before"].format(first=run.steps[0].cur_pos)
     step = run.steps[number - 1]
     last = step.cur_pos - 1
     reads = text["step_reads_one" if last == step.prev_pos else "step_reads"].format(first=step.prev_pos, last=last)
@@ -158,21 +148,25 @@ def where_lines(run: Run, number: int, row: int, pieces: Sequence[str], text: di
         return f"{i} {pieces[i]}" if i >= 0 else str(i)
 
     ended = number > 1 and run.steps[number - 2].eos_reached[row]
+    one, *more = run.stop_ids
+    is_stop = f"torch.isin(next_token, {run.stop_ids})" if more else f"(next_token == {one})"
+    title = text["row"].format(k=row)
     lines = [
         f"next_token = torch.where(input_text_mask[:, {column}], tokens[:, {column}], candidate)",
-        f"    row {row}:  where({inside}, {named(before)}, {named(candidate)})  →  {named(token)}",
+        f"    {title}:  where({inside}, {named(before)}, {named(candidate)})  →  {named(token)}",
         f"tokens[:, {column}] = next_token",
-        f"    row {row}:  {before}  →  {named(token)}",
-        f"eos_reached = eos_reached | (~input_text_mask[:, {column}] & (next_token == {run.eos_id}))",
-        f"    row {row}:  {ended} | ({not inside} & {token == run.eos_id})  →  {step.eos_reached[row]}",
+        f"    {title}:  {before}  →  {named(token)}",
+        f"eos_reached = eos_reached | (~input_text_mask[:, {column}] & {is_stop})",
+        f"    {title}:  {ended} | ({not inside} & {token in run.stop_ids})  →  {step.eos_reached[row]}",
     ]
     if step.logprobs is not None:
-        lines.append(f"logprobs, row {row}:")
+        lines.append(f"logprobs, {title}:")
         scores = list(enumerate(step.logprobs[row], start=step.prev_pos + 1))
         if len(scores) > 8:
             lines.append(f"    {text['step_more_logprobs'].format(n=len(scores) - 8)}")
         for place, score in scores[-8:]:
-            lines.append(f"    column {place}:  {score:9.4f}  {named(run.token(number, row, place))}")
+            head, token = text["step_column"].format(column=place), run.token(number, row, place)
+            lines.append(f"    {head}:  {score:9.4f}  {named(token)}")
     return lines
 
 
@@ -187,10 +181,10 @@ def _window(run: Run, number: int, n_columns: int) -> range:
 def _grid(run: Run, number: int, row: int, pieces: Sequence[str], text: dict[str, str], shown: range) -> str:
     step = run.steps[number - 1] if number else None
     before = "<td>…</td>" if shown.start else ""
-    behind = "<td>…</td>" if shown.stop < run.total_len else ""
+    after = "<td>…</td>" if shown.stop < run.total_len else ""
 
     def line(title: str, cells: Sequence[str], css: str = "") -> str:
-        return f'<tr{css}><th scope="row">{escape(title)}</th>{before}{"".join(cells)}{behind}</tr>'
+        return f'<tr{css}><th scope="row">{escape(title)}</th>{before}{"".join(cells)}{after}</tr>'
 
     def forward(column: int) -> str:
         if step and step.prev_pos <= column < step.cur_pos:
@@ -204,10 +198,10 @@ def _grid(run: Run, number: int, row: int, pieces: Sequence[str], text: dict[str
         return f'<td class="{css}">{piece}<small>{SIGNS[kind]} {token}</small></td>'
 
     numbers = "".join(f'<th scope="col">{column}</th>' for column in shown)
-    numbers = f"{'<th>…</th>' if before else ''}{numbers}{'<th>…</th>' if behind else ''}"
+    numbers = f"{'<th>…</th>' if before else ''}{numbers}{'<th>…</th>' if after else ''}"
     rows = [line(text["step_forward"], [forward(column) for column in shown], ' class="ml-step-forward"')]
     for k in range(len(run.prompt_tokens)):
-        title = ("▶ " if k == row else "  ") + text["canvas_row"].format(k=k)
+        title = ("▶ " if k == row else "  ") + text["row"].format(k=k)
         title += " ■" if step and step.eos_reached[k] else ""
         css = f' class="ml-step-row{" ml-step-chosen" if k == row else ""}"'
         rows.append(line(title, [place(k, column) for column in shown], css))
@@ -234,7 +228,7 @@ def _detail(run: Run, number: int, row: int, pieces: Sequence[str], text: dict[s
     if inside:
         verdict = text["step_same" if token == candidate else "step_dropped"]
     else:
-        last, why = run.stop(row)
+        last, why = run.stops[row]
         verdict = text[f"step_stop_{why}"] if number == last else text["step_enters"]
         verdict = text["step_surplus"] if number > last else verdict
     title = text["step_detail"].format(row=row, column=step.cur_pos)
@@ -245,21 +239,6 @@ def _detail(run: Run, number: int, row: int, pieces: Sequence[str], text: dict[s
     )
 
 
-class StepPicture:
-    """The view of one step alone, without a kernel: the value of a cell."""
-
-    def __init__(self, run: Run, number: int, row: int, pieces: Sequence[str], text: dict[str, str]):
-        self.run, self.number, self.row, self.pieces, self.text = run, number, row, pieces, text
-
-    def __repr__(self) -> str:
-        head = self.text["step_number"].format(k=self.number, n=len(self.run.steps))
-        lines = where_lines(self.run, self.number, self.row, self.pieces, self.text) if self.number else []
-        return "\n".join([f"{head} {caption(self.run, self.number, self.text)}", *lines])
-
-    def _repr_html_(self) -> str:
-        return stepper_html(self.run, self.number, self.row, self.pieces, self.text)
-
-
 def show_step(
     llama: Llama,
     prompt_tokens: Sequence[Sequence[int]],
@@ -268,10 +247,21 @@ def show_step(
     max_gen_len: int = 12,
     language: str = "en",
     **settings,
-) -> StepPicture:
-    """The picture that `GenerateStepper` draws of step `number`; settings as for `record`."""
+) -> Picture:
+    """A still picture of one step of the generate loop, as `GenerateStepper` draws it.
+
+    prompt_tokens: bsz lists of ids, of any lengths. number: the step, from 1; 0 is the canvas before the first. row:
+    the row whose token is explained. settings: temperature (by default 0), top_p, seed, logprobs and n_rows, the number
+    of candidates listed. Raises TypeError or ValueError, naming the argument, where `Llama.generate` would, and
+    ValueError for a step or row that does not exist and for a language without labels.
+    """
+    text = labels(language)
+    arguments.whole("max_gen_len", max_gen_len, 1)
     run = record(llama, prompt_tokens, max_gen_len, **settings)
     arguments.whole("number", number, 0, len(run.steps))
     arguments.whole("row", row, 0, len(prompt_tokens) - 1)
     pieces = llama.tokenizer.pieces(range(llama.tokenizer.n_words))
-    return StepPicture(run, number, row, pieces, labels(language))
+    head = text["step_number"].format(k=number, n=len(run.steps))
+    lines = where_lines(run, number, row, pieces, text) if number else []
+    words = "\n".join([f"{head} {caption(run, number, text)}", *lines])
+    return Picture(stepper_html(run, number, row, pieces, text), words)

@@ -1,4 +1,4 @@
-"""TemperatureExplorer: slide the temperature, and see the probabilities and their entropy change."""
+"""TemperatureExplorer: slide the temperature and see the probabilities and their entropy change."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from minillama.logprobs import entropy
 from minillama.markup import STYLE, escape, wrap
 from minillama.sampling import apply_temperature
 from minillama.widgets.labels import labels
-from minillama.widgets.prompts import check_prompts, trouble
-from minillama.widgets.stages import bar
+from minillama.widgets.parts import boxes, columns, hook, number, refusal, share, shortened, sized, table
+from minillama.widgets.prompts import check_prompts, prompt_choice, trouble
 from minillama.widgets.top_p import next_token_logits
 
 HIGHEST = 3.0  # the slider's and the curve's end
-LONGEST = 1000  # characters of a prompt that is typed
 POINTS = torch.linspace(0, HIGHEST, 61).tolist()  # temperatures of the curve
 
 
@@ -34,12 +33,12 @@ class TemperatureRow:
     scaled: float | None  # logit / temperature; None at temperature 0
     at_one: float  # its probability at temperature 1 …
     prob: float  # … and at this temperature
-    truth: float | None  # the probability that it really has, where that is known
+    truth: float | None  # its true probability, where that is known
 
 
 @dataclass(frozen=True)
 class Heated:
-    """A next token's distribution at one temperature: the largest logits first."""
+    """The distribution of the next token at one temperature, the largest logits first."""
 
     rows: list[TemperatureRow]
     vocab_size: int
@@ -51,7 +50,7 @@ class Heated:
 
 
 def heated(logits: Tensor, temperature: float, truth: Mapping[int, float] | None = None, n_rows: int = 12) -> Heated:
-    """Logits (vocab_size,) at a temperature: the n_rows largest, and every token whose truth is known."""
+    """Logits (vocab_size,) at a temperature: the n_rows largest, and every token whose true probability is known."""
     truth = truth or {}
     logits = logits.float()
     at_one, probs = apply_temperature(logits, 1.0), apply_temperature(logits, temperature)  # (vocab_size,) each
@@ -79,35 +78,23 @@ def temperature_html(
     notes: Sequence[str] = (),
     style: bool = True,
 ) -> str:
-    """What the widget shows: the table of candidates beside the entropy curve; notes come above them."""
-    above = "".join(_box(note, "ml-missing") for note in notes)
+    """What the widget shows: notes, and below them the table of candidates beside the entropy curve."""
     body = f'<div class="ml-beside">{_table(state, name, text)}{_curve(state, curve, text)}</div>'
-    return wrap(above + body, "ml-temperature", style)
-
-
-def _box(message: str, css: str) -> str:
-    return f'<div class="ml-box {css}" role="status">{escape(message)}</div>'
+    return wrap(boxes(notes) + body, "ml-temperature", style)
 
 
 def _table(state: Heated, name: Callable[[int], str], text: dict[str, str]) -> str:
-    heads = ["col_token", "col_logit", "col_scaled", "temp_col_one", "temp_col_now"]
-    heads += ["temp_col_truth"] if state.has_truth else []
-    titles = [text[head].format(temperature=f"{state.temperature:.2f}") for head in heads]
-    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
+    heads = columns(text, "token", "logit", "scaled", "at_one")
+    heads += [text["col_now"].format(temperature=f"{state.temperature:.2f}")]
+    heads += [text["col_truth"]] if state.has_truth else []
     body = []
     for row in state.rows:
-        cells = [
-            f"{row.logit:.2f}",
-            "–" if row.scaled is None else f"{row.scaled:.2f}",
-            f"{row.at_one:.4f}{bar(row.at_one)}",
-            f"{row.prob:.4f}{bar(row.prob)}",
-        ]
-        if state.has_truth:
-            cells.append("–" if row.truth is None else f"{row.truth:.4f}{bar(row.truth)}")
+        cells = [f"{row.logit:.2f}", number(row.scaled, 2), share(row.at_one), share(row.prob)]
+        cells += [share(row.truth)] if state.has_truth else []
         numbers = "".join(f"<td>{cell}</td>" for cell in cells)
         body.append(f'<tr class="ml-candidate"><th scope="row">{escape(name(row.token))}</th>{numbers}</tr>')
     if hidden := state.vocab_size - len(state.rows):
-        rest = "".join(f"<td>{share:.4f}{bar(share)}</td>" for share in (state.rest_at_one, state.rest))
+        rest = f"<td>{share(state.rest_at_one)}</td><td>{share(state.rest)}</td>"
         label = escape(text["temp_rest"].format(n=hidden))
         empty = "<td></td>" if state.has_truth else ""
         body.append(f'<tr class="ml-note ml-rest"><td colspan="3" class="ml-name">{label}</td>{rest}{empty}</tr>')
@@ -115,18 +102,14 @@ def _table(state: Heated, name: Callable[[int], str], text: dict[str, str]) -> s
         temperature=state.temperature, entropy=state.entropy, choices=math.exp(state.entropy)
     )
     caption += f" {text['greedy']}" if state.temperature == 0 else ""
-    return (
-        f'<table aria-label="{escape(text["temp_table"])}">'
-        f'<caption class="ml-count" aria-live="polite">{escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-    )
+    return table(heads, body, text["temp_table"], escape(caption))
 
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 380, 230, 40, 368, 26, 188  # of the curve, in pixels
 
 
 def _curve(state: Heated, curve: Sequence[float], text: dict[str, str]) -> str:
-    """Entropy against temperature as SVG, with a dot where the slider stands."""
+    """Entropy against temperature as SVG, with a dot where the slider is."""
     top = math.log(state.vocab_size) or 1.0  # the entropy of equally likely tokens
 
     def x(temperature: float) -> float:
@@ -160,10 +143,12 @@ def _curve(state: Heated, curve: Sequence[float], text: dict[str, str]) -> str:
 
 
 class TemperatureExplorer(W.VBox):
-    """A temperature slider over the next token of a prompt, chosen or typed.
+    """A temperature slider (0 to 3) for the next token after a prompt, chosen or typed.
 
-    The model runs once for each prompt; the slider re-uses those logits. truths: for a prompt of which the real
-    probabilities are known, {token id: probability}.
+    prompts: a list of str to choose from. truths: {prompt: {token id: probability}} where the true probabilities are
+    known; these tokens get a row too. n_rows: how many other tokens get one. The model runs once for each prompt; the
+    slider re-uses those logits. Raises TypeError or ValueError, naming the argument, if prompts is empty or not a list
+    of str, a prompt leaves no room for a token, a number is out of range or the language has no labels.
     """
 
     def __init__(
@@ -177,25 +162,22 @@ class TemperatureExplorer(W.VBox):
     ):
         check_prompts(llama, prompts)
         arguments.number("temperature", temperature, 0, HIGHEST)
+        arguments.whole("n_rows", n_rows, 1)
         self.text, self.llama, self.truths, self.n_rows = labels(language), llama, dict(truths or {}), n_rows
         self.pieces = llama.tokenizer.pieces(range(llama.tokenizer.n_words))
         self.cached: dict[str, tuple[Tensor, list[float]]] = {}
         for prompt in prompts:
             self._run(prompt)
 
-        wide = {"style": {"description_width": "initial"}, "layout": W.Layout(width="min(520px, 98%)")}
-        self.prompt = W.Dropdown(options=list(dict.fromkeys(prompts)), description=self.text["prompt"], **wide)
-        self.own = W.Text(
-            description=self.text["temp_own"], placeholder=self.text["temp_own_tip"], continuous_update=False, **wide
-        )
+        self.prompt = prompt_choice(prompts, self.text, "520px")
+        names = {"description": self.text["temp_own"], "placeholder": self.text["temp_own_tip"]}
+        self.own = W.Text(**names, continuous_update=False, **sized("520px"))
         self.temperature = W.FloatSlider(
-            temperature, min=0, max=HIGHEST, step=0.05, description=self.text["temperature"], **wide
+            temperature, min=0, max=HIGHEST, step=0.05, description=self.text["temperature"], **sized("520px")
         )
         self.view = W.HTML()
-        controls = ((self.prompt, "s-prompt"), (self.own, "s-own"), (self.temperature, "s-temperature"))
-        for widget, hook in controls:
-            widget.add_class(hook)
-            widget.observe(self._moved, "value")
+        controls = {"s-prompt": self.prompt, "s-own": self.own, "s-temperature": self.temperature}
+        hook(controls, self._moved)
         super().__init__([self.prompt, self.own, self.temperature, self.view, W.HTML(STYLE)])
         self.add_class("w-temperature")
         self._draw()
@@ -214,12 +196,9 @@ class TemperatureExplorer(W.VBox):
         return self.cached[prompt]
 
     def _draw(self) -> None:
-        prompt, notes = self.own.value or self.prompt.value, []
-        if len(prompt) > LONGEST:
-            prompt, notes = prompt[:LONGEST], [self.text["temp_cut"].format(n=LONGEST)]
+        prompt, notes = shortened(self.own.value or self.prompt.value, self.text)
         if prompt not in self.cached and (problem := trouble(self.llama, prompt, 1, self.text)):
-            boxes = [*(_box(note, "ml-missing") for note in notes), _box(problem, "ml-failed")]
-            self.view.value = wrap("".join(boxes), "ml-temperature", style=False)
+            self.view.value = refusal(problem, "ml-temperature", notes)
             return
         logits, curve = self._run(prompt)
         state = heated(logits, self.temperature.value, self.truths.get(prompt), self.n_rows)

@@ -28,6 +28,11 @@ def double(mistakes=None, cases=None, **more):
     return exercise(right_double, cases, mistakes or {}, **more)
 
 
+class Digit:
+    def __repr__(self):
+        return "1"
+
+
 # ---- which hint
 
 
@@ -65,7 +70,9 @@ def test_expected_and_got_never_look_alike():
     assert difference({"ids": [4, [5.0]]}, {"ids": [4, [6.0]]}).line() == "Expected [5.0] at ['ids'][1], got [6.0]."
     assert difference(list(range(100)), [*range(99), 7]).line() == "Expected 99 at [99], got 7."
     assert difference(1, True).line() == "Expected 1, got True."
-    assert difference([1], [1.0]).line() != "Expected [1], got [1]."
+    assert difference([0] * 99, [0] * 98).line() == "Expected 99 items, got 98."
+    assert difference([1, 2], [1]).line() == "Expected [1, 2], got [1]."
+    assert difference(1, Digit()).line() == "Expected a whole number (int) 1, got Digit 1."
 
 
 def test_an_unfinished_function_is_told_how_far_it_came():

@@ -46,12 +46,12 @@ def test_tokens_of_a_byte_level_tokenizer(bpe):
 
 
 @pytest.mark.parametrize(
-    ("piece", "data", "due"),
+    ("piece", "data", "expected"),
     [("<0x41>", b"A", True), ("<0xE7>", b"\xe7", True), ("çĮ", b"\xe7\x8c", True), ("ĠA", b" A", False),
      ("猫", "猫".encode(), False), ("<0x41>", b"<0x41>", False), ("</s>", b"", False)],
 )  # fmt: skip
-def test_what_is_part_of_a_character(piece, data, due):
-    assert is_part(piece, data) == due
+def test_what_is_part_of_a_character(piece, data, expected):
+    assert is_part(piece, data) == expected
 
 
 def test_token_view(bpe):

@@ -21,7 +21,7 @@ def rows(page, css):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "due"),
+    ("arguments", "expected"),
     [
         ((4, 7), [(0, 4), (4, 5), (5, 6)]),
         ((4, 7, 3), [(0, 3), (3, 4), (4, 5), (5, 6)]),
@@ -31,15 +31,15 @@ def rows(page, css):
         ((4, 7, 2, False), [(0, 4), (0, 5), (0, 6)]),
     ],
 )
-def test_the_calls(arguments, due):
-    assert cache_calls(*arguments) == due
+def test_the_calls(arguments, expected):
+    assert cache_calls(*arguments) == expected
 
 
 def test_the_calls_are_those_of_the_loop(llama):
     prompt_tokens = llama.tokenizer.encode(PROMPT, bos=True, eos=False)
     steps = list(llama.generate_steps([prompt_tokens], max_gen_len=5, temperature=0))
-    due = [(step.prev_pos, step.cur_pos) for step in steps]
-    assert cache_calls(len(prompt_tokens), steps[-1].cur_pos + 1) == due
+    expected = [(step.prev_pos, step.cur_pos) for step in steps]
+    assert cache_calls(len(prompt_tokens), steps[-1].cur_pos + 1) == expected
 
 
 def test_prefill_decode_and_a_piece_between():
@@ -57,10 +57,10 @@ def test_prefill_decode_and_a_piece_between():
     decode = cache_html(calls, 3, PIECES, 4, EN)
     assert rows(decode, "ml-slots") == [["R"] * 5 + ["W", "–"]]
     assert rows(decode, "ml-query") == [["✓"] * 6 + [""]]
-    assert "Writes slot 5, reads slots 0 to 5." in decode and "all calls together: 6)" in decode
+    assert "Writes slot 5, reads slots 0 to 5." in decode and "in all calls: 6)" in decode
 
 
-def test_the_mask_of_a_piece_behind_old_tokens():
+def test_the_mask_of_a_piece_after_old_tokens():
     page = cache_html(cache_calls(5, 7, piece=3), 1, PIECES, 5, EN)
     assert rows(page, "ml-query") == [list("✓✓✓✓✗") + [""] * 2, list("✓✓✓✓✓") + [""] * 2]
 
@@ -68,7 +68,7 @@ def test_the_mask_of_a_piece_behind_old_tokens():
 def test_without_a_cache_all_is_computed_again():
     calls = cache_calls(4, 7, cached=False)
     page = cache_html(calls, 2, PIECES, 4, EN)
-    assert rows(page, "ml-slots") == [["W"] * 6 + ["–"]] and "all calls together: 15)" in page
+    assert rows(page, "ml-slots") == [["W"] * 6 + ["–"]] and "in all calls: 15)" in page
 
 
 def test_pieces_are_escaped():
@@ -122,7 +122,7 @@ def test_a_shorter_plan_keeps_the_step_inside(view):
     ("prompt", "message"),
     [
         ("", "The prompt is empty"),
-        ("a cat " * 50, "The prompt was cut: its first 16 tokens"),
+        ("a cat " * 50, "The prompt was cut: only its first 16 tokens"),
         ("x" * 100_000, "The prompt was cut"),
         ("\x00\x1b\n", None),
         ("שלום \u202e مرحبا", None),

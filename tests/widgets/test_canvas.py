@@ -9,7 +9,7 @@ import torch
 from minillama.widgets import CanvasView, show_canvas
 from minillama.widgets.canvas import canvas_html, lay_out
 from minillama.widgets.labels import EN
-from minillama.widgets.prompts import LONGEST_TEXT
+from minillama.widgets.parts import LONGEST
 
 TOY = [[1, 5, 9], [1, 7], [1, 4, 8, 6]]
 PROMPTS = ["Once upon a time", "The cat", "从前有一只小猫"]
@@ -104,7 +104,7 @@ BAD = {
     "blank lines": (" \n\t\n", "There is no prompt"),
     "fifty prompts": ("\n".join(["The cat"] * 50), "There are 50 prompts, but max_batch_size is 4"),
     "longer than the context": ("The cat " * 100, "Shorten it"),
-    "a lone surrogate": ("The\ncat \ud800", "The prompt in row 1 holds half a character"),
+    "a lone surrogate": ("The\ncat \ud800", "The prompt in row 1 contains half a character"),
 }
 
 
@@ -120,8 +120,8 @@ def test_bad_input_is_answered_in_place_and_the_widget_lives_on(view, name):
 
 
 def test_a_very_long_text_is_cut_with_a_note(view):
-    view.prompts.value = "The cat\n" + " " * 10 * LONGEST_TEXT + "\nOnce"
-    assert f"first {LONGEST_TEXT} characters" in view.view.value and "bsz = 1" in view.view.value
+    view.prompts.value = "The cat\n" + " " * 10 * LONGEST + "\nOnce"
+    assert f"first {LONGEST} characters" in view.view.value and "bsz = 1" in view.view.value
     view.prompts.value = "The cat"
     assert "characters" not in view.view.value
 
@@ -160,6 +160,20 @@ def test_keyboard_hooks_and_bad_arguments(view, llama):
         CanvasView(llama, PROMPTS, max_gen_len=-1)
     with pytest.raises(ValueError, match="language"):
         CanvasView(llama, PROMPTS, language="xx")
+
+
+@pytest.mark.parametrize(
+    ("prompt_tokens", "max_gen_len", "error", "message"),
+    [
+        ([1, 2], 3, TypeError, r"list of lists of token ids, but prompt_tokens\[0\] is 1"),
+        ([], 3, ValueError, "prompt_tokens is empty"),
+        ([[1] * 96], 1, ValueError, r"prompt_tokens\[0\] has 96 tokens, but max_seq_len is 96"),
+        ([[1]], -1, ValueError, "max_gen_len"),
+    ],
+)
+def test_the_picture_refuses_what_a_run_would(llama, prompt_tokens, max_gen_len, error, message):
+    with pytest.raises(error, match=message):
+        show_canvas(llama, prompt_tokens, max_gen_len)
 
 
 def test_lay_out_agrees_with_torch():

@@ -9,8 +9,9 @@ import pytest
 from minillama.chat import encode_dialog
 from minillama.guard import CacheTaken
 from minillama.widgets import ChatPanel
-from minillama.widgets.chat_panel import LONGEST, MAX_TURNS, Turn, panel_html
+from minillama.widgets.chat_panel import MAX_TURNS, Turn, panel_html
 from minillama.widgets.labels import EN
+from minillama.widgets.parts import LONGEST_SENT
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 DEADLINE = 30  # seconds, for a machine that does something else
@@ -64,9 +65,9 @@ def gate(fresh_llama, monkeypatch):
 
 def test_an_answer_is_that_of_chat_completion(panel, fresh_llama):
     assert words(panel.view.value) == [] and EN["panel_empty"] in panel.view.value
-    due = fresh_llama.chat_completion([[user("Hello")]], temperature=0, max_gen_len=12)[0]["generation"]
+    expected = fresh_llama.chat_completion([[user("Hello")]], temperature=0, max_gen_len=12)[0]["generation"]
     assert panel.ask("Hello") and panel.wait(DEADLINE)
-    assert panel.dialog == [user("Hello"), due]
+    assert panel.dialog == [user("Hello"), expected]
     assert EN["panel_ready"] in panel.status.value and panel.turns[0].state == "done"
     assert panel.view.value == panel_html(panel.turns, EN, style=False)
 
@@ -157,7 +158,7 @@ def test_cleared_in_mid_answer(panel, gate):
 
 
 @pytest.mark.parametrize("written_meanwhile", ["", "And now?"])
-def test_another_run_breaks_the_answer_off(panel, fresh_llama, gate, written_meanwhile):
+def test_another_run_interrupts_the_answer(panel, fresh_llama, gate, written_meanwhile):
     panel.message.value = "Hello"
     assert panel.send() and panel.message.value == ""
     gate.let(1)
@@ -166,7 +167,7 @@ def test_another_run_breaks_the_answer_off(panel, fresh_llama, gate, written_mea
     fresh_llama.generate([[1, 5]], max_gen_len=2, temperature=0)
     gate.let(1000)
     assert panel.wait(DEADLINE)
-    assert "used elsewhere meanwhile" in panel.status.value and "sent again" in panel.status.value
+    assert "used this Llama" in panel.status.value and "Send your message again" in panel.status.value
     assert "alert" in panel.status.value and "RuntimeError" not in panel.status.value
     assert panel.turns[0].state == "failed" and EN["panel_is_failed"] in panel.view.value and panel.dialog == []
     assert panel.message.value == (written_meanwhile or "Hello"), "what was written meanwhile is not overwritten"
@@ -174,7 +175,7 @@ def test_another_run_breaks_the_answer_off(panel, fresh_llama, gate, written_mea
     assert gate.dialogs[-1] == [user(written_meanwhile or "Hello")]
 
 
-def test_broken_off_before_the_first_word(panel, fresh_llama, monkeypatch):
+def test_interrupted_before_the_first_word(panel, fresh_llama, monkeypatch):
     def stream(dialog, **_):
         raise CacheTaken("gone")
         yield ""
@@ -222,9 +223,9 @@ def test_a_message_beyond_the_context(panel, fresh_llama):
     n = len(encode_dialog(fresh_llama.tokenizer, [user(message)]))
     assert not panel.ask(message)
     assert f"too long: the dialog has {n} tokens, the context holds {most}" in panel.status.value
-    assert not panel.ask("a" * (LONGEST + 1)) and f"more than {LONGEST} characters" in panel.status.value
-    panel.system.value = "a" * (LONGEST + 1)
-    assert not panel.ask("Hello") and f"more than {LONGEST} characters" in panel.status.value and panel.turns == []
+    assert not panel.ask("a" * (LONGEST_SENT + 1)) and f"more than {LONGEST_SENT} characters" in panel.status.value
+    panel.system.value = "a" * (LONGEST_SENT + 1)
+    assert not panel.ask("Hello") and f"more than {LONGEST_SENT} characters" in panel.status.value and panel.turns == []
     panel.system.value = ""
     assert panel.ask("Hello") and panel.wait(DEADLINE)
 

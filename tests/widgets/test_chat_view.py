@@ -7,8 +7,9 @@ import pytest
 
 from minillama.chat import encode_dialog, segment_dialog
 from minillama.widgets import ChatView, show_chat
-from minillama.widgets.chat_view import LONGEST, MAX_SHOWN, chat_html, chunks_of, dialog_of
+from minillama.widgets.chat_view import MAX_SHOWN, chat_html, chunks_of, dialog_of
 from minillama.widgets.labels import EN
+from minillama.widgets.parts import LONGEST
 
 
 def dialog(*contents, system=None):

@@ -57,7 +57,7 @@ def test_no_prompt_no_tokens_many_tokens():
     n = MAX_ROWS + 5
     many = prediction(["a"] * n, [b"a"] * n, [-1.0] * n)
     page = echo_html(echo_of(many, many), EN)
-    assert len(cells(page)) == MAX_ROWS and EN["echo_more"].format(n=5) in page
+    assert len(cells(page)) == MAX_ROWS and EN["more_tokens"].format(n=5) in page
 
 
 def test_a_picture_without_a_kernel():

@@ -12,7 +12,6 @@ from minillama.widgets import LogprobHeatmap, show_logprobs
 from minillama.widgets.heatmap import (
     CIVIDIS,
     HOTTEST,
-    LONGEST,
     LOWEST,
     MAX_ROWS,
     MAX_TOKENS,
@@ -21,6 +20,7 @@ from minillama.widgets.heatmap import (
     shade,
 )
 from minillama.widgets.labels import EN
+from minillama.widgets.parts import LONGEST
 from minillama.widgets.scores import ScoredText, ScoredToken, score
 
 PROMPTS = ["Once upon a time", "The weather"]
@@ -118,10 +118,11 @@ def test_the_colours_are_those_of_cividis():
 
 
 @pytest.mark.parametrize(
-    ("prob", "due"), [(1.0, "100%"), (0.999, "100%"), (0.5, "50%"), (0.0341, "3.4%"), (1e-4, "0.01%"), (0, "<0.01%")]
+    ("prob", "expected"),
+    [(1.0, "100%"), (0.999, "100%"), (0.5, "50%"), (0.0341, "3.4%"), (1e-4, "0.01%"), (0, "<0.01%")],
 )
-def test_percent(prob, due):
-    assert percent(prob) == due
+def test_percent(prob, expected):
+    assert percent(prob) == expected
 
 
 def test_every_token_can_be_focused_and_tells_probability_and_rank():
@@ -150,12 +151,12 @@ def test_the_prompt_is_marked_and_echo_off_leaves_it_out():
     page = view()
     assert "ml-heat-prompt" in page and "▸ prompt" in page and "● generated" in page
     scores = [t.logprob for t in RUN.tokens]
-    due = ["A", "0.50", "5", f"{sum(scores[1:]):.2f}", f"{perplexity(scores):.2f}", "2"]
-    assert rows(page, "ml-run")[0] == due
+    expected = ["A", "0.50", "5", f"{sum(scores[1:]):.2f}", f"{perplexity(scores):.2f}", "2"]
+    assert rows(page, "ml-run")[0] == expected
     page = view(echo=False)
     assert len(chips(page)) == 3 and "ml-heat-prompt" not in page.split("</style>")[1] and "▸ prompt" not in page
-    due = ["A", "0.50", "3", f"{sum(scores[2:]):.2f}", f"{perplexity(scores[2:]):.2f}", "2"]
-    assert rows(page, "ml-run")[0] == due
+    expected = ["A", "0.50", "3", f"{sum(scores[2:]):.2f}", f"{perplexity(scores[2:]):.2f}", "2"]
+    assert rows(page, "ml-run")[0] == expected
 
 
 def test_nothing_scored_has_no_perplexity():
@@ -193,6 +194,10 @@ def test_the_picture(llama):
     assert len(rows(picture._repr_html_(), "ml-run")) == 2
     hot = show_logprobs(llama, [PROMPTS[0]] * 2, temperatures=[0, 1.5], max_gen_len=5, echo=False)
     assert [row[1] for row in rows(hot._repr_html_(), "ml-run")] == ["0.00", "1.50"]
+    with pytest.raises(ValueError, match="temperatures has 3 for 2 prompts; give one for each"):
+        show_logprobs(llama, PROMPTS, temperatures=[0, 1, 2])
+    with pytest.raises(ValueError, match="threshold must be a number from 0 to 1, got 2"):
+        show_logprobs(llama, PROMPTS, threshold=2)
 
 
 # ---- the widget ------------------------------------------------------------------------------------------------------
@@ -257,7 +262,7 @@ def test_odd_text_is_scored(heatmap, text):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a\ud800", EN["bad_prompt"]), ("Once " * 60, "(max_seq_len is 96). "), ("a" * (LONGEST + 1), "Shorten it")],
+    [("a\ud800", EN["surrogate"]), ("Once " * 60, "(max_seq_len is 96). "), ("a" * (LONGEST + 1), "Shorten it")],
 )
 def test_bad_text_is_answered_in_place_and_the_widget_stays_alive(heatmap, text, message):
     first = heatmap.view.value

@@ -17,7 +17,7 @@ def test_typed_prompts_get_one_message(llama):
     explorer.own.value = heatmap.prompts[0].value = LONG
     assert message in explorer.view.value and message in heatmap.view.value
     explorer.own.value = heatmap.prompts[0].value = "a\ud800"
-    assert EN["bad_prompt"] in explorer.view.value and EN["bad_prompt"] in heatmap.view.value
+    assert EN["surrogate"] in explorer.view.value and EN["surrogate"] in heatmap.view.value
 
 
 @pytest.mark.parametrize(("max_gen_len", "room"), [(0, 0), (1, 1), (20, 1)])

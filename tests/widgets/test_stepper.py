@@ -91,7 +91,7 @@ def test_stops_and_first_tokens(random_llama):
     llama = scripted(random_llama, COUNTDOWN)
     run = record(llama, [[1, 9], [1, 5, 4], [1, 9, 9, 9]], 8)
     assert [run.first_new(k) for k in range(3)] == [1, 2, 3]
-    assert [run.stop(k) for k in range(3)] == [(7, "eos"), (3, "eos"), (9, "eos")]
+    assert run.stops == [(7, "eos"), (3, "eos"), (9, "eos")]
     kinds = "".join(SIGNS[run.kind(9, 1, column)] for column in range(run.total_len))
     assert kinds == "PPP+■××××××·"
 
@@ -99,15 +99,15 @@ def test_stops_and_first_tokens(random_llama):
 def test_stops_without_eos(random_llama):
     llama = scripted(random_llama, [5] * 10)
     run = record(llama, [[1], [1, 5, 5, 5]], 3)
-    assert [run.stop(k) for k in range(2)] == [(3, "length"), (6, "length")]
+    assert run.stops == [(3, "length"), (6, "length")]
     assert "".join(SIGNS[run.kind(6, 0, column)] for column in range(7)) == "P+++×××"
     run = record(llama, [[1] * 20, [1] * 23], 8)  # 24 places
-    assert run.stop(1) == (4, "room") and run.stop(0) == (4, "room")
+    assert run.stops[1] == (4, "room") and run.stops[0] == (4, "room")
 
 
 def test_every_row_ends_at_once(random_llama, names):
     run = record(scripted(random_llama, COUNTDOWN), [[1, 3], [1, 3]], 8)
-    assert len(run.steps) == 1 and run.stop(1) == (1, "eos") == run.stop(0)
+    assert len(run.steps) == 1 and run.stops[1] == (1, "eos") == run.stops[0]
     page = stepper_html(run, 1, 0, names, EN)
     assert EN["step_all_ended"] in page and EN["step_stop_eos"] in page
 
@@ -139,9 +139,9 @@ def test_the_lines_are_filled_in(random_llama, names):
     run = record(scripted(random_llama, COUNTDOWN), [[1, 9], [1, 5, 7]], 8)
     inside = where_lines(run, 1, 1, names, EN)
     assert inside[1] == "    row 1:  where(True, 7 t7, 4 t4)  →  7 t7"
-    behind = where_lines(run, 1, 0, names, EN)
-    assert behind[1] == "    row 0:  where(False, -1, 8 t8)  →  8 t8"
-    assert behind[3] == "    row 0:  -1  →  8 t8" and behind[5] == "    row 0:  False | (True & False)  →  False"
+    after = where_lines(run, 1, 0, names, EN)
+    assert after[1] == "    row 0:  where(False, -1, 8 t8)  →  8 t8"
+    assert after[3] == "    row 0:  -1  →  8 t8" and after[5] == "    row 0:  False | (True & False)  →  False"
     page = stepper_html(run, 1, 1, names, EN)
     assert EN["step_dropped"] in page and EN["step_argmax"] in page and "the prompt&#x27;s own (place" in page
     last = where_lines(run, 7, 0, names, EN)
@@ -180,6 +180,10 @@ def test_the_picture_is_the_widgets_view(llama):
     assert repr(picture).startswith("Step 2 of") and "torch.where" in repr(picture)
     with pytest.raises(ValueError, match="number must be a whole number from 0"):
         show_step(llama, prompt_tokens, 99)
+    with pytest.raises(ValueError, match="row must be a whole number from 0 to 2, got 3"):
+        show_step(llama, prompt_tokens, 1, row=3)
+    with pytest.raises(ValueError, match="max_gen_len must be a whole number of at least 1, got 0"):
+        show_step(llama, prompt_tokens, 0, max_gen_len=0)
 
 
 # ---- the widget ------------------------------------------------------------------------------------------------------
@@ -219,7 +223,7 @@ def test_rows_and_jumps(view):
         step = view.recorded.steps[view.step.value - 1]
         assert step.cur_pos == len(view.recorded.prompt_tokens[k]) and f"of row {k}" in view.first_new.description
         view.stops.click()
-        last, why = view.recorded.stop(k)
+        last, why = view.recorded.stops[k]
         assert view.step.value == last and f"row {k} stops" in view.stops.description
         assert EN[f"step_stop_{why}"] in html.unescape(view.view.value)
         assert f"▶ row {k}" in view.view.value
@@ -242,8 +246,8 @@ def test_only_run_runs_the_model(view, llama, monkeypatch):
     view.run.click()
     assert len(runs) == 1 and runs[0]["seed"] == 7 and EN["step_changed"] not in view.view.value
     assert view.step.value == 0 and view.row.value == 0 and len(view.row.options) == 2 and view.view.value != before
-    due = list(original(llama, view.recorded.prompt_tokens, 9, 2.0, 1.0, seed=7))[-1].tokens
-    assert [[view.recorded.token(99, k, c) for c in range(due.shape[1])] for k in range(2)] == due.tolist()
+    expected = list(original(llama, view.recorded.prompt_tokens, 9, 2.0, 1.0, seed=7))[-1].tokens
+    assert [[view.recorded.token(99, k, c) for c in range(expected.shape[1])] for k in range(2)] == expected.tolist()
 
 
 @pytest.mark.parametrize("setting", ["max_gen_len", "temperature", "top_p", "seed"])
@@ -269,7 +273,7 @@ BAD = {
     "blank lines": (" \n\t\n", "There is no prompt"),
     "fifty prompts": ("\n".join(["The cat"] * 50), "There are 50 prompts, but max_batch_size is 4"),
     "longer than the context": ("The cat " * 100, "Shorten it"),
-    "a lone surrogate": ("The\ncat \ud800", "The prompt in row 1 holds half a character"),
+    "a lone surrogate": ("The\ncat \ud800", "The prompt in row 1 contains half a character"),
     "fills the context": ("1" * 94, "Shorten it"),  # bos, ▁, and a token a digit: 96 places
 }
 
@@ -293,7 +297,7 @@ def test_one_place_left_and_very_different_lengths(view):
     view.prompts.value = "1" * 93 + "\nOnce"  # 95 of 96 places
     view.run.click()
     view.first_new.click()
-    assert view.recorded.stop(0)[1] in ("room", "eos") and EN["step_full"] in view.view.value
+    assert view.recorded.stops[0][1] in ("room", "eos") and EN["step_full"] in view.view.value
     assert "more columns are not shown" in view.view.value
 
 

@@ -13,7 +13,8 @@ from minillama.logprobs import entropy
 from minillama.sampling import apply_temperature
 from minillama.widgets import TemperatureExplorer
 from minillama.widgets.labels import EN
-from minillama.widgets.temperature import HIGHEST, LONGEST, POINTS, entropy_curve, heated, temperature_html
+from minillama.widgets.parts import LONGEST
+from minillama.widgets.temperature import HIGHEST, POINTS, entropy_curve, heated, temperature_html
 
 LOGITS = torch.tensor([0.30, 0.10, 0.03, 0.50, 0.07]).log()
 WORDS = ["a", "an", "that", "the", "this"]
@@ -106,7 +107,7 @@ def test_temperature_0_is_named_and_divides_nothing():
 
 
 def test_without_a_known_truth_there_is_no_column():
-    assert EN["temp_col_truth"] not in shown(1.0)
+    assert EN["col_truth"] not in shown(1.0)
     some = cells(shown(1.0, {3: 0.5}))
     assert [row[5] for row in some] == ["0.5000"] + ["–"] * 4
 
@@ -157,9 +158,9 @@ def test_the_slider_does_not_run_the_model(explorer, llama, monkeypatch):
 
 
 def test_the_prompt_can_be_chosen_and_its_truth_is_shown(explorer):
-    assert EN["temp_col_truth"] not in explorer.view.value
+    assert EN["col_truth"] not in explorer.view.value
     explorer.prompt.value = PROMPTS[1]
-    assert EN["temp_col_truth"] in explorer.view.value and "0.7500" in explorer.view.value
+    assert EN["col_truth"] in explorer.view.value and "0.7500" in explorer.view.value
 
 
 def test_a_prompt_can_be_typed(explorer):
@@ -170,7 +171,7 @@ def test_a_prompt_can_be_typed(explorer):
     assert explorer.view.value == first, "empty: the chosen prompt again"
     explorer.own.value = "The weather"
     explorer.prompt.value = PROMPTS[1]
-    assert explorer.own.value == "" and EN["temp_col_truth"] in explorer.view.value
+    assert explorer.own.value == "" and EN["col_truth"] in explorer.view.value
 
 
 @pytest.mark.parametrize("text", [" ", "\x00\x1b[31m", "שלום", "\u202eabc", "<script>alert(1)</script>", "字🦙"])
@@ -182,9 +183,9 @@ def test_odd_text_is_run(explorer, text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a\ud800", EN["bad_prompt"]),
+        ("a\ud800", EN["surrogate"]),
         ("Once " * 60, "(max_seq_len is 96). Shorten it."),
-        ("Once " * 600, f"first {LONGEST}"),
+        ("Once " * LONGEST, f"first {LONGEST}"),
     ],
 )
 def test_bad_text_is_answered_in_place_and_the_widget_stays_alive(explorer, text, message):
@@ -198,9 +199,9 @@ def test_bad_text_is_answered_in_place_and_the_widget_stays_alive(explorer, text
 
 
 def test_a_long_text_that_fits_is_cut_with_a_message(explorer, monkeypatch):
-    monkeypatch.setattr("minillama.widgets.temperature.LONGEST", 8)
+    monkeypatch.setattr("minillama.widgets.parts.LONGEST", 8)
     explorer.own.value = "The weather today"
-    assert "only its first 8 characters" in explorer.view.value and "nats" in explorer.view.value
+    assert "Only the first 8 characters" in explorer.view.value and "nats" in explorer.view.value
 
 
 def test_keyboard_and_hooks(explorer):
@@ -218,5 +219,7 @@ def test_bad_arguments(llama):
         TemperatureExplorer(llama, [])
     with pytest.raises(ValueError, match="temperature must be a number from 0 to 3, got 9"):
         TemperatureExplorer(llama, PROMPTS, temperature=9)
+    with pytest.raises(ValueError, match="n_rows must be a whole number of at least 1, got 0"):
+        TemperatureExplorer(llama, PROMPTS, n_rows=0)
     with pytest.raises(ValueError, match="language"):
         TemperatureExplorer(llama, PROMPTS, language="xx")

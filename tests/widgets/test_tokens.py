@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from minillama.widgets import TokenView, show_tokens
 from minillama.widgets.labels import EN
-from minillama.widgets.tokens import MAX_CHARACTERS, MAX_ROWS, tokens_html, tokens_of
+from minillama.widgets.parts import LONGEST_DRAWN
+from minillama.widgets.tokens import MAX_ROWS, tokens_html, tokens_of
 from tests.examples import examples
 
 TEXT = "Once 猫 🦙 12"
@@ -104,10 +105,10 @@ def test_no_text(view):
 
 @pytest.mark.parametrize("character", ["a", "🦙", "\n"])
 def test_a_very_long_text_is_cut_with_a_message(view, tokenizer, character):
-    view.input.value = character * (MAX_CHARACTERS + 7)
+    view.input.value = character * (LONGEST_DRAWN + 7)
     page = view.view.value
-    assert f"the first {MAX_CHARACTERS} characters are shown, 7 are left out" in page
-    n_tokens = len(tokenizer.encode(character * MAX_CHARACTERS, bos=False, eos=False))
+    assert f"the first {LONGEST_DRAWN} characters are shown, 7 are left out" in page
+    n_tokens = len(tokenizer.encode(character * LONGEST_DRAWN, bos=False, eos=False))
     assert len(chips(page)) == n_tokens
     assert len(cells(page)) == min(MAX_ROWS, n_tokens)
     if n_tokens > MAX_ROWS:
@@ -131,7 +132,7 @@ def test_odd_text_is_shown_escaped(view, tokenizer, text):
 
 def test_a_lone_surrogate_gives_a_message_and_the_view_lives_on(view):
     view.input.value = "ab\ud83e"
-    assert "ml-failed" in view.view.value and EN["tok_surrogate"] in view.view.value
+    assert "ml-failed" in view.view.value and EN["surrogate"] in view.view.value
     view.view.value.encode()
     view.input.value = "ab"
     assert "ml-failed" not in view.view.value and chips(view.view.value)

@@ -79,6 +79,14 @@ def test_bad_arguments(llama):
         TopPExplorer(llama, [])
     with pytest.raises(ValueError, match="language"):
         TopPExplorer(llama, PROMPTS, language="xx")
+    with pytest.raises(ValueError, match="temperature must be a number from 0 to 2, got 9"):
+        TopPExplorer(llama, PROMPTS, temperature=9)
+    with pytest.raises(ValueError, match="top_p must be a number from 0 to 1, got 1.5"):
+        TopPExplorer(llama, PROMPTS, top_p=1.5)
+    with pytest.raises(ValueError, match="n_rows"):
+        TopPExplorer(llama, PROMPTS, n_rows=0)
+    with pytest.raises(ValueError, match="seed"):
+        TopPExplorer(llama, PROMPTS, seed=-1)
 
 
 def test_predict():

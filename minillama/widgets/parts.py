@@ -1,0 +1,130 @@
+"""What the widgets share: parts of their pages, as pure functions to escaped HTML, and the form of their controls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import ipywidgets as W
+
+from minillama.markup import escape, wrap
+
+# How many characters of a field are used.
+LONGEST = 4000  # of a prompt or a dialog; the rest is left out, with a note
+LONGEST_DRAWN = 400  # of a text whose tokens are all drawn
+LONGEST_SENT = 20_000  # of a message to the model; a longer one is refused unread: encoding it would take seconds
+
+SIGNS = {"passed": "✓", "failed": "✗", "missing": "○"}
+
+
+# ---- the page --------------------------------------------------------------------------------------------------------
+
+
+class Picture:
+    """The value of a cell that shows a view: HTML in a notebook, words elsewhere. It can be seen without a kernel."""
+
+    def __init__(self, page: str, words: str):
+        self.page, self.words = page, words
+
+    def __repr__(self) -> str:
+        return self.words
+
+    def _repr_html_(self) -> str:
+        return self.page
+
+
+def box(message: str, kind: str = "") -> str:
+    """A message in a box; kind: "passed", "failed", "missing" or "". A screen reader announces it, a failure at once.
+
+    >>> box("Shorten it.", "failed")
+    '<div class="ml-box ml-failed" role="alert"><span class="ml-sign">✗</span>Shorten it.</div>'
+    """
+    css, sign = (f" ml-{kind}", f'<span class="ml-sign">{SIGNS[kind]}</span>') if kind else ("", "")
+    role = "alert" if kind == "failed" else "status"
+    return f'<div class="ml-box{css}" role="{role}">{sign}{escape(message)}</div>'
+
+
+def boxes(notes: Sequence[str]) -> str:
+    """A box for each note on what was typed; the view is shown all the same."""
+    return "".join(box(note, "missing") for note in notes)
+
+
+def refusal(problem: str, name: str, notes: Sequence[str] = ()) -> str:
+    """A page that has a problem in place of the view; name: the class of the page."""
+    return wrap(boxes(notes) + box(problem, "failed"), name, style=False)
+
+
+def small(words: str) -> str:
+    """A line in small print: a legend, or what is left out."""
+    return f'<div class="ml-note">{escape(words)}</div>'
+
+
+def count(words: str) -> str:
+    """A line that a screen reader reads out whenever it changes."""
+    return f'<div class="ml-count" aria-live="polite">{escape(words)}</div>'
+
+
+def table(
+    heads: Sequence[str], rows: Sequence[str], label: str = "", caption: str = "", more: str = "", live: bool = True
+) -> str:
+    """A table with a heading over each column. rows (<tr>…</tr> each) and caption are HTML, the others are text.
+
+    more: a last row, across all columns, that says what is left out. live: a screen reader reads a changed caption out.
+    """
+    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in heads)
+    last = f'<tr class="ml-note"><td colspan="{len(heads)}" class="ml-name">{escape(more)}</td></tr>' if more else ""
+    if caption:
+        read_out = ' class="ml-count" aria-live="polite"' if live else ""
+        caption = f"<caption{read_out}>{caption}</caption>"
+    label = f' aria-label="{escape(label)}"' if label else ""
+    return f"<table{label}>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}{last}</tbody></table>"
+
+
+def columns(text: Mapping[str, str], *names: str) -> list[str]:
+    """The headings of columns."""
+    return [text[f"col_{name}"] for name in names]
+
+
+def number(value: float | None, digits: int, none: str = "–") -> str:
+    """A number in a table, or `none` if there is no number."""
+    return none if value is None else f"{value:.{digits}f}"
+
+
+def share(part: float | None) -> str:
+    """A number from 0 to 1 with a bar beside it; the bar is for the eye only."""
+    if part is None:
+        return "–"
+    filled = f'<span class="ml-bar" style="width:{90 * part:.1f}px"></span>'
+    return f'{part:.4f}<span class="ml-track" aria-hidden="true">{filled}</span>'
+
+
+def chip(piece: str, i: int, css: str, role: str = "") -> str:
+    """A token in a coloured box, its id below it."""
+    role = f' role="{role}"' if role else ""
+    ids = f'<span class="ml-id">{i}</span>'
+    return f'<span class="ml-chip {css}"{role}><span class="ml-piece">{escape(piece)}</span>{ids}</span>'
+
+
+# ---- the controls ----------------------------------------------------------------------------------------------------
+
+
+def sized(width: str) -> dict:
+    """Arguments that a control takes: room for its whole description, and a width, which is less on a narrow page."""
+    return {"style": {"description_width": "initial"}, "layout": W.Layout(width=width, max_width="98%")}
+
+
+def line(*controls: W.Widget) -> W.HBox:
+    """Controls side by side, below each other on a narrow page."""
+    return W.HBox(controls, layout=W.Layout(flex_flow="row wrap", align_items="center"))
+
+
+def hook(controls: Mapping[str, W.DOMWidget], moved: Callable | None = None) -> None:
+    """Give each control the class that tests find it by, and call moved(change) whenever its value changes."""
+    for name, control in controls.items():
+        control.add_class(name)
+        if moved is not None:
+            control.observe(moved, "value")
+
+
+def shortened(value: str, text: Mapping[str, str]) -> tuple[str, list[str]]:
+    """As much of a field's text as is used, and a note if some of it is not."""
+    return value[:LONGEST], [text["cut"].format(n=LONGEST)] if len(value) > LONGEST else []
