@@ -213,7 +213,7 @@ def kinds(weights: dict) -> list[str]:
 def convert(args: argparse.Namespace) -> int:
     own = kinds(recognise(args.model).weights())
     dtype = args.dtype or (own[0] if len(own) == 1 else "float32")  # quantised weights have float32 beside them
-    llama = Llama.build(args.model, max_batch_size=1, max_seq_len=1, device="cpu", dtype=getattr(torch, dtype))
+    llama = Llama.build(args.model, args.tokenizer, 1, 1, device="cpu", dtype=getattr(torch, dtype))
     llama.save(args.folder, args.format, args.shards)
     return 0
 

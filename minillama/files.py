@@ -120,8 +120,8 @@ def _refused(path: Path, what: str, error: BaseException) -> BaseException:
             return KeyboardInterrupt()
         each = each.__context__
     return OSError(
-        f"{what}: {str(path)!r} could not be written: {_reason(error)}; no file there was changed. Make room, or choose "
-        f"another folder"
+        f"{what}: {str(path)!r} could not be written: {_reason(error)}; no file there was changed. Make room, or "
+        f"choose another folder"
     )
 
 

@@ -42,9 +42,9 @@ def join(model_parallel_size: int | None = None) -> int:
     global _talk
     n_ranks = 1 if model_parallel_size == 1 else started()
     if model_parallel_size not in (None, 1, n_ranks):
-        started = "in one process" if n_ranks == 1 else f"where torchrun has started {n_ranks} processes"
+        here = "in one process" if n_ranks == 1 else f"where torchrun has started {n_ranks} processes"
         raise ValueError(
-            f"model_parallel_size must be None or {'1' if n_ranks == 1 else f'1 or {n_ranks}'} {started}, got "
+            f"model_parallel_size must be None or {'1' if n_ranks == 1 else f'1 or {n_ranks}'} {here}, got "
             f"{model_parallel_size!r}; for N ranks start the program with torchrun --nproc_per_node N"
         )
     if n_ranks == 1 or model_parallel_size == 1:
@@ -70,8 +70,8 @@ def started() -> int:
     missing = [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
     if size != "1" and missing:
         raise ValueError(
-            f"model_parallel_size: WORLD_SIZE is {size} in the environment, but {missing[0]} is not set, so torchrun did "
-            f"not start this process; {advice}"
+            f"model_parallel_size: WORLD_SIZE is {size} in the environment, but {missing[0]} is not set, so torchrun "
+            f"did not start this process; {advice}"
         )
     return int(size)
 
