@@ -13,6 +13,9 @@ help:                   ## this list
 
 setup: $(VENV)/.ok      ## make .venv with everything pinned in constraints.txt
 $(VENV)/.ok: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "minillama needs Python 3.10 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.11" >&2; exit 1; }
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || rm -rf $(VENV)/*  # of an older Python
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install -q -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	$(PY) -m pip install -q -c constraints.txt -e '.[test]'

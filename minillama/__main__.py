@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable
 
@@ -31,6 +32,12 @@ def parser() -> argparse.ArgumentParser:
         default=str(COURSE_MODEL),
         metavar="PATH",
         help="a folder in Meta's or Hugging Face's layout, a GGUF file, or a hub id owner/name (default: %(default)s)",
+    )
+    model.add_argument(
+        "--tokenizer", metavar="PATH", help="a tokenizer.model or tokenizer.json (default: the model's own)"
+    )
+    model.add_argument(
+        "--model-parallel-size", type=int, metavar="N", help="ranks that share the model under torchrun (default: all)"
     )
 
     sampler = argparse.ArgumentParser(add_help=False, parents=[model])
@@ -86,15 +93,28 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     commands = {"complete": complete, "chat": chat, "info": info, "convert": convert, "doctor": doctor}
-    with parallel.one_voice():
-        args = parser().parse_args(argv)
-        try:
-            return commands[args.command](args)
-        except (ValueError, TypeError) as error:
-            print(f"minillama: {error}", file=sys.stderr)
-            return 2
-        except (KeyboardInterrupt, BrokenPipeError):
-            return 130
+    show_any_character()
+    args = parser().parse_args(argv)
+    try:
+        with parallel.one_voice(args.model_parallel_size):
+            code = commands[args.command](args)
+            sys.stdout.flush()  # here, where a full disk is still an error of ours
+            return code
+    except BrokenPipeError:  # whoever read the output has closed it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 130
+    except KeyboardInterrupt:
+        return 130
+    except (ValueError, TypeError, OSError) as error:
+        print(f"minillama: {error}", file=sys.stderr)
+        return 2
+
+
+def show_any_character() -> None:
+    """What the terminal's code page lacks (cp1252, gbk) is printed as its number, not an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def build(args: argparse.Namespace) -> Llama:
@@ -102,7 +122,9 @@ def build(args: argparse.Namespace) -> Llama:
     dtype = getattr(torch, args.dtype) if args.dtype else None
     return Llama.build(
         args.model,
+        args.tokenizer,
         max_batch_size=1,
+        model_parallel_size=args.model_parallel_size,
         seed=seed,
         device=args.device,
         dtype=dtype,
@@ -165,7 +187,7 @@ def ask() -> str:
 
 def info(args: argparse.Namespace) -> int:
     source = recognise(args.model)
-    params, weights, tokenizer = source.args, source.weights(), source.tokenizer()
+    params, weights, tokenizer = source.args, source.weights(), source.tokenizer(args.tokenizer)
     count = sum(weight.shape.numel() for weight in weights.values())
     stored = {id(weight): weight for weight in weights.values()}.values()  # a tied weight is there once
     size = sum(weight.nbytes for weight in stored)
@@ -191,13 +213,13 @@ def kinds(weights: dict) -> list[str]:
 def convert(args: argparse.Namespace) -> int:
     own = kinds(recognise(args.model).weights())
     dtype = args.dtype or (own[0] if len(own) == 1 else "float32")  # quantised weights have float32 beside them
-    llama = Llama.build(args.model, max_batch_size=1, max_seq_len=1, device="cpu", dtype=getattr(torch, dtype))
+    llama = Llama.build(args.model, args.tokenizer, 1, 1, device="cpu", dtype=getattr(torch, dtype))
     llama.save(args.folder, args.format, args.shards)
     return 0
 
 
 def doctor(args: argparse.Namespace) -> int:
-    return 0 if examine(args.model) else 1
+    return 0 if examine(args.model, args.tokenizer) else 1
 
 
 if __name__ == "__main__":

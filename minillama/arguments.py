@@ -20,7 +20,8 @@ LARGEST_SEED = 2**63 - 1
 
 
 def number(name: str, value, low: float, high: float = math.inf) -> float:
-    """A finite number from low to high; numpy's comes back as Python's."""
+    """A finite number from low to high; numpy's, or a tensor without axes, comes back as Python's."""
+    value = _of_tensor(value)
     allowed = f"a number from {low:g} to {high:g}" if high < math.inf else f"a finite number of at least {low:g}"
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be {allowed}, got {type(value).__name__} {value!r}")
@@ -34,13 +35,18 @@ def number(name: str, value, low: float, high: float = math.inf) -> float:
 
 
 def whole(name: str, value, low: int, high: float = math.inf) -> int:
-    """A whole number from low to high; numpy's comes back as Python's."""
+    """A whole number from low to high; numpy's, or a tensor without axes, comes back as Python's."""
+    value = _of_tensor(value)
     allowed = f"a whole number of at least {low}" if high == math.inf else f"a whole number from {low} to {high}"
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be {allowed}, got {type(value).__name__} {value!r}")
     if not low <= value <= high:
         raise ValueError(f"{name} must be {allowed}, got {value}")
     return int(value)
+
+
+def _of_tensor(value):
+    return value.item() if isinstance(value, torch.Tensor) and value.dim() == 0 else value
 
 
 def listing(name: str, value, of: str) -> None:
@@ -160,6 +166,12 @@ def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, d
             kind = torch.device(device).type
         except (RuntimeError, TypeError):
             raise ValueError(f"device must be 'cpu', 'cuda', 'cuda:1' or 'mps', got {device!r}") from None
+        if kind not in ("cpu", "cuda", "mps"):
+            raise ValueError(f"device must be 'cpu', 'cuda', 'cuda:1' or 'mps', got {device!r}")
+        if kind == "mps" and not torch.backends.mps.is_available():
+            raise ValueError(
+                "device is 'mps', but this machine has no such GPU; pass 'cpu', or None to take what there is"
+            )
         if kind == "cuda" and not torch.cuda.is_available():
             raise ValueError(
                 f"device is {str(device)!r}, but torch finds no GPU; pass 'cpu', or None to take what there is"
@@ -195,11 +207,9 @@ def seeds(value, bsz: int) -> list[int] | None:
     """One seed a row: None, an int s (row k gets s + k), or a list with one for each row."""
     if value is None:
         return None
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         if len(value) != bsz:
             raise ValueError(f"seed has {len(value)} seeds for {bsz} rows; give one int, or one for each row")
-        for k, each in enumerate(value):
-            whole(f"seed[{k}]", each, 0, LARGEST_SEED)
-        return [int(each) for each in value]
-    whole("seed", value, 0, LARGEST_SEED - bsz)
-    return [int(value) + k for k in range(bsz)]
+        return [whole(f"seed[{k}]", each, 0, LARGEST_SEED) for k, each in enumerate(value)]
+    first = whole("seed", value, 0, LARGEST_SEED - bsz)
+    return [first + k for k in range(bsz)]

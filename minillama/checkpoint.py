@@ -25,6 +25,7 @@ from minillama.stored import StoredWeight
 from minillama.tokenizer import BaseTokenizer, Tokenizer
 
 PARAMS, SHARD, TOKENIZER = "params.json", "consolidated.00.pth", "tokenizer.model"
+CONTEXT = 4096  # of Llama 2; Meta's params.json does not say it
 LONGEST = 2**20  # tokens of a context: a table of rotations is made for each
 
 
@@ -77,7 +78,10 @@ class MetaFolder(Reader):
         self.weights_path = self.path / SHARD
 
     def tokenizer(self, path: str | Path | None = None) -> BaseTokenizer:
-        return Tokenizer(path or self.path / TOKENIZER)
+        """As in Meta's download, the tokenizer may lie beside the folder instead of in it."""
+        above = self.path.resolve().parent / TOKENIZER
+        found = above if above.is_file() and not (self.path / TOKENIZER).is_file() else self.path / TOKENIZER
+        return Tokenizer(path or found)
 
     def weights(self) -> Mapping[str, StoredWeight]:
         return read_weights(self.path)
@@ -137,6 +141,7 @@ def read_params(ckpt_dir: str | Path) -> ModelArgs:
     fields = read_json(path)
     if fields.get("use_scaled_rope") in (None, False):
         fields.pop("use_scaled_rope", None)  # Llama 3 carries it; True stretches the rotary embedding (3.1): refused
+    fields.setdefault("max_seq_len", CONTEXT)
     known = {field.name for field in dataclasses.fields(ModelArgs)}
     if unknown := sorted(fields.keys() - known):
         raise ValueError(

@@ -14,21 +14,21 @@ from pathlib import Path
 import torch
 
 from minillama.checkpoint import COURSE_MODEL
-from minillama.formats import recognise
+from minillama.generation import Llama
 
 NEEDED = ("python", "torch", "sentencepiece", "model")
 PACKAGES = ("minillama", "torch", "sentencepiece", "jupyterlab", "ipywidgets", "matplotlib")
 
 
-def examine(ckpt_dir: str | Path = COURSE_MODEL) -> bool:
+def examine(ckpt_dir: str | Path = COURSE_MODEL, tokenizer_path: str | Path | None = None) -> bool:
     """Print what was found, a line for each thing; return whether minillama can run here."""
-    found = diagnose(ckpt_dir)
+    found = diagnose(ckpt_dir, tokenizer_path)
     for name, fine, text in found:
         print(f"{'✓' if fine else '✗'} {name:<14}{text}")
     return all(fine for name, fine, _ in found if name in NEEDED)
 
 
-def diagnose(ckpt_dir: str | Path) -> list[tuple[str, bool, str]]:
+def diagnose(ckpt_dir: str | Path, tokenizer_path: str | Path | None = None) -> list[tuple[str, bool, str]]:
     """(what, whether it is fine, what was found and, if it is not fine, what to do) for each thing looked at."""
     found = [("python", sys.version_info >= (3, 10), f"{platform.python_version()} on {platform.system()}")]
     for name in PACKAGES:
@@ -39,7 +39,7 @@ def diagnose(ckpt_dir: str | Path) -> list[tuple[str, bool, str]]:
     found.append(("device", True, _device()))
     found.append(("threads", True, f"torch uses {torch.get_num_threads()} of {os.cpu_count()} processors"))
     found.append(_memory())
-    found.append(_model(ckpt_dir))
+    found.append(_model(ckpt_dir, tokenizer_path))
     found.append(_font())
     return found
 
@@ -61,14 +61,13 @@ def _memory() -> tuple[str, bool, str]:
     return "memory", free > 1, f"{free:.1f} GiB free" + ("" if free > 1 else "; close some programs")
 
 
-def _model(ckpt_dir: str | Path) -> tuple[str, bool, str]:
+def _model(ckpt_dir: str | Path, tokenizer_path: str | Path | None) -> tuple[str, bool, str]:
+    """Built as `complete` builds it, but for a short cache: so whatever fails there fails here."""
     try:
-        source = recognise(ckpt_dir)
-        args = source.args
-        source.weights()
-    except ValueError as error:
+        params = Llama.build(ckpt_dir, tokenizer_path, 1, 1, model_parallel_size=1, device="cpu").model.params
+    except (ValueError, TypeError, OSError) as error:
         return "model", False, str(error)
-    text = f"{Path(ckpt_dir)} ({args.n_layers} layers, dim {args.dim})"
+    text = f"{Path(ckpt_dir)} ({params.n_layers} layers, dim {params.dim})"
     for file, expected in _known_hashes(Path(ckpt_dir)).items():
         if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
             reason = "it is damaged or was changed; download it again"

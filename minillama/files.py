@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
@@ -66,31 +67,62 @@ def written_beside(
     If writing fails, nothing has changed, and the OSError names the file and the reason, after `what`: the argument
     that named the folder. replaced: what the names of the weights' files match. They are moved in last; then those of
     an older checkpoint that were not written again, such as surplus shards, are removed. No other file is touched.
+
+    What is being written lies in a folder inside `folder`, so that it is on the same disk, and the folder around it
+    need not be writable. Every file gets the mode that the process gives to new files.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
-        yield partial(_write, Path(beside), folder, what)
-        names = {path.name for path in Path(beside).iterdir()}
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(dir=folder, prefix=".writing-"))
+    except OSError as error:
+        raise _refused(folder, what, error) from error
+    try:
+        (beside / "mode").touch()
+        mode = (beside / "mode").stat().st_mode & 0o777
+        (beside / "mode").unlink()
+        yield partial(_write, beside, folder, what, mode)
+        names = {path.name for path in beside.iterdir()}
+        if blocked := sorted(name for name in names if (folder / name).is_dir()):
+            raise OSError(
+                f"{what}: {str(folder / blocked[0])!r} is a folder, where a file of that name is to be written"
+            )
         weights = {name for name in names if replaced and replaced.fullmatch(name)}
-        folder.mkdir(exist_ok=True)
         for name in (*sorted(names - weights), *sorted(weights)):
-            os.replace(Path(beside) / name, folder / name)
+            os.replace(beside / name, folder / name)
         for old in folder.iterdir():
             if replaced and replaced.fullmatch(old.name) and old.name not in names and old.is_file():
                 old.unlink()
+        is_new = False
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        if is_new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
-def _write(beside: Path, folder: Path, what: str, name: str, content: Content) -> None:
+def _write(beside: Path, folder: Path, what: str, mode: int, name: str, content: Content) -> None:
     try:
         if callable(content):
             content(beside / name)
         else:
             (beside / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        (beside / name).chmod(mode)  # safetensors makes files that only their owner may read
     except Exception as error:  # torch and safetensors have errors of their own for a full disk
-        raise OSError(
-            f"{what}: {str(folder / name)!r} could not be written: {_reason(error)}; no file there was changed. "
-            f"Make room, or choose another folder"
-        ) from error
+        raise _refused(folder / name, what, error) from error
+
+
+def _refused(path: Path, what: str, error: BaseException) -> BaseException:
+    """The OSError that names a path that could not be written; an interrupt stays one, whatever it became."""
+    each: BaseException | None = error
+    while each is not None:
+        if isinstance(each, KeyboardInterrupt):
+            return KeyboardInterrupt()
+        each = each.__context__
+    return OSError(
+        f"{what}: {str(path)!r} could not be written: {_reason(error)}; no file there was changed. Make room, or "
+        f"choose another folder"
+    )
 
 
 def _reason(error: BaseException) -> str:

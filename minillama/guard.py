@@ -52,9 +52,23 @@ class Guard:
                         position = torch.full((), start_pos, device=tokens.device)  # torch.tensor would wait
                         tokens = tokens.clone(memory_format=torch.contiguous_format)  # the same strides on any canvas
                         logits = self.decode(tokens, position, last_only=True)
+                if self.model.norm.weight.device.type == "cpu" or start_pos % POLL_EVERY == 0:
+                    self._check_finite(logits)
                 return logits.clone()  # tensors of inference mode refuse gradients; a CUDA graph overwrites its own
 
         return forward
+
+    def _check_finite(self, logits: Tensor) -> None:
+        """Raise ValueError where a last position's largest logit (bsz,) is NaN or infinite: nothing can be chosen."""
+        largest = logits[:, -1].amax(dim=-1)  # (bsz,), NaN if any is
+        if not bool(largest.isfinite().all()):
+            dtype = str(self.model.norm.weight.dtype).removeprefix("torch.")
+            advice = "the checkpoint's weights are damaged or hold numbers that are not finite"
+            if dtype == "float16":
+                advice = (
+                    "numbers inside the network are too large for float16; build with dtype=torch.float32 or bfloat16"
+                )
+            raise ValueError(f"dtype: the model's logits are not finite in {dtype}: {advice}")
 
 
 def polled(device: torch.device) -> Callable[[Tensor], bool]:

@@ -40,11 +40,11 @@ def join(model_parallel_size: int | None = None) -> int:
     Raises ValueError if it is not.
     """
     global _talk
-    n_ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    n_ranks = 1 if model_parallel_size == 1 else started()
     if model_parallel_size not in (None, 1, n_ranks):
-        started = "in one process" if n_ranks == 1 else f"where torchrun has started {n_ranks} processes"
+        here = "in one process" if n_ranks == 1 else f"where torchrun has started {n_ranks} processes"
         raise ValueError(
-            f"model_parallel_size must be None or {'1' if n_ranks == 1 else f'1 or {n_ranks}'} {started}, got "
+            f"model_parallel_size must be None or {'1' if n_ranks == 1 else f'1 or {n_ranks}'} {here}, got "
             f"{model_parallel_size!r}; for N ranks start the program with torchrun --nproc_per_node N"
         )
     if n_ranks == 1 or model_parallel_size == 1:
@@ -56,6 +56,24 @@ def join(model_parallel_size: int | None = None) -> int:
     if _talk is None:
         _talk = dist.new_group(backend="gloo", timeout=PATIENCE)
     return n_ranks
+
+
+def started() -> int:
+    """How many processes torchrun has started, by the variables that it sets; 1 where it has not.
+
+    Raises ValueError that says what to do where only some of them are set, as job schedulers do.
+    """
+    size = os.environ.get("WORLD_SIZE") or "1"
+    advice = "start with torchrun --nproc_per_node N, unset WORLD_SIZE, or pass model_parallel_size=1"
+    if not size.isdecimal() or size == "0":
+        raise ValueError(f"model_parallel_size: WORLD_SIZE is {size!r} in the environment, not a number; {advice}")
+    missing = [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if size != "1" and missing:
+        raise ValueError(
+            f"model_parallel_size: WORLD_SIZE is {size} in the environment, but {missing[0]} is not set, so torchrun "
+            f"did not start this process; {advice}"
+        )
+    return int(size)
 
 
 def place(device: str | torch.device | None, n_ranks: int) -> torch.device:
@@ -182,9 +200,9 @@ def from_rank_0(make: Callable[[], T]) -> T:
 
 
 @contextlib.contextmanager
-def one_voice() -> Iterator[None]:
+def one_voice(model_parallel_size: int | None = None) -> Iterator[None]:
     """Inside, only rank 0 of those that torchrun started prints; an exception that leaves the block shows on any."""
-    if join() == 1 or dist.get_rank() == 0:
+    if join(model_parallel_size) == 1 or dist.get_rank() == 0:
         yield
         return
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):

@@ -40,6 +40,18 @@ class ChatPrediction(Prediction, total=False):
     generation: Message
 
 
+def to_json(prediction: CompletionPrediction | ChatPrediction) -> dict:
+    """A prediction that `json.dumps` can write: token_bytes as lists of numbers, as completion APIs have them.
+
+    >>> to_json({"generation": "é", "token_bytes": [b"\xc3", b"\xa9"]})
+    {'generation': 'é', 'token_bytes': [[195], [169]]}
+    """
+    as_lists = (
+        {"token_bytes": [list(data) for data in prediction["token_bytes"]]} if "token_bytes" in prediction else {}
+    )
+    return {**prediction, **as_lists}
+
+
 def refusal(logprobs: bool = False) -> ChatPrediction:
     """What a dialog with special tags gets instead of an answer: Meta's fixed text, and no token."""
     empty = {"tokens": [], "token_ids": [], "token_bytes": [], "logprobs": []} if logprobs else {}
