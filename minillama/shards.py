@@ -31,12 +31,22 @@ SPLIT_DIM = {  # the axis along which the parts of a weight lie side by side; No
 }  # SPLIT_DIM[last_word(key)]
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 WQ = "layers.0.attention.wq.weight"
+WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}  # what torch calls them
 SHARD_NAME = re.compile(r"consolidated\.([0-9]+)\.pth")
 
 
 def last_word(key: str) -> str:
     """'layers.0.attention.wo.weight' -> 'wo'"""
     return key.removesuffix(".weight").rpartition(".")[2]
+
+
+def without_wrappers(key: str) -> str:
+    """The key as the model has it: training in parallel or compiled saves it with further words.
+
+    >>> without_wrappers("module._orig_mod.layers.0.attention.wo.weight")
+    'layers.0.attention.wo.weight'
+    """
+    return ".".join(word for word in key.split(".") if word not in WRAPPERS)
 
 
 def read_shards(folder: Path) -> dict[str, MergedWeight]:
@@ -79,6 +89,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"ckpt_dir: {str(path)!r} is broken or cut off; copy it again ({error})") from error
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(t, Tensor) for k, t in state.items()):
         raise ValueError(f"ckpt_dir: {str(path)!r} is not a table of tensors; expected one tensor for each parameter")
+    if twice := len(state) - len(state := {without_wrappers(key): tensor for key, tensor in state.items()}):
+        raise ValueError(f"ckpt_dir: {str(path)!r} holds {twice} tensors twice, under a wrapper's name and without")
     state.pop("rope.freqs", None)  # Meta's files carry it; freqs_cis is computed
     for key, tensor in state.items():
         if tensor.dtype not in FLOATS or tensor.layout != torch.strided:
