@@ -208,7 +208,7 @@ class GGUFFile(Reader):
         return dataclasses.replace(args, rope_scaling=scaling)
 
     def _scaling(self, args: ModelArgs) -> RopeScaling | None:
-        """A linear factor is in the metadata; of Llama 3's scaling there is a table of what each speed is divided by."""
+        """A linear factor is in the metadata; for Llama 3's there is a table of what each speed is divided by."""
         factor = self.metadata.get("llama.rope.scaling.factor", self.metadata.get("llama.rope.scale_linear", 1))
         if self.metadata.get("llama.rope.scaling.type") == "none":
             factor = 1
@@ -228,8 +228,8 @@ class GGUFFile(Reader):
         if linear is not None:
             raise self._error(f"has {FREQS} beside a linear factor of {factor}, which this model does not compute")
         freqs = 1 / args.rope_theta ** (torch.arange(0, args.head_dim, 2).float() / args.head_dim)  # (head_dim / 2,)
-        largest = round(float(table.max().nan_to_num(0)), 3)
-        for factor in (largest, 8, 32):
+        largest = float(table.max().nan_to_num(1))
+        for factor in (round(largest, 3), largest, 8, 32):
             for original in (8192, args.max_seq_len):
                 scaling = RopeScaling("llama3", max(factor, 1), 1, 4, original)
                 if torch.allclose(freqs / scaling.slowed(freqs), table, rtol=1e-4, atol=0):
