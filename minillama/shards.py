@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from minillama import pth
 from minillama.stored import MergedWeight
 
 SPLIT_DIM = {  # the axis along which the parts of a weight lie side by side; None: every file holds it whole
@@ -30,6 +31,7 @@ SPLIT_DIM = {  # the axis along which the parts of a weight lie side by side; No
     "norm": None,
 }  # SPLIT_DIM[last_word(key)]
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+SUMMED = 2**30  # bytes; up to here checksums cost a fifth of a second at most
 WQ = "layers.0.attention.wq.weight"
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}  # what torch calls them
 SHARD_NAME = re.compile(r"consolidated\.([0-9]+)\.pth")
@@ -63,6 +65,18 @@ def read_shards(folder: Path) -> dict[str, MergedWeight]:
     return {key: _merge(key, shards, paths[0]) for key in shards[0]}
 
 
+def check_sums(folder: Path) -> None:
+    """Compare all that the shards in a folder hold with their checksums, which reads all of it.
+
+    Raises ValueError naming the file. `read_shards` does so for files of at most SUMMED bytes.
+    """
+    for path in _numbered(folder):
+        try:
+            pth.check_sums(path)
+        except ValueError as error:
+            raise ValueError(f"ckpt_dir: {str(path)!r} {error}") from None
+
+
 def _numbered(folder: Path) -> list[Path]:
     """The shards in the order of their numbers, which must be 0, 1, 2 …"""
     numbers = {path: SHARD_NAME.fullmatch(path.name) for path in folder.glob("consolidated.*.pth")}
@@ -79,12 +93,19 @@ def _numbered(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """The tensors in one file. No code from the file is run, and nothing but its table of contents is read."""
+    """The tensors in one file, mapped from it unless torch wrote it before 2020. No code from the file is run."""
+    if not path.is_file():
+        raise ValueError(f"ckpt_dir: {str(path)!r} is no file")
     try:
-        state = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"ckpt_dir: {str(path)!r} holds more than tensors and was refused unread ({reason})") from None
+        is_zip = pth.check(path)
+        if path.stat().st_size <= SUMMED:
+            pth.check_sums(path)
+    except ValueError as error:
+        raise ValueError(f"ckpt_dir: {str(path)!r} {error}") from None
+    try:
+        state = torch.load(path, map_location="cpu", mmap=is_zip, weights_only=True)
+    except pickle.UnpicklingError:  # torch's own advice is to trust the file
+        raise ValueError(f"ckpt_dir: {str(path)!r} holds more than tensors and was refused unread") from None
     except Exception as error:
         raise ValueError(f"ckpt_dir: {str(path)!r} is broken or cut off; copy it again ({error})") from error
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(t, Tensor) for k, t in state.items()):

@@ -15,7 +15,7 @@ LAYERS = {
     "minillama": [
         ["arguments", "markup", "files", "rope"],
         ["model", "tokenizer", "sampling", "logprobs"],
-        ["chat", "loop", "parallel", "shards", "stored", "compiled", "int8"],
+        ["chat", "loop", "parallel", "pth", "shards", "stored", "compiled", "int8"],
         ["results", "guard", "checkpoint"],
         ["formats"],
         ["generation"],
