@@ -132,7 +132,8 @@ def load(
         with torch.device("meta"), Unfilled():  # shapes only: the weights are held once, not twice
             model = Transformer(args)
     except (RuntimeError, TypeError, OverflowError) as error:  # from 2**63 on a size is no number of torch's
-        raise ValueError(f"ckpt_dir: {where} claims sizes that no memory holds ({error})") from error
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"ckpt_dir: {where} claims sizes that no memory holds ({reason})") from error
     model.context = reader.args.max_seq_len
     check_keys(model.state_dict(), weights, reader.weights_path, reader.sizes_in)
     if n_ranks > 1:
@@ -179,13 +180,19 @@ def read_params(ckpt_dir: str | Path) -> ModelArgs:
             f"ckpt_dir: {str(path)!r} has {unknown}, which this model does not have; known are {sorted(known)}"
         )
     try:
-        return ModelArgs(**fields)
-    except (TypeError, ValueError) as error:
+        args = ModelArgs(**fields)
+        args.ffn_width()  # may be larger than any number
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"ckpt_dir: {str(path)!r}: {error}") from error
+    return args
 
 
 def read_weights(ckpt_dir: str | Path) -> dict[str, StoredWeight]:
-    """Meta's weights by key, on the CPU, whole, mapped from the files rather than read. Errors as `load` has."""
+    """Meta's weights by key, on the CPU, whole, mapped from the files rather than read. Errors as `load` has.
+
+    In float32 on a CPU a model goes on using the mapped files: do not change them in place, and do not cut them short
+    (the process would end with SIGBUS), but write new ones and move them over the old, as `save` does.
+    """
     return read_shards(Path(ckpt_dir))
 
 

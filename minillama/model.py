@@ -301,7 +301,7 @@ class Transformer(nn.Module):
             for layer in self.layers:
                 sizes = params.max_batch_size, params.max_seq_len, layer.attention.n_kv_heads, params.head_dim
                 caches.append(KVCache(*sizes, device=like.device, dtype=like.dtype))
-        except (RuntimeError, OverflowError) as error:
+        except (RuntimeError, TypeError, OverflowError) as error:  # from 2**63 on a size is no number of torch's
             raise ValueError(
                 f"max_batch_size, max_seq_len: {like.device} has no memory for a cache of {max_batch_size} rows of "
                 f"{max_seq_len} tokens; take fewer ({str(error).splitlines()[0]})"

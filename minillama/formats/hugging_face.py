@@ -32,7 +32,7 @@ CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.
 NUMBERED = re.compile(r"model-([0-9]{5})-of-([0-9]{5})\.safetensors")
 HEAD, EMBEDDINGS = "lm_head.weight", "model.embed_tokens.weight"
 LARGEST_HEADER = 16 * 2**20  # bytes; that of the largest Llama 2 has 80 000
-DTYPES = {"F32": ("float32", 4), "F16": ("float16", 2), "BF16": ("bfloat16", 2)}
+DTYPES = {"F32": ("float32", 4), "F16": ("float16", 2), "BF16": ("bfloat16", 2), "F64": ("float64", 8)}
 SIZES = {
     "dim": "hidden_size",
     "n_layers": "num_hidden_layers",
