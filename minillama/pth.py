@@ -157,9 +157,9 @@ def _claims(file: BinaryIO) -> dict[str, int]:
         elif opcode.name == "GLOBAL" and value not in TENSORS and value not in STORAGES:
             if value.startswith("torch"):
                 raise ValueError(f"holds {value.split()[-1]!r}; expected plain dense tensors of numbers alone")
-            raise ValueError(f"holds more than tensors, {value.replace(' ', '.')!r}, and was refused unread")
+            raise ValueError(f"holds more than tensors and was refused unread: it names {value.replace(' ', '.')}")
         elif opcode.name in ("STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4", "PERSID"):
-            raise ValueError(f"holds more than tensors ({opcode.name} in its pickle) and was refused unread")
+            raise ValueError(f"holds more than tensors and was refused unread: its pickle has {opcode.name}")
         else:
             if pickletools.markobject in opcode.stack_before and marks:
                 del stack[marks.pop() :]
