@@ -9,6 +9,7 @@ import transformers
 
 from benchmarks import peers
 from minillama import Llama
+from minillama.__main__ import main
 from minillama.checkpoint import save
 from minillama.formats import recognise
 from minillama.model import precompute_freqs_cis
@@ -172,7 +173,7 @@ def meta(checkpoint, tmp_path):
     return made
 
 
-def test_use_scaled_rope_is_llama_3_1(meta, tmp_path, tokenizer_path):
+def test_use_scaled_rope_is_llama_3_1(meta, tmp_path, tokenizer_path, capsys):
     """It means Meta's four constants, and is written so, for other programs to read."""
     folder = meta(use_scaled_rope=True, rope_theta=500000.0)
     llama = Llama.build(folder, max_seq_len=450, device="cpu")
@@ -184,6 +185,8 @@ def test_use_scaled_rope_is_llama_3_1(meta, tmp_path, tokenizer_path):
     assert recognise(tmp_path / "out").args.rope_scaling == LLAMA_3_1
     llama.save(tmp_path / "hf", "hf")
     assert recognise(tmp_path / "hf").args.rope_scaling == LLAMA_3_1
+    assert main(["info", "--model", str(folder)]) == 0
+    assert "rope_theta  500000, slowed as llama3 by 8" in capsys.readouterr().out
 
 
 def test_the_numbers_that_later_params_name(meta):

@@ -247,6 +247,19 @@ def test_two_lengths_of_one_storage(folder):
     check_refusal(folder, "disagree on the length of data/k")
 
 
+def test_a_second_archive_inside(folder):
+    """What is looked at is what torch reads."""
+    with zipfile.ZipFile(folder / SHARD, "w") as archive:
+        archive.writestr("b/version", b"3")
+        archive.writestr("b/data.pkl", pickle.dumps({"a": Call(bytearray, 3 << 30)}, 2))
+        archive.writestr("a/data.pkl", pickle.dumps({}, 2))
+    check_refusal(folder, "more than tensors", "bytearray")
+    with zipfile.ZipFile(folder / SHARD, "w") as archive:
+        archive.writestr("b/version", b"3")
+        archive.writestr("a/data.pkl", pickle.dumps({}, 2))
+    check_refusal(folder, "has no data.pkl")
+
+
 def test_a_record_twice(folder):
     with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(folder / SHARD, "a") as archive:
         archive.writestr(archive.namelist()[0], b"")
