@@ -199,7 +199,8 @@ def info(args: argparse.Namespace) -> int:
         "layers": f"{params.n_layers} of dim {params.dim}, {heads}, feed-forward {params.ffn_width()}",
         "vocabulary": f"{tokenizer.n_words:,} tokens",
         "context": f"{params.max_seq_len} tokens, a cache of {cache * 4 / 2**20:.1f} MiB a row in float32",
-        "rope_theta": f"{params.rope_theta:g}",
+        "rope_theta": f"{params.rope_theta:g}"
+        + (f", slowed as {scaling.rope_type} by {scaling.factor:g}" if (scaling := params.rope_scaling) else ""),
     }.items():
         print(f"{name:<12}{value}")
     return 0

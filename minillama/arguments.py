@@ -178,8 +178,8 @@ def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, d
             )
     if dtype is not None and not isinstance(dtype, torch.dtype):
         raise TypeError(f"dtype must be a torch.dtype such as torch.float32, got {type(dtype).__name__} {dtype!r}")
-    if dtype is not None and not dtype.is_floating_point:
-        raise ValueError(f"dtype must be a floating-point torch.dtype such as torch.float32, got {dtype}")
+    if dtype not in (None, torch.float32, torch.bfloat16, torch.float16, torch.float64):  # no others are computed with
+        raise ValueError(f"dtype must be torch.float32, bfloat16, float16 or float64, got {dtype}")
 
 
 def faster(compile: bool, int8: bool, device: torch.device, n_ranks: int) -> None:

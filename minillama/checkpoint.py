@@ -16,17 +16,21 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from minillama import parallel
 from minillama.files import listed, read_json, written_beside
 from minillama.model import ModelArgs, Transformer
+from minillama.rope import LLAMA_3_1
 from minillama.shards import SHARD_NAME, SPLIT_DIM, last_word, read_shards
 from minillama.stored import StoredWeight
 from minillama.tokenizer import BaseTokenizer, Tokenizer
 
 PARAMS, SHARD, TOKENIZER = "params.json", "consolidated.00.pth", "tokenizer.model"
-CONTEXT = 4096  # of Llama 2; Meta's params.json does not say it
-LONGEST = 2**20  # tokens of a context: a table of rotations is made for each
+LONGEST = 2**20  # tokens of a cache: a table of rotations is made for each
+# Meta's params.json does not say how long the context is, but for whom it was written: by (use_scaled_rope, rope_theta)
+CONTEXTS = {(True, 500000.0): 131072, (False, 500000.0): 8192, (False, 1000000.0): 16384}  # Llama 3.1, 3, Code Llama
+CONTEXT = 4096  # Llama 2
 
 
 def course_model() -> Path:
@@ -87,11 +91,19 @@ class MetaFolder(Reader):
         return read_weights(self.path)
 
 
-def load(reader: Reader, vocab_size: int, device: torch.device, dtype: torch.dtype, n_ranks: int = 1) -> Transformer:
+def load(
+    reader: Reader,
+    vocab_size: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    n_ranks: int = 1,
+    max_seq_len: int | None = None,
+) -> Transformer:
     """The Transformer that `reader` has found, on `device` in `dtype`, without a cache.
 
     vocab_size is the tokenizer's; it must fit the weights. n_ranks processes share the model, each with its part of
-    the weights (parallel.py). Raises ValueError for anything wrong with the checkpoint.
+    the weights (parallel.py). max_seq_len: how many positions will be read, for rotations are made for so many; None
+    for the checkpoint's context. Raises ValueError for anything wrong with the checkpoint.
 
     >>> load(MetaFolder(COURSE_MODEL), 2048, torch.device("cpu"), torch.float32)  # doctest: +SKIP
     """
@@ -102,9 +114,10 @@ def load(reader: Reader, vocab_size: int, device: torch.device, dtype: torch.dty
             f"tokenizer_path: the tokenizer has {vocab_size} pieces, but {where} says "
             f"vocab_size={reader.args.vocab_size}; give the tokenizer that belongs to these weights"
         )
-    args = dataclasses.replace(reader.args, vocab_size=vocab_size)
+    args = dataclasses.replace(reader.args, vocab_size=vocab_size, max_seq_len=max_seq_len or reader.args.max_seq_len)
     if args.max_seq_len > LONGEST:
-        raise ValueError(f"ckpt_dir: {where} claims a context of {args.max_seq_len}; at most {LONGEST} can be true")
+        context = f"{where} says that the context has {reader.args.max_seq_len} tokens"
+        raise ValueError(f"max_seq_len must be at most {LONGEST}, got {args.max_seq_len} ({context})")
     weights = reader.weights()
     rows = weights["tok_embeddings.weight"].shape[0] if "tok_embeddings.weight" in weights else vocab_size
     if rows != vocab_size:
@@ -116,10 +129,12 @@ def load(reader: Reader, vocab_size: int, device: torch.device, dtype: torch.dty
         found = f"n_layers={args.n_layers}, but {len(weights)} tensors"
         raise ValueError(f"ckpt_dir: {str(reader.weights_path)!r} does not fit its {reader.sizes_in}: {found}")
     try:
-        with torch.device("meta"):  # shapes only: the weights are held once, not twice
+        with torch.device("meta"), Unfilled():  # shapes only: the weights are held once, not twice
             model = Transformer(args)
-    except RuntimeError as error:
-        raise ValueError(f"ckpt_dir: {where} claims sizes that no memory holds ({error})") from error
+    except (RuntimeError, TypeError, OverflowError) as error:  # from 2**63 on a size is no number of torch's
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"ckpt_dir: {where} claims sizes that no memory holds ({reason})") from error
+    model.context = reader.args.max_seq_len
     check_keys(model.state_dict(), weights, reader.weights_path, reader.sizes_in)
     if n_ranks > 1:
         parallel.split(model, n_ranks, device)
@@ -135,26 +150,49 @@ def load(reader: Reader, vocab_size: int, device: torch.device, dtype: torch.dty
     return model.to(device)
 
 
+class Unfilled(TorchFunctionMode):
+    """Inside, new weights get no random numbers: on the meta device that would import torch's compiler, a second."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        fills = getattr(function, "__module__", "") == "torch.nn.init"
+        return None if fills else function(*args, **kwargs or {})
+
+
 def read_params(ckpt_dir: str | Path) -> ModelArgs:
     """ModelArgs from params.json. Raises ValueError if it is missing, broken, or has a field this model lacks."""
     path = Path(ckpt_dir) / PARAMS
     fields = read_json(path)
-    if fields.get("use_scaled_rope") in (None, False):
-        fields.pop("use_scaled_rope", None)  # Llama 3 carries it; True stretches the rotary embedding (3.1): refused
-    fields.setdefault("max_seq_len", CONTEXT)
+    is_scaled = fields.pop("use_scaled_rope", None) or False
+    if not isinstance(is_scaled, bool) or (is_scaled and "rope_scaling" in fields):
+        beside = " beside a rope_scaling" if "rope_scaling" in fields else ""
+        raise ValueError(f"ckpt_dir: {str(path)!r}: use_scaled_rope is {is_scaled!r}{beside}; expected true or false")
+    if is_scaled:  # Llama 3.1; later files of Meta's may name two of the numbers
+        names = {"rope_scaling_factor": "factor", "rope_high_freq_factor": "high_freq_factor"}
+        given = {ours: fields.pop(theirs) for theirs, ours in names.items() if theirs in fields}
+        given = {name: value for name, value in given.items() if value is not None}
+        fields["rope_scaling"] = LLAMA_3_1.fields() | given
+    if "max_seq_len" not in fields:
+        theta = fields.get("rope_theta")
+        fields["max_seq_len"] = CONTEXTS.get((is_scaled, theta), CONTEXT) if isinstance(theta, float | int) else CONTEXT
     known = {field.name for field in dataclasses.fields(ModelArgs)}
     if unknown := sorted(fields.keys() - known):
         raise ValueError(
             f"ckpt_dir: {str(path)!r} has {unknown}, which this model does not have; known are {sorted(known)}"
         )
     try:
-        return ModelArgs(**fields)
-    except (TypeError, ValueError) as error:
+        args = ModelArgs(**fields)
+        args.ffn_width()  # may be larger than any number
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"ckpt_dir: {str(path)!r}: {error}") from error
+    return args
 
 
 def read_weights(ckpt_dir: str | Path) -> dict[str, StoredWeight]:
-    """Meta's weights by key, on the CPU, whole, mapped from the files rather than read. Errors as `load` has."""
+    """Meta's weights by key, on the CPU, whole, mapped from the files rather than read. Errors as `load` has.
+
+    In float32 on a CPU a model goes on using the mapped files: do not change them in place, and do not cut them short
+    (the process would end with SIGBUS), but write new ones and move them over the old, as `save` does.
+    """
     return read_shards(Path(ckpt_dir))
 
 
@@ -187,7 +225,11 @@ def save(
     extra: the contents of further files by name; with tokenizer_path None the tokenizer is among them. Raises OSError
     naming the file and the reason if the disk takes no more.
     """
-    fields = dataclasses.asdict(model.params) | {"max_seq_len": model.context}
+    fields = dataclasses.asdict(model.params) | {"max_seq_len": model.context, "rope_scaling": None}
+    if model.params.rope_scaling == LLAMA_3_1:
+        fields["use_scaled_rope"] = True  # as Meta's code reads it
+    elif model.params.rope_scaling is not None:
+        fields["rope_scaling"] = model.params.rope_scaling.fields()
     params = {k: v for k, v in fields.items() if v is not None and k != "max_batch_size"}
     with written_beside(Path(ckpt_dir), "ckpt_dir", SHARD_NAME) as write:
         write(PARAMS, json.dumps(params, indent=2) + "\n")

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import torch
 
-from minillama.checkpoint import COURSE_MODEL
+from minillama.checkpoint import COURSE_MODEL, PARAMS
 from minillama.generation import Llama
+from minillama.shards import check_sums
 
 NEEDED = ("python", "torch", "sentencepiece", "model")
 PACKAGES = ("minillama", "torch", "sentencepiece", "jupyterlab", "ipywidgets", "matplotlib")
@@ -65,6 +66,8 @@ def _model(ckpt_dir: str | Path, tokenizer_path: str | Path | None) -> tuple[str
     """Built as `complete` builds it, but for a short cache: so whatever fails there fails here."""
     try:
         params = Llama.build(ckpt_dir, tokenizer_path, 1, 1, model_parallel_size=1, device="cpu").model.params
+        if (Path(ckpt_dir) / PARAMS).is_file():
+            check_sums(Path(ckpt_dir))  # of large files, too
     except (ValueError, TypeError, OSError) as error:
         return "model", False, str(error)
     text = f"{Path(ckpt_dir)} ({params.n_layers} layers, dim {params.dim})"

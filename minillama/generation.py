@@ -78,9 +78,10 @@ class Llama:
                 dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
             source = recognise(ckpt_dir)
             tokenizer = source.tokenizer(tokenizer_path)
-            model = checkpoint.load(source, tokenizer.n_words, device, dtype or torch.float32, n_ranks)
+            max_seq_len = max_seq_len or min(source.args.max_seq_len, 2048)
+            model = checkpoint.load(source, tokenizer.n_words, device, dtype or torch.float32, n_ranks, max_seq_len)
             model = to_int8(model) if int8 else model
-            model.setup_cache(max_batch_size, max_seq_len or min(model.params.max_seq_len, 2048))
+            model.setup_cache(max_batch_size, max_seq_len)
         return cls(model, tokenizer, seed, compile)
 
     def __init__(self, model: Transformer, tokenizer: Tokenizer, seed: int = 1, compile: bool = False):

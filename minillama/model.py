@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minillama import arguments
+from minillama.rope import RopeScaling
 
 
 @dataclass
@@ -45,6 +46,7 @@ class ModelArgs:
     max_seq_len: int = 2048
     hidden_dim: int | None = None
     rope_theta: float = 10000.0
+    rope_scaling: RopeScaling | None = None  # for contexts longer than the one that was trained first; or a dict of it
 
     def __post_init__(self):
         self.n_kv_heads = self.n_heads if self.n_kv_heads is None else self.n_kv_heads
@@ -56,6 +58,7 @@ class ModelArgs:
             self._judge(arguments.number, name, 0)
             if getattr(self, name) == 0:
                 raise ValueError(f"ModelArgs.{name} must be a number above 0, got {getattr(self, name)!r}")
+        self._judge_scaling()
         if self.dim % self.n_heads or (self.dim // self.n_heads) % 2:
             raise ValueError(
                 f"ModelArgs.dim must be n_heads times an even head size, got dim={self.dim}, n_heads={self.n_heads}"
@@ -74,6 +77,16 @@ class ModelArgs:
             setattr(self, name, judge(f"ModelArgs.{name}", value, low))
         except TypeError as error:
             raise ValueError(str(error)) from None
+
+    def _judge_scaling(self) -> None:
+        if isinstance(self.rope_scaling, dict):  # as params.json has it
+            try:
+                self.rope_scaling = RopeScaling(**self.rope_scaling)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"ModelArgs.rope_scaling: {error}") from None
+        if not isinstance(self.rope_scaling, RopeScaling | None):
+            got = repr(self.rope_scaling)
+            raise ValueError(f"ModelArgs.rope_scaling must be a RopeScaling, a dict of its fields or None, got {got}")
 
     @property
     def head_dim(self) -> int:
@@ -107,15 +120,19 @@ class RMSNorm(nn.Module):
         return (x32 * torch.rsqrt(mean_square + self.eps)).type_as(x) * self.weight
 
 
-def precompute_freqs_cis(head_dim: int, end: int, theta: float = 10000.0, device=None) -> Tensor:
+def precompute_freqs_cis(
+    head_dim: int, end: int, theta: float = 10000.0, device=None, scaling: RopeScaling | None = None
+) -> Tensor:
     """The rotations of every position: (end, head_dim / 2) complex64, all of length 1.
 
-    Pair i of position m is turned by the angle m * theta ** (-2 i / head_dim).
+    Pair i of position m is turned by the angle m * theta ** (-2 i / head_dim), or less with a `scaling`.
 
     >>> precompute_freqs_cis(head_dim=4, end=2)[0]
     tensor([1.+0.j, 1.+0.j])
     """
-    freqs = theta ** (-torch.arange(0, head_dim, 2, device=device).float() / head_dim)  # (head_dim / 2,)
+    freqs = 1 / theta ** (torch.arange(0, head_dim, 2, device=device).float() / head_dim)  # (head_dim / 2,)
+    if scaling is not None:
+        freqs = scaling.slowed(freqs)  # (head_dim / 2,)
     angles = torch.outer(torch.arange(end, device=device).float(), freqs)  # (end, head_dim / 2)
     return torch.polar(torch.ones_like(angles), angles)
 
@@ -257,8 +274,13 @@ class Transformer(nn.Module):
         self._tabulate_rotations()
 
     def _tabulate_rotations(self):
+        self.freqs_cis = self._rotations(self.params.max_seq_len)
+
+    def _rotations(self, end: int) -> Tensor:  # (end, head_dim / 2)
         args, device = self.params, self.norm.weight.device
-        self.freqs_cis = precompute_freqs_cis(args.head_dim, args.max_seq_len, args.rope_theta, device)
+        if device.type == "meta":  # a shape alone; to compute there imports torch's compiler, which takes a second
+            return torch.empty(end, args.head_dim // 2, dtype=torch.complex64, device=device)
+        return precompute_freqs_cis(args.head_dim, end, args.rope_theta, device, args.rope_scaling)
 
     def _apply(self, fn, recurse=True):
         super()._apply(fn, recurse)
@@ -269,14 +291,24 @@ class Transformer(nn.Module):
         """Give every layer an empty cache on the weights' device, in their dtype.
 
         It takes 2 * n_layers * max_batch_size * max_seq_len * n_kv_heads * head_dim numbers. `params` is then a new
-        ModelArgs with these two sizes; `context` stays. Raises ValueError for a size below 1.
+        ModelArgs with these two sizes; `context` stays. Raises ValueError, and changes nothing, for a size below 1 or
+        one that the device has no memory for.
         """
-        self.params = dataclasses.replace(self.params, max_batch_size=max_batch_size, max_seq_len=max_seq_len)
-        self._tabulate_rotations()
-        like = self.norm.weight
-        for layer in self.layers:
-            sizes = max_batch_size, max_seq_len, layer.attention.n_kv_heads, layer.attention.head_dim
-            layer.attention.cache = KVCache(*sizes, device=like.device, dtype=like.dtype)
+        params = dataclasses.replace(self.params, max_batch_size=max_batch_size, max_seq_len=max_seq_len)
+        like, caches = self.norm.weight, []
+        try:
+            freqs_cis = self._rotations(params.max_seq_len)  # (max_seq_len, head_dim / 2)
+            for layer in self.layers:
+                sizes = params.max_batch_size, params.max_seq_len, layer.attention.n_kv_heads, params.head_dim
+                caches.append(KVCache(*sizes, device=like.device, dtype=like.dtype))
+        except (RuntimeError, TypeError, OverflowError) as error:  # from 2**63 on a size is no number of torch's
+            raise ValueError(
+                f"max_batch_size, max_seq_len: {like.device} has no memory for a cache of {max_batch_size} rows of "
+                f"{max_seq_len} tokens; take fewer ({str(error).splitlines()[0]})"
+            ) from error
+        self.params, self.freqs_cis = params, freqs_cis
+        for layer, cache in zip(self.layers, caches, strict=True):
+            layer.attention.cache = cache
 
     def forward(self, tokens: Tensor, start_pos: int | Tensor, last_only: bool = False) -> Tensor:
         """Logits for the token after each of `tokens`.
@@ -287,6 +319,8 @@ class Transformer(nn.Module):
         Raises ValueError where tokens do not fit the cache.
         """
         bsz, seqlen = tokens.shape
+        if not isinstance(start_pos, Tensor):
+            start_pos = arguments.whole("start_pos", start_pos, 0)  # numpy's becomes Python's
         self._check_room(bsz, seqlen, start_pos)
         if isinstance(start_pos, Tensor):
             freqs_cis = self.freqs_cis[start_pos + torch.arange(seqlen, device=tokens.device)]
@@ -305,7 +339,7 @@ class Transformer(nn.Module):
             raise ValueError(f"start_pos must be 0 without a cache, got {start_pos}; call setup_cache first")
         if cache is not None and bsz > params.max_batch_size:
             raise ValueError(f"tokens has {bsz} rows, the cache has {params.max_batch_size}; call setup_cache for more")
-        if isinstance(start_pos, int) and not 0 <= start_pos <= params.max_seq_len - seqlen:
+        if isinstance(start_pos, int) and start_pos > params.max_seq_len - seqlen:
             raise ValueError(
                 f"positions {start_pos} to {start_pos + seqlen - 1} are outside 0 to {params.max_seq_len - 1} "
                 f"(max_seq_len={params.max_seq_len})"

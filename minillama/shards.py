@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from minillama import pth
 from minillama.stored import MergedWeight
 
 SPLIT_DIM = {  # the axis along which the parts of a weight lie side by side; None: every file holds it whole
@@ -30,13 +31,24 @@ SPLIT_DIM = {  # the axis along which the parts of a weight lie side by side; No
     "norm": None,
 }  # SPLIT_DIM[last_word(key)]
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+SUMMED = 2**30  # bytes; up to here checksums cost a fifth of a second at most
 WQ = "layers.0.attention.wq.weight"
+WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}  # what torch calls them
 SHARD_NAME = re.compile(r"consolidated\.([0-9]+)\.pth")
 
 
 def last_word(key: str) -> str:
     """'layers.0.attention.wo.weight' -> 'wo'"""
     return key.removesuffix(".weight").rpartition(".")[2]
+
+
+def without_wrappers(key: str) -> str:
+    """The key as the model has it: training in parallel or compiled saves it with further words.
+
+    >>> without_wrappers("module._orig_mod.layers.0.attention.wo.weight")
+    'layers.0.attention.wo.weight'
+    """
+    return ".".join(word for word in key.split(".") if word not in WRAPPERS)
 
 
 def read_shards(folder: Path) -> dict[str, MergedWeight]:
@@ -51,6 +63,18 @@ def read_shards(folder: Path) -> dict[str, MergedWeight]:
     for path, shard in zip(paths[1:], shards[1:], strict=True):
         _check_pair(paths[0], shards[0], path, shard)
     return {key: _merge(key, shards, paths[0]) for key in shards[0]}
+
+
+def check_sums(folder: Path) -> None:
+    """Compare all that the shards in a folder hold with their checksums, which reads all of it.
+
+    Raises ValueError naming the file. `read_shards` does so for files of at most SUMMED bytes.
+    """
+    for path in _numbered(folder):
+        try:
+            pth.check_sums(path)
+        except ValueError as error:
+            raise ValueError(f"ckpt_dir: {str(path)!r} {error}") from None
 
 
 def _numbered(folder: Path) -> list[Path]:
@@ -69,16 +93,25 @@ def _numbered(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """The tensors in one file. No code from the file is run, and nothing but its table of contents is read."""
+    """The tensors in one file, mapped from it unless torch wrote it before 2020. No code from the file is run."""
+    if not path.is_file():
+        raise ValueError(f"ckpt_dir: {str(path)!r} is no file")
     try:
-        state = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"ckpt_dir: {str(path)!r} holds more than tensors and was refused unread ({reason})") from None
+        is_zip = pth.check(path)
+        if path.stat().st_size <= SUMMED:
+            pth.check_sums(path)
+    except ValueError as error:
+        raise ValueError(f"ckpt_dir: {str(path)!r} {error}") from None
+    try:
+        state = torch.load(path, map_location="cpu", mmap=is_zip, weights_only=True)
+    except pickle.UnpicklingError:  # torch's own advice is to trust the file
+        raise ValueError(f"ckpt_dir: {str(path)!r} holds more than tensors and was refused unread") from None
     except Exception as error:
         raise ValueError(f"ckpt_dir: {str(path)!r} is broken or cut off; copy it again ({error})") from error
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(t, Tensor) for k, t in state.items()):
         raise ValueError(f"ckpt_dir: {str(path)!r} is not a table of tensors; expected one tensor for each parameter")
+    if twice := len(state) - len(state := {without_wrappers(key): tensor for key, tensor in state.items()}):
+        raise ValueError(f"ckpt_dir: {str(path)!r} holds {twice} tensors twice, under a wrapper's name and without")
     state.pop("rope.freqs", None)  # Meta's files carry it; freqs_cis is computed
     for key, tensor in state.items():
         if tensor.dtype not in FLOATS or tensor.layout != torch.strided:

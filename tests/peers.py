@@ -20,7 +20,8 @@ def to_transformers(model: Transformer, attention: str = "sdpa") -> transformers
         num_attention_heads=args.n_heads,
         num_key_value_heads=args.n_kv_heads,
         rms_norm_eps=args.norm_eps,
-        rope_parameters={"rope_type": "default", "rope_theta": args.rope_theta},
+        rope_parameters={"rope_theta": args.rope_theta}
+        | (args.rope_scaling.fields() if args.rope_scaling else {"rope_type": "default"}),
         max_position_embeddings=args.max_seq_len,
         tie_word_embeddings=False,
         attn_implementation=attention,

@@ -235,8 +235,8 @@ def test_fault_25_rope_theta_is_known_and_the_unknown_is_named(write_checkpoint,
     """rope_theta is used; a field that would change the result is an error that names it."""
     made = write_checkpoint(tmp_path / "copy", rope_theta=500_000.0)
     assert Llama.build(made.folder, device="cpu").model.params.rope_theta == 500_000.0
-    (made.folder / "params.json").write_text(json.dumps(made.params | {"use_scaled_rope": True}))
-    with pytest.raises(ValueError, match=r"\['use_scaled_rope'\], which this model does not have"):
+    (made.folder / "params.json").write_text(json.dumps(made.params | {"sliding_window": 4096}))
+    with pytest.raises(ValueError, match=r"\['sliding_window'\], which this model does not have"):
         Llama.build(made.folder, device="cpu")
 
 

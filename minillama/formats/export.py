@@ -110,6 +110,7 @@ def _weight(key: str, weight: Tensor, head_dim: int, dtype: torch.dtype) -> Tens
 
 def _config(model: Transformer, tokenizer: BaseTokenizer, tied: bool, dtype: torch.dtype) -> dict:
     args = model.params
+    scaling = args.rope_scaling.fields() if args.rope_scaling else None
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -124,7 +125,8 @@ def _config(model: Transformer, tokenizer: BaseTokenizer, tied: bool, dtype: tor
         "rms_norm_eps": args.norm_eps,
         "max_position_embeddings": model.context,
         "rope_theta": args.rope_theta,  # transformers 4, llama.cpp …
-        "rope_parameters": {"rope_type": "default", "rope_theta": args.rope_theta},  # … and transformers 5
+        "rope_scaling": scaling,
+        "rope_parameters": (scaling or {"rope_type": "default"}) | {"rope_theta": args.rope_theta},  # … transformers 5
         "attention_bias": False,
         "mlp_bias": False,
         "tie_word_embeddings": tied,

@@ -10,6 +10,7 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import mmap
 import struct
@@ -26,6 +27,7 @@ from minillama.formats import gguf_tokenizer
 from minillama.formats.names import KeyTable
 from minillama.formats.tokenizer_files import read_tokenizer_file
 from minillama.model import ModelArgs
+from minillama.rope import RopeScaling
 from minillama.stored import StoredWeight
 from minillama.tokenizer import BaseTokenizer
 
@@ -33,6 +35,7 @@ MAGIC, VERSIONS = b"GGUF", (2, 3)
 MOST_ENTRIES = 20_000  # of the metadata and of the tensors, each; the largest Llama 2 has 723 tensors
 NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}  # struct's codes
 STRING, ARRAY = 8, 9
+FREQS = "rope_freqs.weight"
 FLOATS = {0: torch.float32, 1: torch.float16, 30: torch.bfloat16}
 SIZES = {
     "dim": "embedding_length",
@@ -193,16 +196,47 @@ class GGUFFile(Reader):
             args = ModelArgs(**sizes, vocab_size=vocab_size)
         except ValueError as error:
             raise self._error(f"has sizes that do not fit: {error}") from error
-        head_dim = args.head_dim
+        head_dim, scaling = args.head_dim, self._scaling(args)
         plain = dict.fromkeys(("rope.dimension_count", "attention.key_length", "attention.value_length"), (head_dim,))
-        plain |= {"rope.scaling.type": ("none", "linear"), "rope.scaling.factor": (1, 0), "rope.scale_linear": (1, 0)}
+        plain |= {"rope.scaling.type": ("linear", "none"), "rope.scaling.attn_factor": (1,)}
         plain |= {"expert_count": (0,), "attention.sliding_window": (0,)}
         for key, allowed in plain.items():
             if (got := metadata.get(f"llama.{key}", allowed[0])) not in allowed:
                 raise self._error(
                     f"has llama.{key} {got!r}, which this model does not compute; expected {allowed[0]!r}"
                 )
-        return args
+        return dataclasses.replace(args, rope_scaling=scaling)
+
+    def _scaling(self, args: ModelArgs) -> RopeScaling | None:
+        """A linear factor is in the metadata; for Llama 3's there is a table of what each speed is divided by."""
+        factor = self.metadata.get("llama.rope.scaling.factor", self.metadata.get("llama.rope.scale_linear", 1))
+        if self.metadata.get("llama.rope.scaling.type") == "none":
+            factor = 1
+        try:
+            linear = None if factor in (0, 1) else RopeScaling("linear", factor)
+        except ValueError as error:
+            raise self._error(f"has llama.rope.scaling.factor {factor!r}: {error}") from None
+        if FREQS not in self.places:
+            return linear
+        place, pairs = self.places[FREQS], args.head_dim // 2
+        if place.shape != (pairs,) or place.kind != 0:
+            kind = FLOATS.get(place.kind, f"type {place.kind}")
+            raise self._error(f"has {FREQS} of {place.shape} as {kind}; expected the shape {(pairs,)} as torch.float32")
+        table = self._stored(FREQS, place)[...]  # (head_dim / 2,)
+        if bool((table == 1).all()):
+            return linear
+        if linear is not None:
+            raise self._error(f"has {FREQS} beside a linear factor of {factor}, which this model does not compute")
+        freqs = 1 / args.rope_theta ** (torch.arange(0, args.head_dim, 2).float() / args.head_dim)  # (head_dim / 2,)
+        largest = float(table.max().nan_to_num(1))
+        for factor in (round(largest, 3), largest, 8, 32):
+            for original in (8192, args.max_seq_len):
+                scaling = RopeScaling("llama3", max(factor, 1), 1, 4, original)
+                if torch.allclose(freqs / scaling.slowed(freqs), table, rtol=1e-4, atol=0):
+                    return scaling
+        raise self._error(
+            f"has in {FREQS} no factors of Llama 3, {table.tolist()[:4]} …, which this model does not compute"
+        )
 
     def tokenizer(self, path: str | Path | None = None) -> BaseTokenizer:
         """The tokenizer in the metadata, or the one at `path`."""
@@ -214,10 +248,10 @@ class GGUFFile(Reader):
         """A weight for each of Meta's keys. A tied output is the very object that tok_embeddings is."""
         n_layers, tied = self.args.n_layers, "output.weight" not in self.places
         try:
-            table = KEYS.match(self.places.keys(), n_layers, f"says llama.block_count={n_layers}", tied)
+            table = KEYS.match(self.places.keys() - {FREQS}, n_layers, f"says llama.block_count={n_layers}", tied)
         except ValueError as error:
             raise self._error(str(error)) from None
-        stored = {name: self._stored(name, place) for name, place in self.places.items()}
+        stored = {name: self._stored(name, place) for name, place in self.places.items() if name != FREQS}
         return {key: stored[name] for key, name in table.items()}
 
     def _stored(self, name: str, place: Place) -> StoredWeight:

@@ -2,17 +2,20 @@
 
 One `model.safetensors`, or several with `model.safetensors.index.json`, which says where each tensor is. The names
 differ from Meta's, and so does the order of the rows of wq and wk (see `adjacent_pairs`). Only `model_type`
-"llama" is read, and whatever this model does not compute (biases, scaled rotary embeddings, quantised weights) is
-refused by its name. Format of the files: https://huggingface.co/docs/safetensors
+"llama" is read, and whatever this model does not compute (biases, quantised weights, rotary embeddings that are scaled
+in other ways than rope.py's) is refused by its name. What config.json leaves out is what transformers takes for it.
+Format of the files: https://huggingface.co/docs/safetensors
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from minillama.checkpoint import Reader
@@ -20,12 +23,16 @@ from minillama.files import listed, read_json
 from minillama.formats.names import KeyTable
 from minillama.formats.tokenizer_files import read_tokenizer
 from minillama.model import ModelArgs
+from minillama.rope import RopeScaling
+from minillama.shards import without_wrappers
 from minillama.stored import StoredWeight
 from minillama.tokenizer import BaseTokenizer
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+NUMBERED = re.compile(r"model-([0-9]{5})-of-([0-9]{5})\.safetensors")
+HEAD, EMBEDDINGS = "lm_head.weight", "model.embed_tokens.weight"
 LARGEST_HEADER = 16 * 2**20  # bytes; that of the largest Llama 2 has 80 000
-DTYPES = {"F32": ("float32", 4), "F16": ("float16", 2), "BF16": ("bfloat16", 2)}
+DTYPES = {"F32": ("float32", 4), "F16": ("float16", 2), "BF16": ("bfloat16", 2), "F64": ("float64", 8)}
 SIZES = {
     "dim": "hidden_size",
     "n_layers": "num_hidden_layers",
@@ -36,6 +43,7 @@ SIZES = {
     "norm_eps": "rms_norm_eps",
     "max_seq_len": "max_position_embeddings",
 }
+DEFAULTS = {"norm_eps": 1e-6, "max_seq_len": 2048, "n_kv_heads": None}  # as transformers; the rest must be there
 KEYS = KeyTable(
     layers="model.layers",
     outer={"tok_embeddings": "model.embed_tokens", "norm": "model.norm", "output": "lm_head"},
@@ -69,9 +77,10 @@ class HuggingFaceFolder(Reader):
 
     def weights(self) -> dict[str, StoredWeight]:
         """A weight for each of Meta's keys. A tied output is the very object that tok_embeddings is."""
-        stored, n_layers, tied = self._stored(), self.args.n_layers, bool(self.config.get("tie_word_embeddings"))
-        if tied:
-            stored.pop("lm_head.weight", None)
+        stored, n_layers, flag = self._stored(), self.args.n_layers, self.config.get("tie_word_embeddings")
+        if flag and {HEAD, EMBEDDINGS} <= stored.keys() and _equal(stored[HEAD], stored[EMBEDDINGS]):
+            del stored[HEAD]
+        tied = HEAD not in stored and (flag is None or bool(flag))  # without a word the weights allow nothing else
         try:
             table = KEYS.match(stored.keys(), n_layers, f"{CONFIG} says {n_layers}", tied)
         except ValueError as error:
@@ -85,26 +94,35 @@ class HuggingFaceFolder(Reader):
         return ValueError(f"ckpt_dir: {str(self.path)!r} {what}")
 
     def _stored(self) -> dict[str, StoredWeight]:
-        """All tensors by their names in the files, without the tables of rotations that old files carry."""
+        """All tensors, named as transformers names them, without the tables of rotations that old files carry.
+
+        Files may lack the "model." of the whole model, or have words that wrappers of training put between.
+        """
         stored: dict[str, StoredWeight] = {}
         for file, names in self._files().items():
             found = read_safetensors(self.path / file)
             if names - found.keys():
                 raise self._error(f"has {file} without {listed(names - found.keys())}, which {INDEX} places there; "
                                   f"is it of another model?")  # fmt: skip
-            if twice := stored.keys() & found.keys():
-                raise self._error(f"has {listed(twice)} in two files; copy it again")
-            stored |= found
+            for key, weight in found.items():
+                key = without_wrappers(key)
+                key = f"model.{key}" if key.startswith(("embed_tokens.", "layers.", "norm.")) else key
+                if key in stored:
+                    raise self._error(f"has {key} twice, the second in {file}; copy it again")
+                stored[key] = weight
         return {key: weight for key, weight in stored.items() if not key.endswith("rotary_emb.inv_freq")}
 
     def _files(self) -> dict[str, set[str]]:
-        """The safetensors files, each with the tensors that the index, if there is one, places there."""
-        if not (self.path / INDEX).is_file():
-            if not (self.path / WEIGHTS).is_file():
-                pickled = any(self.path.glob("pytorch_model*.bin"))
-                hint = "; pickled weights (pytorch_model.bin) are not read, save them as safetensors" if pickled else ""
-                raise self._error(f"has no {WEIGHTS} and no {INDEX}{hint}")
+        """The safetensors files, each with the tensors that the index, if it is needed, places there."""
+        if (self.path / WEIGHTS).is_file():
             return {WEIGHTS: set()}
+        if not (self.path / INDEX).is_file():
+            names = sorted(path.name for path in self.path.iterdir())
+            numbered = [(name, int(match[1]), int(match[2])) for name in names if (match := NUMBERED.fullmatch(name))]
+            if numbered and [number for _, number, _ in numbered] == list(range(1, numbered[0][2] + 1)):
+                return {name: set() for name, _, _ in numbered}  # their names say that they are all there are
+            some = f" and not all of {numbered[0][2]} numbered files" if numbered else ""
+            raise self._error(f"has no {WEIGHTS}, no {INDEX}{some}{what_to_do(names, str(self.path))}")
         places = read_json(self.path / INDEX).get("weight_map")
         if not isinstance(places, dict) or not places:
             raise self._error(f"has no weight_map in its {INDEX}; copy it again")
@@ -119,6 +137,26 @@ class HuggingFaceFolder(Reader):
         return files
 
 
+def _equal(one: StoredWeight, other: StoredWeight, at_once: int = 1024) -> bool:
+    """Whether two matrices hold the same numbers; read by `at_once` rows."""
+    starts = range(0, one.shape[0], at_once)
+    return one.shape == other.shape and all(
+        torch.equal(one[start : start + at_once], other[start : start + at_once]) for start in starts
+    )
+
+
+def what_to_do(names: Collection[str], place: str) -> str:
+    """Advice on the weights among these files' names, in forms that are not read from `place`, a folder or hub id."""
+    ggufs = [name for name in names if name.endswith(".gguf")]
+    pickled = [name for name in names if name.endswith((".bin", ".pt", ".pth")) and "model" in name]
+    if ggufs:
+        return f"; it has {listed(ggufs)}: give the path of that file as ckpt_dir"
+    if pickled:
+        save = f"transformers.AutoModelForCausalLM.from_pretrained({place!r}).save_pretrained('another folder')"
+        return f"; it has {listed(pickled)}: pickled weights are not read, save them as safetensors: {save}"
+    return ""
+
+
 def model_args(config: Mapping, path: Path) -> ModelArgs:
     """ModelArgs from the fields of config.json. Raises ValueError naming whatever this model does not compute."""
 
@@ -127,31 +165,48 @@ def model_args(config: Mapping, path: Path) -> ModelArgs:
 
     if config.get("model_type") != "llama":
         refuse(f"model_type {config.get('model_type')!r} (only 'llama' is read)")
-    if "quantization_config" in config:
+    if config.get("quantization_config"):
         refuse("a quantization_config")
-    if config.get("hidden_act", "silu") != "silu":
+    if config.get("hidden_act") not in (None, "silu", "swish"):  # two names of one function
         refuse(f"hidden_act {config['hidden_act']!r}")
     for name in ("attention_bias", "mlp_bias"):
         if config.get(name):
             refuse(name)
-    rope = config.get("rope_parameters") or {}  # transformers 5; 4 had rope_theta and rope_scaling
-    for name, scaling in (("rope_parameters", rope), ("rope_scaling", config.get("rope_scaling") or {})):
-        plain = isinstance(scaling, dict) and not any(isinstance(each, dict) for each in scaling.values())
-        if not plain or scaling.get("rope_type", scaling.get("type", "default")) != "default":
-            refuse(f"{name} {scaling!r}")
-    sizes = {ours: config[theirs] for ours, theirs in SIZES.items() if config.get(theirs) is not None}
-    if missing := [theirs for ours, theirs in SIZES.items() if ours not in sizes and ours != "n_kv_heads"]:
+    name = "rope_scaling" if config.get("rope_scaling") else "rope_parameters"  # transformers 4 and 5, in its order
+    rope = config.get(name) or {}
+    if not isinstance(rope, dict) or any(isinstance(each, dict) for each in rope.values()):
+        refuse(f"{name} {rope!r}")
+    if (part := rope.get("partial_rotary_factor", config.get("partial_rotary_factor"))) not in (None, 1):
+        refuse(f"partial_rotary_factor {part!r}")
+    given = {ours: config[theirs] for ours, theirs in SIZES.items() if config.get(theirs) is not None}
+    if missing := [theirs for ours, theirs in SIZES.items() if ours not in given and ours not in DEFAULTS]:
         raise ValueError(f"ckpt_dir: {str(path)!r} lacks {listed(missing)}; it is no complete {CONFIG}")
-    theta = config.get("rope_theta", 10000.0)
+    sizes = DEFAULTS | given
+    thetas = (rope.get("rope_theta"), config.get("rope_theta"), 10000.0)
+    sizes["rope_theta"] = next(theta for theta in thetas if theta is not None)
+    kind = rope.get("rope_type", rope.get("type")) or "default"
+    if kind not in ("default", "linear", "llama3"):
+        refuse(f"{name} {rope!r} (only 'default', 'linear' and 'llama3' are read)")
     try:
-        args = ModelArgs(**sizes, rope_theta=rope.get("rope_theta", theta))
+        if kind != "default":
+            sizes["rope_scaling"] = _scaling(kind, rope, config, sizes["max_seq_len"])
+        args = ModelArgs(**sizes)
     except ValueError as error:
         raise ValueError(f"ckpt_dir: {str(path)!r}: {error}") from error
     if config.get("head_dim") not in (None, args.head_dim):
         refuse(f"head_dim {config['head_dim']!r} beside a hidden_size of {args.dim} and {args.n_heads} heads")
-    if rope.get("partial_rotary_factor", 1) != 1:
-        refuse(f"partial_rotary_factor {rope['partial_rotary_factor']!r}")
     return args
+
+
+def _scaling(kind: str, rope: Mapping, config: Mapping, context: int) -> RopeScaling:
+    """The fields in `rope`; like transformers, the original context is looked for in three places."""
+    if kind == "linear":
+        return RopeScaling(kind, 1.0 if rope.get("factor") is None else rope["factor"])
+    original = "original_max_position_embeddings"
+    if missing := [name for name in ("factor", "low_freq_factor", "high_freq_factor") if rope.get(name) is None]:
+        raise ValueError(f"rope_type is 'llama3' without {listed(missing)}")
+    length = next(each for each in (config.get(original), rope.get(original), context) if each is not None)
+    return RopeScaling(kind, rope["factor"], rope["low_freq_factor"], rope["high_freq_factor"], length)
 
 
 def read_safetensors(path: Path) -> dict[str, StoredWeight]:

@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 from minillama.checkpoint import PARAMS, SHARD, TOKENIZER, MetaFolder, Reader
+from minillama.files import listed
 from minillama.formats.chat_templates import TEMPLATE
 from minillama.formats.gguf import GGUFFile, begins_as_gguf
-from minillama.formats.hugging_face import CONFIG, HuggingFaceFolder
+from minillama.formats.hugging_face import CONFIG, HuggingFaceFolder, what_to_do
 from minillama.formats.tokenizer_files import JSON, read_tokenizer, read_tokenizer_file
+from minillama.shards import SHARD_NAME
 from minillama.tokenizer import BaseTokenizer
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -46,13 +48,15 @@ def recognise(ckpt_dir: str | Path) -> Reader:
         return MetaFolderOfOthers(path)
     if (path / CONFIG).is_file():
         return HuggingFaceFolder(path)
-    raise ValueError(f"ckpt_dir: {str(path)!r} has no {PARAMS} and no {CONFIG}, so it is not a checkpoint")
+    advice = what_to_do([each.name for each in path.iterdir()], str(path)) or ", so it is not a checkpoint"
+    raise ValueError(f"ckpt_dir: {str(path)!r} has no {PARAMS} and no {CONFIG}{advice}")
 
 
 def download(hub_id: str) -> Path:
     """The folder of "owner/name" from the Hugging Face hub, or from the copy that was fetched before.
 
-    Raises ValueError if there is no such model, or no connection, or huggingface_hub is not installed.
+    Raises ValueError if there is no such model, or no connection, or huggingface_hub is not installed, or if the model
+    is there in other forms only: then it says what to do.
     """
     try:
         import huggingface_hub
@@ -63,10 +67,23 @@ def download(hub_id: str) -> Path:
         ) from None
     wanted = ["*.json", "*.safetensors", TOKENIZER, TEMPLATE]  # nothing that could hold code
     try:
-        return Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=wanted))
+        folder = Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=wanted))
+        if (folder / PARAMS).is_file() and not any(folder.glob("*.safetensors")):  # Meta's own: only tensors are read
+            folder = Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=[*wanted, "consolidated.*.pth"]))
+        names = [path.name for path in folder.glob("*")]
+        found = any(name.endswith(".safetensors") or SHARD_NAME.fullmatch(name) for name in names)
+        names = names if found else huggingface_hub.list_repo_files(hub_id)
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
         raise ValueError(
             f"ckpt_dir: no folder or file {hub_id!r}, and as the id of a model on the Hugging Face hub it was not "
             f"found ({reason})"
         ) from error
+    if not found:
+        if ggufs := [name for name in names if name.endswith(".gguf")]:
+            advice = f"; it has {listed(ggufs)}: fetch one, huggingface_hub.hf_hub_download({hub_id!r}, {ggufs[0]!r}), "
+            advice += "and give its path as ckpt_dir"
+        else:
+            advice = what_to_do(names, hub_id)
+        raise ValueError(f"ckpt_dir: the model {hub_id!r} on the Hugging Face hub has no safetensors{advice}")
+    return folder
