@@ -7,13 +7,13 @@ import pytest
 import torch
 import transformers
 
-from benchmarks import peers
 from minillama import Llama
 from minillama.__main__ import main
 from minillama.checkpoint import save
 from minillama.formats import recognise
 from minillama.model import precompute_freqs_cis
 from minillama.rope import LLAMA_3_1, RopeScaling
+from tests import peers
 from tests.formats.test_gguf import write as write_gguf
 from tests.formats.test_hugging_face import make
 
