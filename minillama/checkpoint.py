@@ -26,6 +26,7 @@ from minillama.tokenizer import BaseTokenizer, Tokenizer
 
 PARAMS, SHARD, TOKENIZER = "params.json", "consolidated.00.pth", "tokenizer.model"
 CONTEXT = 4096  # of Llama 2; Meta's params.json does not say it
+MOST_TOKENS = 2**20  # of a vocabulary
 LONGEST = 2**20  # tokens of a context: a table of rotations is made for each
 
 
@@ -90,28 +91,24 @@ class MetaFolder(Reader):
 def load(reader: Reader, vocab_size: int, device: torch.device, dtype: torch.dtype, n_ranks: int = 1) -> Transformer:
     """The Transformer that `reader` has found, on `device` in `dtype`, without a cache.
 
-    vocab_size is the tokenizer's; it must fit the weights. n_ranks processes share the model, each with its part of
-    the weights (parallel.py). Raises ValueError for anything wrong with the checkpoint.
+    vocab_size is the tokenizer's: it may have a few tokens more or fewer than the weights have rows. n_ranks processes
+    share the model, each with its part of the weights (parallel.py). Raises ValueError for anything wrong with the
+    checkpoint.
 
     >>> load(MetaFolder(COURSE_MODEL), 2048, torch.device("cpu"), torch.float32)  # doctest: +SKIP
     """
     where = f"{reader.sizes_in} in {str(reader.path)!r}"
     parallel.check_sizes(reader.args, n_ranks)
-    if reader.args.vocab_size not in (-1, vocab_size):
-        raise ValueError(
-            f"tokenizer_path: the tokenizer has {vocab_size} pieces, but {where} says "
-            f"vocab_size={reader.args.vocab_size}; give the tokenizer that belongs to these weights"
-        )
-    args = dataclasses.replace(reader.args, vocab_size=vocab_size)
+    if reader.args.vocab_size != -1:
+        check_fit(vocab_size, reader.args.vocab_size, where)
+    args = reader.args
     if args.max_seq_len > LONGEST:
         raise ValueError(f"ckpt_dir: {where} claims a context of {args.max_seq_len}; at most {LONGEST} can be true")
     weights = reader.weights()
-    rows = weights["tok_embeddings.weight"].shape[0] if "tok_embeddings.weight" in weights else vocab_size
-    if rows != vocab_size:
-        raise ValueError(
-            f"tokenizer_path: the tokenizer has {vocab_size} pieces, but the weights in {str(reader.path)!r} have "
-            f"{rows} embeddings; give the tokenizer that belongs to these weights"
-        )
+    if args.vocab_size == -1:
+        rows = weights["tok_embeddings.weight"].shape[0] if "tok_embeddings.weight" in weights else vocab_size
+        check_fit(vocab_size, rows, f"the weights in {str(reader.path)!r}")
+        args = dataclasses.replace(args, vocab_size=rows)
     if args.n_layers > len(weights):  # before so many are laid out
         found = f"n_layers={args.n_layers}, but {len(weights)} tensors"
         raise ValueError(f"ckpt_dir: {str(reader.weights_path)!r} does not fit its {reader.sizes_in}: {found}")
@@ -133,6 +130,21 @@ def load(reader: Reader, vocab_size: int, device: torch.device, dtype: torch.dty
     model.load_state_dict(state, strict=True, assign=True)
     model.requires_grad_(False)
     return model.to(device)
+
+
+def check_fit(n_tokens: int, n_rows: int, where: str, path: Path | None = None) -> None:
+    """Raise a ValueError if a tokenizer of n_tokens (in the file `path`) cannot belong to weights of n_rows.
+
+    Rows are padded to a round number, or a token was added: but if one has twice what the other has, or more than
+    MOST_TOKENS, they are of different models.
+    """
+    if 0 < n_rows <= min(2 * n_tokens, MOST_TOKENS) and n_tokens <= 2 * n_rows:
+        return
+    name = "the tokenizer" if path is None else repr(str(path))
+    raise ValueError(
+        f"tokenizer_path: {name} has {n_tokens} tokens, but {where} says vocab_size={n_rows}; give the tokenizer that "
+        f"belongs to these weights"
+    )
 
 
 def read_params(ckpt_dir: str | Path) -> ModelArgs:

@@ -16,7 +16,7 @@ from torch import Tensor
 from minillama import arguments, checkpoint, parallel
 from minillama.chat import Dialog, encode_dialog, has_special_tags
 from minillama.checkpoint import COURSE_MODEL
-from minillama.formats import export, recognise
+from minillama.formats import export, recognise, with_rows
 from minillama.guard import Guard, polled
 from minillama.int8 import to_int8
 from minillama.logprobs import token_logprobs
@@ -81,7 +81,7 @@ class Llama:
             model = checkpoint.load(source, tokenizer.n_words, device, dtype or torch.float32, n_ranks)
             model = to_int8(model) if int8 else model
             model.setup_cache(max_batch_size, max_seq_len or min(model.params.max_seq_len, 2048))
-        return cls(model, tokenizer, seed, compile)
+        return cls(model, with_rows(tokenizer, model.params.vocab_size), seed, compile)
 
     def __init__(self, model: Transformer, tokenizer: Tokenizer, seed: int = 1, compile: bool = False):
         """A model that already has its cache (`Transformer.setup_cache`), and the tokenizer that fits it."""
@@ -228,7 +228,8 @@ class Llama:
         prompt_tokens = [self.tokenizer.encode(text, bos=True, eos=False) for text in prompts]
         arguments.room("prompts", dict(enumerate(prompt_tokens)), self.model.params, max_gen_len)
         run = self._begin(prompt_tokens, max_gen_len, sampling, arguments.seeds(seed, len(prompts)), logprobs)
-        return self._collect(run, prompt_tokens, max_gen_len, stop, score=echo and logprobs).predictions(logprobs, echo)
+        rows = self._collect(run, prompt_tokens, max_gen_len, stop, score=echo and logprobs)
+        return rows.predictions(logprobs, echo, prompts=prompts)
 
     def chat_completion(
         self,
