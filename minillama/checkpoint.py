@@ -142,8 +142,8 @@ def check_fit(n_tokens: int, n_rows: int, where: str, path: Path | None = None) 
         return
     name = "the tokenizer" if path is None else repr(str(path))
     raise ValueError(
-        f"tokenizer_path: {name} has {n_tokens} tokens, but {where} says vocab_size={n_rows}; give the tokenizer that "
-        f"belongs to these weights"
+        f"tokenizer_path: {name} has {n_tokens} tokens, but vocab_size={n_rows} according to {where}; give the "
+        f"tokenizer that belongs to these weights"
     )
 
 

@@ -265,7 +265,7 @@ def test_a_broken_tokenizer(folder, content):
 def test_a_tokenizer_of_another_model(folder, checkpoint):
     """Whether params.json says how many tokens there are or, as Meta's, leaves it to the tokenizer."""
     other = COURSE_MODEL / "tokenizer.model"
-    check_refusal(folder, "tokenizer_path", "2048 tokens", "vocab_size=400", tokenizer_path=other)
+    check_refusal(folder, "tokenizer_path", "5120 tokens", "vocab_size=400", tokenizer_path=other)
     (folder / "params.json").write_text(json.dumps(checkpoint.params | {"vocab_size": 400}))
     check_refusal(folder, "tokenizer_path", "vocab_size=400", tokenizer_path=other)
 

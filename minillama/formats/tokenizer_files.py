@@ -122,7 +122,7 @@ def with_rows(
     tokenizer: BaseTokenizer,
     n_words: int,
     added: Mapping[int, tuple[str, bool]] | None = None,
-    where: str = "the model",
+    where: str = "the checkpoint",
 ) -> BaseTokenizer:
     """The same tokenizer for weights of n_words rows; `where` that is said, for messages.
 
@@ -174,7 +174,7 @@ def read_json_tokenizer(
     tokenizer = tried(lambda: tokenizers.Tokenizer.from_file(str(path)), "is broken or no tokenizer.json")
     size = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
     n_words = size if n_words == -1 else n_words
-    check_fit(size, n_words, "the model", path)
+    check_fit(size, n_words, "the checkpoint", path)
 
     def id_of(piece: str) -> int | None:
         return next(iter(ids_among(n_words, tokenizer.token_to_id(piece))), None)
