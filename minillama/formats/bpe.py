@@ -43,6 +43,7 @@ class BPETokenizer(BaseTokenizer):
         bos_id: int | None,
         eos_id: int,
         begins: bool,
+        chat_format=None,
         ends: bool = False,
         names: Mapping[int, str] | None = None,
     ):
@@ -59,7 +60,8 @@ class BPETokenizer(BaseTokenizer):
         token_bytes = [bytes_of(piece, added.get(i), alphabet) for i, piece in enumerate(pieces)]
         names = [self.names.get(i, f"<unused {i}>") if piece is None else piece for i, piece in enumerate(pieces)]
         self.missing = {byte for c, byte in (alphabet or {}).items() if tokenizer.token_to_id(c) is None}
-        super().__init__(token_bytes, names, -1 if bos_id is None else bos_id, eos_id, begins=begins, ends=ends)
+        marks = {"bos_id": -1 if bos_id is None else bos_id, "eos_id": eos_id, "begins": begins, "ends": ends}
+        super().__init__(token_bytes, names, chat_format=chat_format, **marks)
         self.space_in_front = self.decode_bytes(tokenizer.encode("a", add_special_tokens=False).ids)[:1] == b" "
 
     def encode(self, s: str, bos: bool, eos: bool) -> list[int]:

@@ -63,7 +63,7 @@ def from_metadata(metadata: Mapping, n_words: int, path: Path) -> BaseTokenizer:
             if splitting not in SPLITTINGS:
                 raise ValueError(f"it splits texts as {splitting!r}; {listed(SPLITTINGS)} are known")
             made = byte_level_bpe(tokens, field("merges", ()), types, splitting)
-            tokenizer = BPETokenizer(made, count, bos_id, eos_id, begins, ends)
+            tokenizer = BPETokenizer(made, count, bos_id, eos_id, begins, ends=ends)
         tokenizer = with_rows(tokenizer, n_words)
     except ImportError:
         raise error(f"has a byte-level tokenizer; {INSTALL}") from None

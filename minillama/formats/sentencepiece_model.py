@@ -61,22 +61,45 @@ def with_pieces(model: bytes, size: int, n_words: int, added: Mapping[int, tuple
     return model
 
 
+def settings(model: bytes) -> dict:
+    """How a model is to be used, as far as sentencepiece's own object does not say it."""
+    found: dict = {2: {}, 3: {}}  # of the trainer, of the normaliser
+    kinds = []
+    for number, value, _ in _fields(model):
+        if number == 1:
+            kinds.append({n: v for n, v, _ in _fields(value)}.get(3, NORMAL))
+        elif number in found:
+            found[number] |= {n: v for n, v, _ in _fields(value)}
+    trainer, normalizer = found[2], found[3]
+    return {
+        "is_unigram": trainer.get(3, 1) == 1,
+        "byte_fallback": bool(trainer.get(35)),
+        "charsmap": normalizer.get(2, b""),
+        "remove_extra_whitespaces": bool(normalizer.get(4, True)),
+        "user_defined": [kind == USER_DEFINED for kind in kinds],
+    }
+
+
 def _pieces_first(model: bytes) -> Iterator[tuple[int | None, bytes]]:
     """Each field of a model as it is; with its number, if it is a piece."""
-    at, k = 0, 0
-    while at < len(model):
+    k = 0
+    for number, _, field in _fields(model):
+        yield (k if number == 1 else None), field
+        k += number == 1
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, int | bytes, bytes]]:
+    """The number and the value of each field (for floats, its bytes), and the whole field."""
+    at = 0
+    while at < len(message):
         start = at
-        key, at = _read_varint(model, at)
-        if key & 7 == 2:
-            length, at = _read_varint(model, at)
-            at += length
-        elif key & 7 == 0:
-            _, at = _read_varint(model, at)
+        key, at = _read_varint(message, at)
+        if key & 7 == 0:
+            value, at = _read_varint(message, at)
         else:
-            at += {1: 8, 5: 4}[key & 7]
-        is_piece = key >> 3 == 1
-        yield (k if is_piece else None), model[start:at]
-        k += is_piece
+            length, at = _read_varint(message, at) if key & 7 == 2 else ({1: 8, 5: 4}[key & 7], at)
+            value, at = message[at : at + length], at + length
+        yield key >> 3, value, message[start:at]
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:

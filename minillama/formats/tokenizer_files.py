@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from minillama.checkpoint import MOST_TOKENS, check_fit
 from minillama.files import read_json
 from minillama.formats import chat_templates, sentencepiece_model
 from minillama.formats.bpe import INSTALL, BPETokenizer
-from minillama.tokenizer import SPACE, BaseTokenizer, Tokenizer
+from minillama.formats.sentencepiece_json import from_sentencepiece, marks, other_ids
+from minillama.tokenizer import BaseTokenizer, Tokenizer
 
 MODEL, JSON, CONFIG = "tokenizer.model", "tokenizer.json", "tokenizer_config.json"
 NAMES, ADDED, GENERATION = "special_tokens_map.json", "added_tokens.json", "generation_config.json"
 SPECIAL = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "pad", "sep", "cls", "mask"))
 LARGEST_JSON = 256 * 2**20  # bytes
-PROBES = (
-    "", " ", "Once upon a time", " two  spaces ", "   x", "a\n\n\tb\r\n", "foxes and mills", "It's 12345 - 0.5!", "▁x",
-    "def f(x):\n    return x", "天气很好。①ﬁne", "é e\u0301 ＡＢ", "🦙🙏\u200d a", "\u3000x\u00a0y", "[INST] [/INST]",
-)  # fmt: skip
 
 
 def read_tokenizer(folder: Path, n_words: int, config: dict, path: str | Path | None = None) -> BaseTokenizer:
@@ -138,12 +135,13 @@ def with_rows(
             f"0 to {n_words - 1} alone; give the tokenizer that belongs to these weights"
         )
     bos_id = tokenizer.bos_id if tokenizer.bos_id < n_words else -1
-    marks = (bos_id, tokenizer.eos_id, tokenizer.begins, tokenizer.ends)
+    ends = (bos_id, tokenizer.eos_id, tokenizer.begins)
     if isinstance(tokenizer, BPETokenizer):
-        other = BPETokenizer(tokenizer.tokenizer, n_words, *marks, tokenizer.names)
+        other = BPETokenizer(tokenizer.tokenizer, n_words, *ends, ends=tokenizer.ends, names=tokenizer.names)
     elif isinstance(tokenizer, Tokenizer):
         model, size = tokenizer.sp_model.serialized_model_proto(), tokenizer.n_words
-        other = Tokenizer(sentencepiece_model.with_pieces(model, size, n_words, added or {})).with_marks(*marks)
+        model = sentencepiece_model.with_pieces(model, size, n_words, added or {})
+        other = Tokenizer(model).with_marks(*ends, tokenizer.ends)
     else:
         raise ValueError(f"tokenizer_path: the tokenizer has {tokenizer.n_words} tokens, the weights have {n_words}")
     return other.with_format(tokenizer.chat_format, [i for i in tokenizer.stop_ids if i < n_words])
@@ -192,7 +190,7 @@ def read_json_tokenizer(
     ends = ends if isinstance(ends, bool) else probe[-1:] == [eos_id]
     names = {i: name for i, (name, _) in added.items()}
     return tried(
-        lambda: BPETokenizer(tokenizer, n_words, bos_id, eos_id, begins, ends, names), "cannot be used"
+        lambda: BPETokenizer(tokenizer, n_words, bos_id, eos_id, begins, ends=ends, names=names), "cannot be used"
     )  # fmt: skip
 
 
@@ -200,46 +198,6 @@ def _named(id_of: Callable[[str], int | None], settings: Mapping, name: str) -> 
     """The id of bos or eos by its name in tokenizer_config.json."""
     token = _content(settings.get(f"{name}_token"))
     return None if token is None else id_of(token)
-
-
-def from_sentencepiece(tokenizer: Tokenizer):
-    """The same tokenizer for the `tokenizers` library, which others read without sentencepiece.
-
-    The merges are all the ways in which two pieces make a third, best score first: sentencepiece's BPE keeps none.
-    """
-    import tokenizers
-    from tokenizers import decoders, models, normalizers
-
-    sp = tokenizer.sp_model
-    pieces = [sp.id_to_piece(i) for i in range(tokenizer.n_words)]
-    vocab = {piece: i for i, piece in enumerate(pieces)}
-    ways = [(-sp.get_score(i), vocab[piece[:cut]], vocab[piece[cut:]], piece[:cut], piece[cut:])
-            for i, piece in enumerate(pieces) if not (sp.is_control(i) or sp.is_unknown(i) or sp.is_byte(i))
-            for cut in range(1, len(piece)) if piece[:cut] in vocab and piece[cut:] in vocab]  # fmt: skip
-    merges = [way[3:] for way in sorted(ways)]
-    unknown = sp.id_to_piece(sp.unk_id())
-    bpe = models.BPE(vocab=vocab, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=True)
-    made = tokenizers.Tokenizer(bpe)
-    space = tokenizer.space_in_front
-    prepend = [normalizers.Prepend(SPACE)] if space else []
-    made.normalizer = normalizers.Sequence([*prepend, normalizers.Replace(" ", SPACE)])
-    strip = [decoders.Strip(" ", 1, 0)] if space else []
-    made.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), *strip])
-    for i, piece in enumerate(pieces):
-        if sp.is_control(i) or sp.is_unknown(i) or sp.is_unused(i):
-            made.add_special_tokens([tokenizers.AddedToken(piece, special=True, normalized=False)])
-    made.post_processor = _marks(tokenizer)
-    return made
-
-
-def _marks(tokenizer: BaseTokenizer):
-    """What puts bos and eos around a text in the `tokenizers` library."""
-    from tokenizers import processors
-
-    bos = [(tokenizer.pieces([tokenizer.bos_id])[0], tokenizer.bos_id)] if tokenizer.begins else []
-    eos = [(tokenizer.pieces([tokenizer.eos_id])[0], tokenizer.eos_id)] if tokenizer.ends else []
-    one, two = ([*(name for name, _ in bos), text, *(name for name, _ in eos)] for text in ("$A", "$B"))
-    return processors.TemplateProcessing(single=one, pair=[*one, *two], special_tokens=[*bos, *eos])
 
 
 def to_json(tokenizer: BaseTokenizer) -> dict[str, str]:
@@ -252,7 +210,7 @@ def to_json(tokenizer: BaseTokenizer) -> dict[str, str]:
     if isinstance(tokenizer, BPETokenizer):
         made = tokenizers.Tokenizer.from_str(tokenizer.tokenizer.to_str())
         if made.encode("a").ids != tokenizer.encode("a", bos=True, eos=tokenizer.ends):
-            made.post_processor = _marks(tokenizer)
+            made.post_processor = marks(tokenizer)
         differs = None
     else:
         made = from_sentencepiece(tokenizer)
@@ -270,33 +228,14 @@ def to_json(tokenizer: BaseTokenizer) -> dict[str, str]:
     files = {name: json.dumps(each, indent=2) + "\n" for name, each in fields.items()}
     if differs is None:
         return {JSON: made.to_str()} | files
-    warnings.warn(
+    warnings.warn_explicit(  # each time, where `warn` would say it once
         f"{JSON} is left out: the tokenizers library would give other ids to some texts, such as {differs[:40]!r}. "
         f"{MODEL} is written; transformers needs sentencepiece and protobuf to read it",
-        stacklevel=2,
+        UserWarning,
+        "Llama.save",
+        1,
     )
     return files
-
-
-def other_ids(made, tokenizer: Tokenizer) -> str | None:
-    """A text that the two tokenizers split in different ways; None if none is found.
-
-    Tried are PROBES and the text of each piece.
-    """
-    texts = [*PROBES, *_texts_of(tokenizer)]
-    ids = tokenizer.sp_model.encode(texts)
-    for text, due, got in zip(texts, ids, made.encode_batch(texts), strict=True):
-        if got.ids != tokenizer._marked(due, bos=True, eos=tokenizer.ends):
-            return text
-    return None
-
-
-def _texts_of(tokenizer: Tokenizer) -> Iterable[str]:
-    """The text of each piece that is one."""
-    for i, piece in enumerate(tokenizer.pieces(range(tokenizer.n_words))):
-        sp = tokenizer.sp_model
-        if not (sp.is_control(i) or sp.is_unknown(i) or sp.is_byte(i) or sp.is_unused(i)):
-            yield piece.replace(SPACE, " ")
 
 
 def end_ids(tokenizer: BaseTokenizer) -> dict:
