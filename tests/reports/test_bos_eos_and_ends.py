@@ -119,7 +119,7 @@ def test_no_eos_at_all(random_llama):
 def test_a_prompt_without_a_token(random_llama):
     llama = random_llama(1, sentencepiece(bos_id=-1))
     for call in (llama.text_completion, llama.logits, lambda texts: llama.stream(texts[0])):
-        with pytest.raises(ValueError, match="has no tokens"):
+        with pytest.raises(ValueError, match="has no tokens|is empty"):
             call([""])
 
 

@@ -14,6 +14,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from minillama import Llama, Tokenizer
 from minillama.chat import segment_dialog
 from minillama.formats.bpe import BPETokenizer
+from minillama.formats.chat_templates import ChatML
 from minillama.formats.tokenizer_files import from_sentencepiece
 from minillama.tokenizer import as_written
 from tests.conftest import CORPUS
@@ -166,3 +167,18 @@ def test_the_parts_of_a_text_join_to_it(token_bytes, text):
     for space_in_front in (False, True):
         parts = as_written(text.encode(), [*token_bytes, b"x"], space_in_front)
         assert b"".join(parts) == text.encode() and len(parts) == len(token_bytes) + 1
+
+
+@pytest.mark.parametrize("name", ["byte level", "no dummy prefix", "Llama 2's"])
+def test_an_answer_keeps_the_space_that_is_its_own(reciter, name):
+    """In ChatML nothing puts a space before an answer; Llama 2's format does, whatever the tokenizer."""
+    tokenizer = KINDS[name]()
+    ids = tokenizer.encode(" Once" if name != "Llama 2's" else "Once", bos=False, eos=False)
+    assert tokenizer.decode_bytes(ids) == b" Once" and len({*ids}) == len(ids)
+    chatml = reciter(tokenizer.with_format(ChatML(0, tokenizer.eos_id)), ids)
+    llama_2 = reciter(tokenizer.with_format(None), ids)
+    dialog, asked = [{"role": "user", "content": "Hi"}], {"temperature": 0, "max_gen_len": 9}
+    for llama, due in ((chatml, "Once" if name == "Llama 2's" else " Once"), (llama_2, "Once")):
+        assert llama.chat_completion([dialog], **asked)[0]["generation"]["content"] == due
+        assert "".join(llama.stream(dialog, **asked)) == due
+        assert llama.text_completion(["Hi"], **asked)[0]["generation"] == " Once"
