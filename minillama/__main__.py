@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Iterable
 
 import torch
@@ -215,7 +216,11 @@ def convert(args: argparse.Namespace) -> int:
     own = kinds(recognise(args.model).weights())
     dtype = args.dtype or (own[0] if len(own) == 1 else "float32")  # quantised weights have float32 beside them
     llama = Llama.build(args.model, args.tokenizer, 1, 1, device="cpu", dtype=getattr(torch, dtype))
-    llama.save(args.folder, args.format, args.shards)
+    with warnings.catch_warnings(record=True) as left_out:
+        warnings.simplefilter("always")
+        llama.save(args.folder, args.format, args.shards)
+    for warning in left_out:
+        print(f"minillama: {warning.message}", file=sys.stderr)
     return 0
 
 

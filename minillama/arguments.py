@@ -122,8 +122,10 @@ def room(name: str, rows: Mapping[int | None, Sequence[int]], params, max_gen_le
         )
     left, why = (0, "") if max_gen_len == 0 else (1, " and one place must be left for a new token")
     for k, row in rows.items():
+        each = name if k is None else f"{name}[{k}]"
+        if not row:
+            raise ValueError(f"{each} has no tokens, not even bos, which this model lacks; write a text that has some")
         if len(row) > params.max_seq_len - left:
-            each = name if k is None else f"{name}[{k}]"
             raise ValueError(
                 f"{each} has {len(row)} tokens, but max_seq_len is {params.max_seq_len}{why}; shorten the prompt, or "
                 f"Llama.build(..., max_seq_len=...) with more"

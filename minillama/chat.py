@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Literal, NamedTuple, Protocol, TypedDict
 
 from minillama import arguments
-from minillama.tokenizer import BaseTokenizer
+from minillama.tokenizer import BaseTokenizer, as_written
 
 B_INST, E_INST = "[INST]", "[/INST]"
 B_SYS, E_SYS = "<<SYS>>\n", "\n<</SYS>>\n\n"
@@ -72,7 +72,7 @@ def segment_dialog(tokenizer: BaseTokenizer, dialog: Dialog) -> list[Segment]:
         return tokenizer.chat_format.segments(tokenizer, dialog)
     segments = []
     for turns in fold_turns(dialog):
-        segments.append(Segment("bos", [tokenizer.bos_id]))
+        segments += [Segment("bos", [tokenizer.bos_id])] if tokenizer.bos_id >= 0 else []
         segments += label_tokens(tokenizer, turns)
         if turns[-1][0] == "assistant":
             segments.append(Segment("eos", [tokenizer.eos_id]))
@@ -124,10 +124,11 @@ def label_tokens(tokenizer: BaseTokenizer, turns: list[tuple[str, str]]) -> list
 
 def _labels(tokenizer: BaseTokenizer, ids: list[int], turns: list[tuple[str, str]]) -> list[str]:
     owner = [label for label, text in turns for _ in text.encode()]  # one label a byte
-    labels, end = [], -int(tokenizer.space_in_front)  # that space is no byte of any text in turns
-    for i in ids:
-        start, end = end, end + len(tokenizer.token_bytes(i))
-        spaces = len(tokenizer.token_bytes(i)) - len(tokenizer.token_bytes(i).lstrip())
+    text = "".join(text for _, text in turns).encode()
+    labels, end = [], 0
+    for part in as_written(text, [tokenizer.token_bytes(i) for i in ids], tokenizer.space_in_front):
+        start, end = end, end + len(part)
+        spaces = len(part) - len(part.lstrip())
         first = start + spaces if start + spaces < end else start
-        labels.append(owner[min(max(first, 0), len(owner) - 1)])
+        labels.append(owner[min(first, len(owner) - 1)])
     return labels

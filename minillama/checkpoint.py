@@ -27,6 +27,7 @@ from minillama.stored import StoredWeight
 from minillama.tokenizer import BaseTokenizer, Tokenizer
 
 PARAMS, SHARD, TOKENIZER = "params.json", "consolidated.00.pth", "tokenizer.model"
+MOST_TOKENS = 2**20  # of a vocabulary
 LONGEST = 2**20  # tokens of a cache: a table of rotations is made for each
 # Meta's params.json does not say how long the context is, but for whom it was written: by (use_scaled_rope, rope_theta)
 CONTEXTS = {(True, 500000.0): 131072, (False, 500000.0): 8192, (False, 1000000.0): 16384}  # Llama 3.1, 3, Code Llama
@@ -101,30 +102,26 @@ def load(
 ) -> Transformer:
     """The Transformer that `reader` has found, on `device` in `dtype`, without a cache.
 
-    vocab_size is the tokenizer's; it must fit the weights. n_ranks processes share the model, each with its part of
-    the weights (parallel.py). max_seq_len: how many positions will be read, for rotations are made for so many; None
-    for the checkpoint's context. Raises ValueError for anything wrong with the checkpoint.
+    vocab_size is the tokenizer's: it may have a few tokens more or fewer than the weights have rows. n_ranks processes
+    share the model, each with its part of the weights (parallel.py). max_seq_len: how many positions will be read, for
+    rotations are made for so many; None for the checkpoint's context. Raises ValueError for anything wrong with the
+    checkpoint.
 
     >>> load(MetaFolder(COURSE_MODEL), 2048, torch.device("cpu"), torch.float32)  # doctest: +SKIP
     """
     where = f"{reader.sizes_in} in {str(reader.path)!r}"
     parallel.check_sizes(reader.args, n_ranks)
-    if reader.args.vocab_size not in (-1, vocab_size):
-        raise ValueError(
-            f"tokenizer_path: the tokenizer has {vocab_size} pieces, but {where} says "
-            f"vocab_size={reader.args.vocab_size}; give the tokenizer that belongs to these weights"
-        )
-    args = dataclasses.replace(reader.args, vocab_size=vocab_size, max_seq_len=max_seq_len or reader.args.max_seq_len)
+    if reader.args.vocab_size != -1:
+        check_fit(vocab_size, reader.args.vocab_size, where)
+    args = dataclasses.replace(reader.args, max_seq_len=max_seq_len or reader.args.max_seq_len)
     if args.max_seq_len > LONGEST:
         context = f"{where} says that the context has {reader.args.max_seq_len} tokens"
         raise ValueError(f"max_seq_len must be at most {LONGEST}, got {args.max_seq_len} ({context})")
     weights = reader.weights()
-    rows = weights["tok_embeddings.weight"].shape[0] if "tok_embeddings.weight" in weights else vocab_size
-    if rows != vocab_size:
-        raise ValueError(
-            f"tokenizer_path: the tokenizer has {vocab_size} pieces, but the weights in {str(reader.path)!r} have "
-            f"{rows} embeddings; give the tokenizer that belongs to these weights"
-        )
+    if args.vocab_size == -1:
+        rows = weights["tok_embeddings.weight"].shape[0] if "tok_embeddings.weight" in weights else vocab_size
+        check_fit(vocab_size, rows, f"the weights in {str(reader.path)!r}")
+        args = dataclasses.replace(args, vocab_size=rows)
     if args.n_layers > len(weights):  # before so many are laid out
         found = f"n_layers={args.n_layers}, but {len(weights)} tensors"
         raise ValueError(f"ckpt_dir: {str(reader.weights_path)!r} does not fit its {reader.sizes_in}: {found}")
@@ -156,6 +153,28 @@ class Unfilled(TorchFunctionMode):
     def __torch_function__(self, function, types, args=(), kwargs=None):
         fills = getattr(function, "__module__", "") == "torch.nn.init"
         return None if fills else function(*args, **kwargs or {})
+
+
+def default_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 on a GPU that has it, float16 on another GPU, float32 elsewhere."""
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def check_fit(n_tokens: int, n_rows: int, where: str, path: Path | None = None) -> None:
+    """Raise a ValueError if a tokenizer of n_tokens (in the file `path`) cannot belong to weights of n_rows.
+
+    Rows are padded to a round number, or a token was added: but if one has twice what the other has, or more than
+    MOST_TOKENS, they are of different models.
+    """
+    if 0 < n_rows <= min(2 * n_tokens, MOST_TOKENS) and n_tokens <= 2 * n_rows:
+        return
+    name = "the tokenizer" if path is None else repr(str(path))
+    raise ValueError(
+        f"tokenizer_path: {name} has {n_tokens} tokens, but vocab_size={n_rows} according to {where}; give the "
+        f"tokenizer that belongs to these weights"
+    )
 
 
 def read_params(ckpt_dir: str | Path) -> ModelArgs:

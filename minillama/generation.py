@@ -16,7 +16,7 @@ from torch import Tensor
 from minillama import arguments, checkpoint, parallel
 from minillama.chat import Dialog, encode_dialog, has_special_tags
 from minillama.checkpoint import COURSE_MODEL
-from minillama.formats import export, recognise
+from minillama.formats import export, recognise, with_rows
 from minillama.guard import Guard, polled
 from minillama.int8 import to_int8
 from minillama.logprobs import token_logprobs
@@ -74,15 +74,14 @@ class Llama:
             arguments.build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, dtype)
             device = parallel.place(device, n_ranks)
             arguments.faster(compile, int8, device, n_ranks)
-            if dtype is None and device.type == "cuda":
-                dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
             source = recognise(ckpt_dir)
             tokenizer = source.tokenizer(tokenizer_path)
             max_seq_len = max_seq_len or min(source.args.max_seq_len, 2048)
-            model = checkpoint.load(source, tokenizer.n_words, device, dtype or torch.float32, n_ranks, max_seq_len)
+            dtype = dtype or checkpoint.default_dtype(device)
+            model = checkpoint.load(source, tokenizer.n_words, device, dtype, n_ranks, max_seq_len)
             model = to_int8(model) if int8 else model
             model.setup_cache(max_batch_size, max_seq_len)
-        return cls(model, tokenizer, seed, compile)
+        return cls(model, with_rows(tokenizer, model.params.vocab_size), seed, compile)
 
     def __init__(self, model: Transformer, tokenizer: Tokenizer, seed: int = 1, compile: bool = False):
         """A model that already has its cache (`Transformer.setup_cache`), and the tokenizer that fits it."""
@@ -229,7 +228,8 @@ class Llama:
         prompt_tokens = [self.tokenizer.encode(text, bos=True, eos=False) for text in prompts]
         arguments.room("prompts", dict(enumerate(prompt_tokens)), self.model.params, max_gen_len)
         run = self._begin(prompt_tokens, max_gen_len, sampling, arguments.seeds(seed, len(prompts)), logprobs)
-        return self._collect(run, prompt_tokens, max_gen_len, stop, score=echo and logprobs).predictions(logprobs, echo)
+        rows = self._collect(run, prompt_tokens, max_gen_len, stop, score=echo and logprobs)
+        return rows.predictions(logprobs, echo, prompts=prompts)
 
     def chat_completion(
         self,

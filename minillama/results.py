@@ -15,7 +15,7 @@ from torch import Tensor
 
 from minillama.chat import UNSAFE_ERROR, Message
 from minillama.loop import GenerationStep
-from minillama.tokenizer import Tokenizer
+from minillama.tokenizer import Tokenizer, as_written, drop_space
 
 
 class Prediction(TypedDict, total=False):
@@ -41,7 +41,7 @@ class ChatPrediction(Prediction, total=False):
 
 
 def to_json(prediction: CompletionPrediction | ChatPrediction) -> dict:
-    """A prediction that `json.dumps` can write: token_bytes as lists of numbers, as completion APIs have them.
+    r"""A prediction that `json.dumps` can write: token_bytes as lists of numbers, as completion APIs have them.
 
     >>> to_json({"generation": "é", "token_bytes": ["é".encode()]})
     {'generation': 'é', 'token_bytes': [[195, 169]]}
@@ -128,9 +128,9 @@ class Collector:
         self.read()
         return self
 
-    def texts(self, steps: Iterator[GenerationStep], skip_space: bool) -> Iterator[str]:
-        """The text of the first row, piece by piece as the steps come, as far as it is settled."""
-        row, shown, stream = self.rows[0], 0, TextStream(skip_space)
+    def texts(self, steps: Iterator[GenerationStep], chat: bool) -> Iterator[str]:
+        """The text of the first row, piece by piece as the steps come, as far as it is settled; chat: an answer."""
+        row, shown, stream = self.rows[0], 0, TextStream(chat and answers_begin_with_space(self.tokenizer))
         for step in steps:
             ended = self.add(step)
             new, shown = row.data[shown : row.settled()], row.settled()
@@ -172,13 +172,23 @@ class Collector:
             scores.append(by_position[0 if echo else first : first + len(row.ids)])
         return scores
 
-    def predictions(self, logprobs: bool, echo: bool = False, chat: bool = False) -> list[dict]:
-        """A prediction for each row. Chat drops the one space before an answer, echo the one before the prompt."""
+    def predictions(
+        self, logprobs: bool, echo: bool = False, chat: bool = False, prompts: Sequence[str] | None = None
+    ) -> list[dict]:
+        """A prediction for each row.
+
+        echo: the prompt comes first, as it was written in `prompts`; without these, as its ids say it. chat: the one
+        space before an answer is dropped, if the tokenizer or the chat format puts it there.
+        """
         results = []
         scores = self.logprobs(echo) if logprobs else [[] for _ in self.rows]
-        for row, ids, values in zip(self.rows, self.token_ids(echo), scores, strict=True):
-            prompt_bytes = [self.tokenizer.token_bytes(i) for i in row.prompt] if echo else []
-            token_bytes = drop_space(prompt_bytes) + (drop_space(row.token_bytes) if chat else row.token_bytes)
+        skip_space = chat and answers_begin_with_space(self.tokenizer)
+        for k, (row, ids, values) in enumerate(zip(self.rows, self.token_ids(echo), scores, strict=True)):
+            token_bytes = drop_space(row.token_bytes) if skip_space else row.token_bytes
+            if echo:
+                said = [self.tokenizer.token_bytes(i) for i in row.prompt]
+                text = (self.tokenizer.decode(row.prompt) if prompts is None else prompts[k]).encode()
+                token_bytes = as_written(text, said, self.tokenizer.space_in_front) + token_bytes
             text = b"".join(token_bytes).decode(errors="replace")
             generation = {"role": "assistant", "content": text} if chat else text
             result = {"generation": generation, "finish_reason": row.finish_reason}
@@ -187,6 +197,11 @@ class Collector:
                 result |= {"token_ids": ids, "token_bytes": token_bytes, "logprobs": values}
             results.append(result)
         return results
+
+
+def answers_begin_with_space(tokenizer: Tokenizer) -> bool:
+    """Whether an answer begins with a space that is not its own: the tokenizer's, or that of Llama 2's format."""
+    return tokenizer.space_in_front or tokenizer.chat_format is None
 
 
 class TextStream:
@@ -200,13 +215,3 @@ class TextStream:
         if self.skip_space and data:
             self.skip_space, data = False, data.removeprefix(b" ")
         return self.decoder.decode(data, final)
-
-
-def drop_space(token_bytes: list[bytes]) -> list[bytes]:
-    """token_bytes without the one space that begins the text.
-
-    >>> drop_space([b"", b" Once", b" upon"])
-    [b'', b'Once', b' upon']
-    """
-    first = next((k for k, data in enumerate(token_bytes) if data), 0)
-    return [data.removeprefix(b" ") if k == first else data for k, data in enumerate(token_bytes)]

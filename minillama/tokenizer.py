@@ -17,6 +17,8 @@ from sentencepiece import SentencePieceProcessor
 from minillama import arguments
 
 SPACE = "\u2581"  # ▁, sentencepiece's sign for a space
+LARGEST_MODEL = 64 * 2**20  # bytes of a tokenizer.model; Llama 2's has half a million
+REACH = 16  # bytes that `as_written` looks ahead
 
 
 class BaseTokenizer:
@@ -24,11 +26,13 @@ class BaseTokenizer:
 
     n_words      the size of the vocabulary; ids are 0 to n_words - 1
     bos_id       begins a text; -1 if there is no such token
-    eos_id       ends a text
+    eos_id       ends a text; -1 if there is no such token
     stop_ids     every id that ends an answer, eos_id first
     pad_id       fills free places; as in Llama 2's file it is no id at all, so it is never a prompt's token
     chat_format  how a dialog is laid out (`chat.ChatFormat`); None is Llama 2's format
     space_in_front  whether `encode` puts a space before every text, as sentencepiece does
+    begins       whether texts of this model begin with bos_id: `encode(bos=True)` adds it only then
+    ends         whether they end with eos_id; nothing here adds it to a prompt, for a prompt goes on
 
     >>> class Letters(BaseTokenizer):
     ...     def encode(self, s, bos, eos):
@@ -49,6 +53,8 @@ class BaseTokenizer:
         space_in_front: bool = True,
         chat_format: Any = None,
         stop_ids: Iterable[int] = (),
+        begins: bool = True,
+        ends: bool = False,
     ):
         """token_bytes: what each token adds to a text, empty for control tokens; pieces: the name of each token.
 
@@ -56,14 +62,19 @@ class BaseTokenizer:
         """
         self._bytes = list(token_bytes)
         self._pieces = [_name(i, data) for i, data in enumerate(self._bytes)] if pieces is None else list(pieces)
-        self.n_words, self.bos_id, self.eos_id = len(self._bytes), bos_id, eos_id
-        self.space_in_front = space_in_front
+        self.n_words, self.space_in_front = len(self._bytes), space_in_front
+        self._set_marks(bos_id, eos_id, begins, ends)
         self._set_format(chat_format, stop_ids)
+
+    def _set_marks(self, bos_id: int, eos_id: int, begins: bool, ends: bool) -> None:
+        self.bos_id, self.eos_id = bos_id, eos_id
+        self.begins, self.ends = begins and bos_id >= 0, ends and eos_id >= 0
 
     def _set_format(self, chat_format: Any, stop_ids: Iterable[int]) -> None:
         self.chat_format = chat_format
         of_format = () if chat_format is None else chat_format.end_ids
-        self.stop_ids: tuple[int, ...] = (self.eos_id, *sorted({*stop_ids, *of_format} - {self.eos_id}))
+        eos = (self.eos_id,) if self.eos_id >= 0 else ()
+        self.stop_ids: tuple[int, ...] = (*eos, *sorted({*stop_ids, *of_format} - {self.eos_id}))
 
     def with_format(self, chat_format: Any, stop_ids: Iterable[int] = ()):
         """The same tokenizer with another chat format and other stop_ids; this one stays as it is."""
@@ -71,8 +82,19 @@ class BaseTokenizer:
         other._set_format(chat_format, stop_ids)
         return other
 
+    def with_marks(self, bos_id: int, eos_id: int, begins: bool, ends: bool):
+        """The same tokenizer with another bos and eos, in Llama 2's chat format; this one stays as it is."""
+        other = copy.copy(self)
+        other._set_marks(bos_id, eos_id, begins, ends)
+        other._set_format(None, ())
+        return other
+
+    def _marked(self, ids: list[int], bos: bool, eos: bool) -> list[int]:
+        first = [self.bos_id] if bos and self.begins else []
+        return [*first, *ids, self.eos_id] if eos and self.eos_id >= 0 else [*first, *ids]
+
     def encode(self, s: str, bos: bool, eos: bool) -> list[int]:
-        """Token ids of s, with bos_id before and eos_id after if asked.
+        """Token ids of s, with bos_id before (if texts of this model begin with it) and eos_id after if asked.
 
         The text "<s>" is three characters, never bos. Raises TypeError for anything but a str, ValueError for a
         str that no UTF-8 can hold (a lone surrogate).
@@ -129,31 +151,75 @@ class Tokenizer(BaseTokenizer):
         name = "the data that was given" if given else repr(str(model_path))
         if not given and not Path(model_path).is_file():
             raise ValueError(f"model_path: no tokenizer at {name}; expected a sentencepiece tokenizer.model")
+        if (size := len(model_path) if given else Path(model_path).stat().st_size) > LARGEST_MODEL:
+            raise ValueError(f"model_path: {name} has {size} bytes, at most {LARGEST_MODEL} are read")
         source = {"model_proto": model_path} if given else {"model_file": str(model_path)}
         try:
             self.sp_model = sp = SentencePieceProcessor(**source)
-        except Exception as error:
+            pieces = [sp.id_to_piece(i) for i in range(sp.vocab_size())]
+            token_bytes = [self._bytes_of(i, piece) for i, piece in enumerate(pieces)]
+            space_in_front = sp.normalize("a").startswith(SPACE)
+        except Exception as error:  # a piece that is no UTF-8, too
             raise ValueError(f"model_path: {name} is not a sentencepiece model ({error})") from error
-        pieces = [sp.id_to_piece(i) for i in range(sp.vocab_size())]
-        token_bytes = [self._bytes_of(i, piece) for i, piece in enumerate(pieces)]
-        super().__init__(token_bytes, pieces, sp.bos_id(), sp.eos_id())
+        super().__init__(token_bytes, pieces, sp.bos_id(), sp.eos_id(), space_in_front)
 
     def encode(self, s: str, bos: bool, eos: bool) -> list[int]:  # as BaseTokenizer says
         arguments.text("s", s)
-        return [self.bos_id] * bos + self.sp_model.encode(s) + [self.eos_id] * eos
+        return self._marked(self.sp_model.encode(s), bos, eos)
 
     def decode(self, t: Iterable[int]) -> str:
         """Text of the ids t. As in Meta's code the space before the first word is dropped, control ids are silent.
 
         Raises ValueError for an id outside the vocabulary.
         """
-        return self.sp_model.decode(self._ids(t))
+        return self.sp_model.decode([i for i in self._ids(t) if not self.sp_model.is_unused(i)])
 
     def _bytes_of(self, i: int, piece: str) -> bytes:
         if self.sp_model.is_byte(i):
             return bytes([int(piece[3:5], 16)])  # "<0xE6>"
-        if self.sp_model.is_control(i):
+        if self.sp_model.is_control(i) or self.sp_model.is_unused(i):
             return b""
         if self.sp_model.is_unknown(i):
             return " \u2047 ".encode()  # sentencepiece's own sign for it
         return piece.replace(SPACE, " ").encode()
+
+
+def drop_space(token_bytes: Sequence[bytes]) -> list[bytes]:
+    """token_bytes without the one space that begins the text.
+
+    >>> drop_space([b"", b" Once", b" upon"])
+    [b'', b'Once', b' upon']
+    """
+    first = next((k for k, data in enumerate(token_bytes) if data), 0)
+    return [data.removeprefix(b" ") if k == first else data for k, data in enumerate(token_bytes)]
+
+
+def as_written(text: bytes, token_bytes: Sequence[bytes], space_in_front: bool) -> list[bytes]:
+    """`text`, which these tokens stand for, cut into one part for each token; joined, the parts are the text.
+
+    A tokenizer may put a space in front, or change what it reads (a sign for another, two spaces for one): then
+    token_bytes are not the text, and what no token says goes to the token beside it.
+
+    >>> as_written(b"a b", [b"", b" a", b" b"], space_in_front=True)
+    [b'', b'a', b' b']
+    >>> as_written(" x①".encode(), [b" x", b"1"], space_in_front=True)
+    [b' x', b'\xe2\x91\xa0']
+    """
+    if b"".join(token_bytes) == text:
+        return list(token_bytes)
+    if space_in_front:
+        token_bytes = drop_space(token_bytes)
+    starts, at, open_gap = [], 0, False  # open_gap: the tokens before found no place of their own
+    for data in token_bytes:
+        short = data.removeprefix(b" ")
+        if text.startswith(short, at) and not text.startswith(data, at):
+            data = short
+        found = text.find(data, at, at + len(data) + REACH)
+        if found < 0 or not data:
+            starts.append(at)
+            open_gap = open_gap or found < 0
+            continue
+        starts.append(found if open_gap else at)
+        at, open_gap = found + len(data), False
+    ends = [*starts[1:], len(text)]
+    return [text[start:end] for start, end in zip(starts, ends, strict=True)]

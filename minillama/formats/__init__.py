@@ -5,5 +5,6 @@ Nothing of the course depends on this folder; only `Llama.build` and `Llama.save
 """
 
 from minillama.formats.readers import recognise
+from minillama.formats.tokenizer_files import with_rows
 
-__all__ = ["recognise"]
+__all__ = ["recognise", "with_rows"]

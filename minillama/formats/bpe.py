@@ -6,10 +6,12 @@ are not. The work is done by the library; `BPETokenizer` gives it the members of
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 from minillama import arguments
 from minillama.tokenizer import SPACE, BaseTokenizer
 
-MOST_TOKENS = 2**20
 INSTALL = "install tokenizers: pip install tokenizers"
 
 
@@ -29,34 +31,76 @@ def byte_alphabet() -> dict[str, int]:
 class BPETokenizer(BaseTokenizer):
     """A tokenizer of the `tokenizers` library.
 
-    n_words: the rows of the weights; ids that the tokenizer does not know are empty tokens. bos_id: None if there is
-    none. begins: whether a text of this model begins with bos_id; `encode(bos=True)` adds it only then. Raises
-    ValueError for a tokenizer whose tokens do not stand for exact bytes.
+    n_words: the rows of the weights; ids that the tokenizer does not know are empty tokens (`names` may name them),
+    tokens beyond the rows are left out of it. bos_id: None if there is none. begins, ends: whether a text of this model
+    begins with bos_id, ends with eos_id. Raises ValueError for a tokenizer whose tokens do not stand for exact bytes.
     """
 
-    def __init__(self, tokenizer, n_words: int, bos_id: int | None, eos_id: int, begins: bool, chat_format=None):
+    def __init__(
+        self,
+        tokenizer,
+        n_words: int,
+        bos_id: int | None,
+        eos_id: int,
+        begins: bool,
+        chat_format=None,
+        ends: bool = False,
+        names: Mapping[int, str] | None = None,
+    ):
+        tokenizer = without_tokens_beyond(tokenizer, n_words)
         tokenizer.encode_special_tokens = True  # the text "<|im_end|>" is text, never the token
         tokenizer.no_padding(), tokenizer.no_truncation()
         decoder = tokenizer.decoder.__getstate__().decode() if tokenizer.decoder is not None else ""
         if "ByteLevel" not in decoder and "ByteFallback" not in decoder:
             raise ValueError("it is neither byte-level BPE nor BPE with byte fallback")
-        self.tokenizer, self.begins = tokenizer, begins and bos_id is not None
+        self.tokenizer, self.names = tokenizer, dict(names or {})
         alphabet = byte_alphabet() if "ByteLevel" in decoder else None
         added = tokenizer.get_added_tokens_decoder()
         pieces = [tokenizer.id_to_token(i) for i in range(n_words)]
         token_bytes = [bytes_of(piece, added.get(i), alphabet) for i, piece in enumerate(pieces)]
-        names = [f"<unused {i}>" if piece is None else piece for i, piece in enumerate(pieces)]
-        bos_id = -1 if bos_id is None else bos_id
-        super().__init__(token_bytes, names, bos_id, eos_id, space_in_front=alphabet is None, chat_format=chat_format)
+        names = [self.names.get(i, f"<unused {i}>") if piece is None else piece for i, piece in enumerate(pieces)]
+        self.missing = {byte for c, byte in (alphabet or {}).items() if tokenizer.token_to_id(c) is None}
+        marks = {"bos_id": -1 if bos_id is None else bos_id, "eos_id": eos_id, "begins": begins, "ends": ends}
+        super().__init__(token_bytes, names, chat_format=chat_format, **marks)
+        self.space_in_front = self.decode_bytes(tokenizer.encode("a", add_special_tokens=False).ids)[:1] == b" "
 
     def encode(self, s: str, bos: bool, eos: bool) -> list[int]:
         """Token ids of s, with bos_id before (if texts of this model have it) and eos_id after if asked.
 
-        The text "<|im_end|>" is ten characters, never the token. Raises as `Tokenizer.encode` does.
+        The text "<|im_end|>" is ten characters, never the token. Raises as `Tokenizer.encode` does, and ValueError for
+        a byte that this tokenizer has no token for.
         """
         arguments.text("s", s)
         ids = self.tokenizer.encode(s, add_special_tokens=False).ids
-        return [self.bos_id] * (bos and self.begins) + ids + [self.eos_id] * eos
+        if self.missing.intersection(s.encode()):
+            self._check_bytes(s, ids)
+        return self._marked(ids, bos, eos)
+
+    def _check_bytes(self, s: str, ids: list[int]) -> None:
+        """The library leaves out in silence what it has no token for; an added token may say it all the same."""
+        if len(self.decode_bytes(ids)) < len(s.encode()) + self.space_in_front:
+            lost = sorted({c for c in s if self.missing.intersection(c.encode())})
+            raise ValueError(f"s has {''.join(lost[:8])!r}, which no token of this model stands for; leave it out")
+
+
+def without_tokens_beyond(tokenizer, n_words: int):
+    """A tokenizer of the library that never gives an id of n_words or more: such a text is encoded by its parts."""
+    if max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0) < n_words:
+        return tokenizer
+    fields = json.loads(tokenizer.to_str())
+    model = fields["model"]
+    fields["added_tokens"] = [token for token in fields["added_tokens"] if token["id"] < n_words]
+    if isinstance(model["vocab"], list):  # of [piece, score]
+        model["vocab"] = model["vocab"][:n_words]
+    else:
+        model["vocab"] = {piece: i for piece, i in model["vocab"].items() if i < n_words}
+    if "merges" in model:
+        pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"]]
+        prefix = len(model.get("continuing_subword_prefix") or "")
+        model["merges"] = [
+            pair for pair in pairs if model["vocab"].keys() >= {*pair, pair[0] + pair[1][prefix:]}
+        ]  # fmt: skip
+    return type(tokenizer).from_str(json.dumps(fields))
 
 
 def bytes_of(piece: str | None, added, alphabet: dict[str, int] | None) -> bytes:

@@ -1,22 +1,25 @@
 """Tokenizers out of the metadata of a GGUF file.
 
 Two kinds are read: "llama", which is sentencepiece's (pieces, scores, types), and "gpt2", byte-level BPE (pieces,
-merges). For the first the bytes of a tokenizer.model are written again and given to sentencepiece, so that it splits
-texts exactly as ever; the second goes to the `tokenizers` library, with the splitting that the file names.
+merges). For the first the bytes of a tokenizer.model are written again (`sentencepiece_model.py`) and given to
+sentencepiece, so that it splits texts exactly as ever; the second goes to the `tokenizers` library, with the splitting
+that the file names.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 
+from minillama.checkpoint import MOST_TOKENS
 from minillama.files import listed
-from minillama.formats import chat_templates
-from minillama.formats.bpe import INSTALL, MOST_TOKENS, BPETokenizer
+from minillama.formats import chat_templates, sentencepiece_model
+from minillama.formats.bpe import INSTALL, BPETokenizer
+from minillama.formats.sentencepiece_model import CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED
+from minillama.formats.tokenizer_files import ids_among, with_rows
 from minillama.tokenizer import BaseTokenizer, Tokenizer
 
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4  # types of tokens, in GGUF as in sentencepiece
+NONE = (-1, 2**32 - 1)  # how a file says that there is no bos or eos
 LLAMA_3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -38,35 +41,38 @@ def from_metadata(metadata: Mapping, n_words: int, path: Path) -> BaseTokenizer:
     count = len(metadata.get("tokenizer.ggml.tokens", ()))
     if kind not in ("llama", "gpt2"):
         raise error(f"has a tokenizer of the kind {kind!r}; 'llama' and 'gpt2' are read")
-    if not 0 < count <= MOST_TOKENS or n_words not in (-1, count):
-        raise error(f"has a tokenizer of {count} tokens and weights for {n_words}; it is broken")
+    if not 0 < count <= MOST_TOKENS:
+        raise error(f"has a tokenizer of {count} tokens; it is broken")
     try:
         tokens = field("tokens")
         types = field("token_type", [NORMAL] * count)
-        eos_id, bos_id = field("eos_token_id", 2), field("bos_token_id", 1)
+        eos_id, bos_id = (-1 if i in NONE else i for i in (field("eos_token_id", 2), field("bos_token_id", 1)))
         if len(types) != count or len({*tokens}) != count:
             raise ValueError("tokens are there twice, or their types are not as many")
-        if not all(isinstance(i, int) and 0 <= i < count for i in (eos_id, bos_id)):
+        if not all(isinstance(i, int) and -1 <= i < count for i in (eos_id, bos_id)):
             raise ValueError(f"its bos and eos are {bos_id} and {eos_id}, of {count} tokens")
+        splitting = field("pre", "gpt-2")
+        begins = bool(field("add_bos_token", kind == "llama" or splitting == "llama-bpe"))
+        ends = bool(field("add_eos_token", False))
         if kind == "llama":
             settings = {"add_dummy_prefix": bool(field("add_space_prefix", True)),
                         "remove_extra_whitespaces": bool(field("remove_extra_whitespaces", False))}  # fmt: skip
-            content = sentencepiece_model(tokens, field("scores"), types, bos_id, eos_id, **settings)
-            tokenizer = Tokenizer(content)
+            content = sentencepiece_model.written(tokens, field("scores"), types, bos_id, eos_id, **settings)
+            tokenizer = Tokenizer(content).with_marks(bos_id, eos_id, begins, ends)
         else:
-            splitting = field("pre", "gpt-2")
             if splitting not in SPLITTINGS:
                 raise ValueError(f"it splits texts as {splitting!r}; {listed(SPLITTINGS)} are known")
-            begins = bool(field("add_bos_token", splitting == "llama-bpe"))
             made = byte_level_bpe(tokens, field("merges", ()), types, splitting)
-            tokenizer = BPETokenizer(made, count, bos_id, eos_id, begins)
+            tokenizer = BPETokenizer(made, count, bos_id, eos_id, begins, ends=ends)
+        tokenizer = with_rows(tokenizer, n_words)
     except ImportError:
         raise error(f"has a byte-level tokenizer; {INSTALL}") from None
     except Exception as problem:
         raise error(f"has a tokenizer that cannot be used: {problem}") from problem
     template = metadata.get("tokenizer.chat_template")
     template = template if isinstance(template, str) else None
-    return tokenizer.with_format(chat_templates.recognise(template, tokenizer.id_of))
+    stops = ids_among(tokenizer.n_words, *(field(f"{name}_token_id") for name in ("eot", "eom")))
+    return tokenizer.with_format(chat_templates.recognise(template, tokenizer.id_of), stops)
 
 
 def byte_level_bpe(tokens: list[str], merges: list[str], types: list[int], splitting: str):
@@ -86,52 +92,7 @@ def byte_level_bpe(tokens: list[str], merges: list[str], types: list[int], split
         first = [pre_tokenizers.Digits(individual_digits=True)] if splitting == "smollm" else []
         made.pre_tokenizer = pre_tokenizers.Sequence([*first, pre_tokenizers.ByteLevel(add_prefix_space=False)])
     made.decoder = decoders.ByteLevel()
-    for kind, special in ((CONTROL, True), (UNKNOWN, True), (USER_DEFINED, False)):
+    for kind, special in ((CONTROL, True), (UNKNOWN, True), (UNUSED, True), (USER_DEFINED, False)):
         added = [token for token, type_ in zip(tokens, types, strict=True) if type_ == kind]
         made.add_tokens([tokenizers.AddedToken(token, special=special, normalized=False) for token in added])
     return made
-
-
-def sentencepiece_model(
-    tokens: list[str],
-    scores: list[float],
-    types: list[int],
-    bos_id: int,
-    eos_id: int,
-    add_dummy_prefix: bool = True,
-    remove_extra_whitespaces: bool = False,
-) -> bytes:
-    """The bytes of a tokenizer.model (a message in Protocol Buffers' encoding) with these pieces.
-
-    Fields: https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto
-    """
-    if scores is None or len(scores) != len(tokens):
-        raise ValueError("its scores are not as many as its tokens")
-    pieces = b"".join(
-        _field(1, _field(1, token.encode()) + _float(2, score) + _field(3, type_))
-        for token, score, type_ in zip(tokens, scores, types, strict=True)
-    )
-    bpe = _field(3, 2) + _field(4, len(tokens)) + _field(35, any(type_ == 6 for type_ in types))
-    ends = _field(41, bos_id) + _field(42, eos_id) + _field(46, tokens[bos_id].encode())
-    ends += _field(47, tokens[eos_id].encode())
-    unknown = [i for i, type_ in enumerate(types) if type_ == UNKNOWN]
-    ends += _field(40, unknown[0]) + _field(45, tokens[unknown[0]].encode()) if unknown else b""
-    spaces = _field(3, add_dummy_prefix) + _field(4, remove_extra_whitespaces) + _field(5, True)
-    return pieces + _field(2, bpe + ends) + _field(3, _field(1, b"identity") + spaces)
-
-
-def _varint(n: int) -> bytes:
-    """Seven bits a byte, the lowest first; all bytes but the last have their top bit set."""
-    low, n = n & 127, n >> 7
-    return bytes([low | 128]) + _varint(n) if n else bytes([low])
-
-
-def _field(number: int, value: int | bytes) -> bytes:
-    """A field of a message: a number, or bytes (a text, or a message in a message)."""
-    if isinstance(value, bytes):
-        return _varint(number << 3 | 2) + _varint(len(value)) + value
-    return _varint(number << 3) + _varint(int(value))
-
-
-def _float(number: int, value: float) -> bytes:
-    return _varint(number << 3 | 5) + struct.pack("<f", value)

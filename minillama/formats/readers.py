@@ -10,6 +10,7 @@ from minillama.files import listed
 from minillama.formats.chat_templates import TEMPLATE
 from minillama.formats.gguf import GGUFFile, begins_as_gguf
 from minillama.formats.hugging_face import CONFIG, HuggingFaceFolder, what_to_do
+from minillama.formats.tokenizer_files import CONFIG as SETTINGS
 from minillama.formats.tokenizer_files import JSON, read_tokenizer, read_tokenizer_file
 from minillama.shards import SHARD_NAME
 from minillama.tokenizer import BaseTokenizer
@@ -22,7 +23,7 @@ class MetaFolderOfOthers(MetaFolder):
 
     def tokenizer(self, path: str | Path | None = None) -> BaseTokenizer:
         """As for MetaFolder; a tokenizer.json in the folder, or one at `path`, is read with its chat format."""
-        if path is None and (self.path / JSON).is_file():
+        if path is None and any((self.path / name).is_file() for name in (JSON, SETTINGS)):
             return read_tokenizer(self.path, self.args.vocab_size, {})
         if str(path).endswith(".json"):
             return read_tokenizer_file(path, self.args.vocab_size)

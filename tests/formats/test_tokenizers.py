@@ -145,7 +145,7 @@ def test_splittings(metadata):
         ("model", "bert", "'bert'"), ("model", None, "None"), ("pre", "deepseek", "deepseek"), ("merges", [], "merges"),
         ("merges", ["a b c"], "pairs"), ("merges", ["Ġ zz"], "cannot be used"), ("tokens", [], "0 tokens"),
         ("tokens", ["a"] * 300, "twice"), ("token_type", [1], "not as many"), ("eos_token_id", 300, "300"),
-        ("bos_token_id", -1, "-1"), ("eos_token_id", "x", "x"), ("tokens", list(range(300)), "cannot be used"),
+        ("bos_token_id", 301, "301"), ("eos_token_id", "x", "x"), ("tokens", list(range(300)), "cannot be used"),
     ],
 )  # fmt: skip
 def test_bad_metadata(metadata, field, value, words):
@@ -196,9 +196,9 @@ def test_ends_from_the_generation_config(tmp_path, folder):
     assert read_tokenizer(tmp_path, 300, {"eos_token_id": 0}).stop_ids == (0, 2)
 
 
-@pytest.mark.parametrize("n_words", [299, 10**12])
-def test_a_tokenizer_json_of_another_size(folder, n_words):
-    with pytest.raises(ValueError, match=f"has 300 tokens, the weights have {n_words}"):
+@pytest.mark.parametrize("n_words", [149, 601, 10**12])
+def test_a_tokenizer_json_of_another_model(folder, n_words):
+    with pytest.raises(ValueError, match=f"tokenizer.json' has 300 tokens, but vocab_size={n_words} according to"):
         read_tokenizer(folder, n_words, {})
 
 
