@@ -53,8 +53,8 @@ canvas = exercise(
         "A free place holds pad_id, whatever that is.": [swap(", pad_id", f", {i}") for i in (-1, 0, 2)],
         "An id of a prompt became pad_id. Fill, then write.": swap(_END, f"{_END}.where(tokens != 0, pad_id)"),
         "The prompts are missing. Write each: tokens[k, : len(t)] = torch.tensor(t).": swap(_ROW, "pass"),
-        "Row k is prompt k. Write all prompts, in their order.":
-            [swap(_ROW, f"{_ROW}; break"), swap("s[k", "s[0"), swap("ate(", "ate(sorted(", "ens):", "ens, key=len)):")],
+        "Row k is prompt k. Write all prompts, in their order.": [swap(_ROW, f"{_ROW}; break"),
+            *swaps("[k", "[0", "[:"), swap("ate(", "ate(sorted(", "ens):", "ens, key=len)[::-1]):")],
         "A prompt lost tokens. Write all of it, from column 0 to column len(t) - 1.":
             [swap("t)]", "t) - 1]", "or(t", "or(t[:-1]"), swap(": len(t)]", "1 : len(t)]", "or(t", "or(t[1:]")],
     },
@@ -90,8 +90,8 @@ input_text_mask = exercise(
         "Rows and columns are swapped: the mask is (bsz, total_len).": gives("mask.T"),
         "A mask is True or False, as < gives it. No numbers.": [gives("mask.int()"), gives("mask.float()")],
         "All places are alike. A prompt has the columns < len(t).": [gives("mask | True"), gives("mask & False")],
-        "The prompts are at the end of their rows. They begin at column 0.": gives("mask.flip(1)"),
-        "Only one column is True. All columns before len(t) are: <.": [swap("<", "=="), swap("<", "== -1 +")],
+        "The prompts are at the end of their rows. Begin at column 0.": gives("mask.flip(1)"),
+        "Only one column is True. All before len(t) should be: <.": [swap("<", "=="), swap("<", "== -1 +")],
         "The mask has total_len columns, whatever the longest prompt is.": swap("(total_len)", "(max(lengths))"),
     },
 )  # fmt: skip

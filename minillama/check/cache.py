@@ -18,7 +18,7 @@ COUNTS = {  # mistakes in what one position of one row takes
     "That is one layer. Each of the n_layers layers has its own cache.": swap("args.n_layers * ", ""),
     "Only keys and values are stored, 2 tensors a layer: 2, not more.": [swap("2 * ", "3 * "), swap("2 * ", "4 * ")],
     "Keys and values both have n_kv_heads heads of head_dim numbers: not n_heads, not dim.":
-        [swap(_KV, _ALL), *(swap("2 * ", "", _KV, x) for x in (_ALL, f"({_KV} + {_ALL})"))],
+        [*swaps(_KV, _ALL, f"({_ALL} // {_KV})"), *(swap("2 * ", "", _KV, x) for x in (_ALL, f"({_KV} + {_ALL})"))],
     "That is one head. There are n_kv_heads of them.": swap("args.n_kv_heads * ", ""),
     "n_heads times too much: n_kv_heads heads, each of head_dim = dim // n_heads.": swap("head_dim", "dim"),
     "Each head has head_dim numbers. That factor is missing.": swap(" * args.head_dim", ""),
@@ -42,7 +42,7 @@ cache_bytes = exercise(
         "That is one position of one row. There are bsz * seqlen of them.": swap("bsz * seqlen * ", ""),
         "Count bsz rows of seqlen positions, not all that args allows.":
             [swap("bsz", _BSZ), swap("seqlen", "args.max_seq_len"), swap("bsz", _BSZ, "seqlen", "args.max_seq_len")],
-        "There are seqlen positions, all stored.": [swap("seqlen", x) for x in ("(seqlen - 1)", "seqlen**2")],
+        "There are seqlen positions, all stored.": [swap("seqlen", x) for x in ("(seqlen - 1)", "(seqlen + 1)")],
         **COUNTS,
     },
 )  # fmt: skip
@@ -69,12 +69,12 @@ cache_mask = exercise(
     },
     mistakes={
         "Upside down: True means that the query may look.": gives("~mask"),
-        "Every token sees everything. A new token must not see a later one.": gives("mask | True"),
-        "After old tokens too, a new token must not see a later one.": gives("mask | (start_pos > 0)"),
+        "A new token must not see a later one, not even after old tokens.":
+            [gives("mask | True"), gives("mask | (start_pos > 0)")],
         "Query 0 is at position start_pos and sees all old slots: tril(start_pos).": swap(_TRIL, "tril()"),
         "A query sees its own token too: slots up to start_pos + i.": swap(_TRIL, "tril(start_pos - 1)"),
         "Every query sees one token of the future. Slots end at start_pos + i.": swap(_TRIL, "tril(start_pos + 1)"),
-        "The diagonal moves by start_pos, to the right.": [swap(_TRIL, f"tril({x})") for x in ("seqlen", "-start_pos")],
+        "The diagonal moves right, by start_pos.": swaps("(start_pos)", "(seqlen)", "(seqlen - 1)", "(-start_pos)"),
         "The new tokens must see one another, too, each the ones before it.":
             [gives(f"mask & {_OLD}"), gives(f"mask.triu(start_pos) | {_OLD}")],
         "The old slots are closed. Every query may look at them.": gives("mask & (mask.cumsum(1) > start_pos)"),
@@ -123,7 +123,7 @@ cached_logits = exercise(
     },
     mistakes={
         "Columns that the cache holds were read again. End each round with prev_pos = cur_pos.":
-            [swap(_MOVE, f"prev_pos = {x}") for x in ("0", "n_prompt", "cur_pos - 1", "prev_pos + 1")],
+            swaps("s = cur_pos", "s = 0", "s = n_prompt", "s = cur_pos - 1", "s = cur_pos * (cur_pos > n_prompt)"),
         "start_pos is the position of the first token handed over: prev_pos.":
             [swap(", prev_pos)", f", {x})") for x in ("0", "cur_pos", "prev_pos and cur_pos", "cur_pos - 1")],
         "The prompt is read in one call of its own: tokens[:, 0:n_prompt].":
@@ -135,8 +135,7 @@ cached_logits = exercise(
              lambda m, t, n: m(t, 0)[:, n:], lambda m, t, n: m(t, 0)],
         "A column was left out, its slot stays empty. Read tokens[:, prev_pos:cur_pos].":
             swap("prev_pos:cur_pos], prev_pos", "(a := prev_pos and cur_pos) : cur_pos + (prev_pos > 0)], a"),
-        "The last token was read too: stop before it.":
-            [swap("[1]", "[1] + 1"), swap("[1]", "[1] + 1", "(found", "(found[:-1]")],
+        "Do not read the last token.": [swap("[1]", "[1] + 1"), swap("[1]", "[1] + 1", "(found", "(found[:-1]")],
         "Rounds are missing. cur_pos goes up to total_len - 1.": [swap("[1]", "[1] - 1"), swap(_MOVE, "break")],
         "Keep the logits of the last position of each call: logits[:, -1].":
             [swap(_LAST, "[:, 0]"), swap(_LAST, ""), swap(_LAST, "[-1]"), swap(_LAST, "", "stack", "cat")],

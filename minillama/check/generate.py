@@ -66,20 +66,19 @@ generate = exercise(
         "one new token, pad_id is -7": case([[1, 6], [1, 4]], 1, 16, EOS, -7),
     },
     mistakes={
-        "Inside a prompt its own token stays: torch.where with the mask.": swaps("(inside,", "(inside & False,"),
+        "Inside a prompt its own token stays: mask[:, cur_pos].": swaps("inside,", "inside < 0,", "mask[:, prev_pos],"),
         "No new token is in the canvas: tokens[:, cur_pos] = torch.where(mask, tokens, candidate).":
             swaps("tokens[:, cur_pos] = torch", "torch") + swaps("where(inside", "where(~inside"),
         "The loop stopped when one row had ended. All must have ended: all, not any.": swaps(".all", ".any"),
         "A prompt ended its row. Only a new token that is eos does: ~from_prompt & …":
             [*swaps("ended.all", "(tokens == 2).any(1).all"), *swaps("~inside & ", ""),
              *swaps("~inside & (tokens[:, cur_pos]", "(candidate")],
-        "No row ever ended: make the mask before the loop, and stop at eos_reached.all().":
+        "No row ever ended. Make the mask before the loop, keep what update returns, and stop at eos_reached.all().":
             swaps("ended.all()", "False") + swaps("~inside", "inside", "~(tokens != pad_id)[:, cur_pos]"),
         "A row that ended in an earlier round was forgotten: eos_reached | …": swaps("ended | ", ""),
         "The loop stopped a round late: ask eos_reached.all() at the end of each round.":
             swap(_STOP, "", "tokens[:, cur_pos] = ", f"{_STOP}tokens[:, cur_pos] = "),
-        "The end was taken to be 2. Compare with eos_id, whatever it is.":
-            swaps("eos_id", "2") + swaps("== eos_id", "== 2") + swaps(_CUT, "until(row, 2)"),
+        "The end was taken to be 2. Compare with eos_id.": [swap(x + "eos_id", x + "2") for x in ("", "== ", "row, ")],
         "The mask was made with -1. Compare with pad_id, whatever it is.": swaps("!= pad_id", "!= -1"),
         "cur_pos begins at the shortest prompt's end.": swaps("min(lengths)", "max(lengths)", "lengths[0]", "1"),
         "The model was given no token: cur_pos must be after prev_pos.":
@@ -92,7 +91,7 @@ generate = exercise(
             swaps(_READ, "[:, :cur_pos], 0", "[:, :cur_pos], prev_pos"),
         "start_pos is the column of the first token handed over: prev_pos.":
             swaps("s], prev", "s], 0 * prev", "s], prev_pos and cur", "s], cur", "s], cur_pos - 1 + 0 * prev"),
-        "The last position predicts the new token, not the first: logits[:, -1].": swaps("[:, -1]", "[:, 0]"),
+        "The last position predicts the new token, not the first: logits[:, -1].": swaps("[:, -1]", "[:, 0]", ""),
         "An answer ends before its first eos. Cut it there.": swaps(_CUT, "row", "[t for t in row if t != eos_id]"),
         "eos is the sign of the end, not a part of the answer.": swaps(_CUT, f"{_CUT} + [eos_id] * (eos_id in row)"),
         "An answer has at most max_gen_len tokens.": swaps("n + max_gen_len", ""),
@@ -101,7 +100,8 @@ generate = exercise(
         "The prompts are one batch: read them together.": lambda m, p, *x: [right_generate(m, [t], *x)[0] for t in p],
         "An eos in the prompt cut its row. Look for eos after the prompt only.":
             swap("n : n", ": n", f"{_CUT} for row in rows", f"{_CUT}[n:] for row, n in zip(rows, lengths)"),
-        "The prompts were returned too. Only the new tokens are asked for.":
-            swaps("n : n +", ": n +") + swaps(f"[{_CUT} for", f"[prompt_tokens[rows.index(row)] + {_CUT} for"),
+        "An answer begins right after its own prompt: only the new tokens are asked for.":
+            swaps("n : n +", ": n +", ": 0 +", *(f"{x}(lengths) : {x}(lengths) +" for x in ("min", "max")))
+            + swaps(f"[{_CUT} for", f"[prompt_tokens[rows.index(row)] + {_CUT} for"),
     },
 )  # fmt: skip

@@ -66,13 +66,13 @@ candidate = exercise(
             swaps("/ temperature, dim=-1)", ", dim=-1) / temperature"),
         "top_p came before the temperature. Divide the logits by the temperature first.":
             swap("last /", "right_top_p(last.softmax(-1), top_p).log() /", "probs, top_p", "probs, 1.0"),
-        "Tokens that top_p drops were drawn. Pass top_p on as it is.": [*swaps("s, top_p", "s, 1.0", "s, 0.9"),
+        "Tokens that top_p drops were drawn. Pass top_p on.": [*swaps("s, top_p", "s, 1.0", "s, 0.9", "s, 1 - top_p"),
             swap("sample_top_p(probs, top_p, ", "probs.multinomial(1, generator=")],
         "sample_top_p takes probabilities, not logits or logarithms: softmax.":
             [swap("torch.softmax(last / temperature, dim=-1)", "last / temperature"), swap("h.soft", "h.log_soft")],
         "You drew by rank: these are places in the sorted order, not ids. sample_top_p looks the ids up.":
             swaps("sample_top_p", "by_rank"),
-        "One draw served all rows. Draw once for each row.": swaps(".reshape(-1)", "[0].expand(len(logits))"),
+        "One draw served all rows. Draw once for each row.": swaps(".reshape(-1)", "[0]", "[0].expand(len(last))"),
     },
 )  # fmt: skip
 
@@ -112,8 +112,9 @@ write_column = exercise(
         "You looked for -1. Let the mask decide.": swaps("(here,", "(tokens[:, cur_pos] != -1,"),
         "Nothing was written. Write the candidate where this column's mask is False.": swaps("here,", "here | True,"),
         "Return the whole canvas.": swaps("rn tokens", "rn tokens[:, cur_pos]", "rn tokens[:, : cur_pos + 1]"),
-        "You wrote the column before or after. The new token belongs in column cur_pos.":
-            [swap(x, x.replace("pos", f"pos {n} 1")) for x in ("[:, cur_pos] =", "cur_pos]") for n in "+-"],
+        "You wrote another column. Every row writes column cur_pos.":
+            [swap(_LINE, "tokens[range(len(tokens)), input_text_mask.sum(1)] = candidate"),
+             *(swap(x, x.replace("pos", f"pos {n} 1")) for x in ("[:, cur_pos] =", "cur_pos]") for n in "+-")],
         "The mask of another column decided: [:, cur_pos].": swaps("k[:, cur_pos]", "k[:, cur_pos - 1]", "k[:, -1]"),
         "Each row's own mask decides.": swaps("(here,", "(here.any(),", "(here.all(),", "(here[0],", "(here[-1],"),
         "The free rows took the candidates in turn. Row k takes candidate[k].":
@@ -199,7 +200,7 @@ draw_rows = exercise(
         "Nothing was drawn. Where from_prompt is False, use sample_top_p.": swaps("not from_prompt[k]", "False"),
         "It is the wrong way round: a row draws where from_prompt is False.": swaps("not from", "from"),
         "Each row has its own from_prompt. Ask every row.": [swap("if n", "if from_prompt[k]: break\n        if n"),
-            *swaps("t[k]", "t.any()", "t.all()", "t[0]", "t[-1]")],
+            swap("    return", "        return"), *swaps("t[k]", "t.any()", "t.all()", "t[0]", "t[-1]")],
         "The rows are mixed up. The id of row k belongs in place k, prompt or not.":
             swaps("rn candidate", *(f"rn candidate[({x}from_prompt).argsort(stable=True)]" for x in " ~")),
         "Every row gets an id, also inside its prompt: argmax.": swaps("rn candidate", "rn candidate[~from_prompt]"),
@@ -208,10 +209,10 @@ draw_rows = exercise(
         "Do not seed a generator again: it goes on where it stopped.":
             swaps("generators[k]", "generators[k].manual_seed(0)", "generators[k].manual_seed(k)"),
         "generators[k] drew for all rows, so bsz changes the text. Draw row k alone.":
-            swaps(_ONE, "sample_top_p(probs, top_p, generators[k])[k]"),
+            [swap("s[k : k + 1]", x, "rs[k])", f"rs[k])[{k}]") for x, k in (("s", "k"), ("s[k:]", "0"))],
         "Row k draws from its own probabilities: probs[k : k + 1].": swaps("probs[k : k + 1]", "probs[:1]"),
         "probs[k] lost an axis. sample_top_p wants (1, vocab_size): probs[k : k + 1].": swaps("[k : k + 1]", "[k]"),
-        "Tokens that top_p drops were drawn. Pass top_p on as it is.": [*swaps(", top_p,", ", 1.0,", ", 0.9,"),
+        "Tokens that top_p drops were drawn. Pass top_p on.": [*swaps(", top_p,", ", 1.0,", ", 0.9,"),
             swap(_ONE, "probs[k].multinomial(1, generator=generators[k])")],
         "You drew by rank: these are places in the sorted order, not ids. sample_top_p looks the ids up.":
             swaps("sample_top_p", "by_rank"),

@@ -86,12 +86,12 @@ stream_text = exercise(
             [swap("held += chunk", "held = chunk"), *swaps('d("")', 'd(""); held = b""', 'd(""); held = chunk')],
         'One part for each chunk is expected, "" where there is nothing to show.':
             [swap('shown.append("")', "pass"), swap("held +=", "if not chunk: continue\n        held +="),
-             swap(_END, 'return ["".join(shown)]')],
+             swap(_END, 'return ["".join(shown)]'), swap(_END, f"    {_END}")],
         "Text comes too late. Show a character together with its last byte.":
             [swap(_END, 'return [""] * (len(shown) - 1) + ["".join(shown)]'), swap(_END, 'return ["", *shown][:-1]')],
         "Text comes again. Empty the held bytes when they have been shown.":
-            [swap(_CLEAR, ""), swap(_CLEAR, "", "held.decode()", "held.decode(errors='ignore')"),
-             swap('d("")', "d(shown[-1] if shown else '')")],
+            [swap(_CLEAR, "", "held.decode()", "held.decode(errors='ignore')"), swap(_CLEAR, f"{_CLEAR[:-3]}chunk"),
+             swap(_CLEAR, ""), swap('d("")', "d(shown[-1] if shown else '')")],
         "A space is part of the text: no strip().": swap("decode()", "decode().strip()"),
         "A list is expected, a part for each chunk, not one string.": swap(_END, 'return "".join(shown)'),
         "Bytes become text by decode().": [list, swap("held.decode()", "held"), swap("held.decode()", "str(held)")],
