@@ -174,7 +174,7 @@ def show(x: Any) -> str:
         return say("the function {name}", name=name_of(x))
     form = "{:.4g}" if isinstance(x, float) else "{:,}" if type(x) is int and abs(x) > 9999 else "{!r}"
     try:
-        text = " ".join(form.format(x).split())
+        text = " ".join(line.strip() for line in form.format(x).splitlines())
     except Exception:  # a broken __repr__, or an int of too many digits
         text = type(x).__name__
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + " …"
