@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 import sys
 from types import GeneratorType
 from typing import Any, NamedTuple
@@ -42,7 +43,8 @@ class Difference(NamedTuple):
         if self.kind in ("shape", "dtype", "device"):
             return say("Expected {kind} {expected}, got {got}.", kind=self.kind, expected=expected, got=got)
         if self.kind == "length" and len(expected) + len(got) > LONGEST_VALUE:
-            return say("Expected {n} items, got {m}.", n=len(self.expected), m=len(self.got))
+            template = "Expected 1 item, got {m}." if len(self.expected) == 1 else "Expected {n} items, got {m}."
+            return say(template, n=len(self.expected), m=len(self.got))
         if not self.at:
             return say("Expected {expected}, got {got}.", expected=expected, got=got)
         return say("Expected {expected} at {at}, got {got}.", expected=expected, at=self.at, got=got)
@@ -174,7 +176,9 @@ def show(x: Any) -> str:
         return say("the function {name}", name=name_of(x))
     form = "{:.4g}" if isinstance(x, float) else "{:,}" if type(x) is int and abs(x) > 9999 else "{!r}"
     try:
-        text = " ".join(form.format(x).split())
+        text = " ".join(line.strip() for line in form.format(x).splitlines())
+        if isinstance(x, list | tuple):  # of floats: 6 digits
+            text = re.sub(r"\d+\.\d{6,}(e[+-]\d+)?", lambda number: f"{float(number[0]):.6g}", text)
     except Exception:  # a broken __repr__, or an int of too many digits
         text = type(x).__name__
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + " …"
@@ -190,7 +194,7 @@ def name_of(function: Any) -> str:
 def unlike(expected: Any, got: Any) -> tuple[str, str]:
     """Both in words; if these were the same, in more of them."""
     one, other = show(expected), show(got)
-    if one == other and isinstance(expected, float) and isinstance(got, float):
+    if one == other and isinstance(expected, float | list | tuple) and isinstance(got, type(expected)):
         one, other = repr(expected), repr(got)
     elif isinstance(expected, str | bytes) and isinstance(got, type(expected)) and len(one) > LONGEST_VALUE:
         pairs = enumerate(zip(expected, got, strict=False))
@@ -205,7 +209,8 @@ def kind_of(x: Any) -> str:
     """What sort of thing a value is: "a tensor", "None", "a whole number (int)"."""
     names = {bool: say("True or False"), int: say("a whole number (int)"), float: say("a number"),
              str: say("a string"), bytes: say("bytes"), list: say("a list"), tuple: say("a tuple"), dict: say("a dict"),
-             set: say("a set"), range: say("a range"), type(None): "None", Tensor: say("a tensor")}  # fmt: skip
+             set: say("a set"), range: say("a range"), type(None): "None", Tensor: say("a tensor"),
+             GeneratorType: say("a generator")}  # fmt: skip
     if _of_torch(x):
         return say("the pair of torch.{name}", name=type(x).__name__)
     return x["class"] if isinstance(x, Record) else names.get(type(x), type(x).__name__)
@@ -218,9 +223,9 @@ def advice(found: Difference) -> str:
         template = "Expected {expected}, but your function returned {got}."
         if found.at:
             template = "Expected {expected} at {at}, got {got}."
-        return f"{say(template, expected=expected, at=found.at, got=got)} {_cure(found.expected, found.got)}".strip()
+        return f"{say(template, expected=expected, at=found.at, got=got)} {_cure(*found)}".strip()
     template = {
-        "nan": "There is a nan in your result. These make one: 0/0, inf/inf, inf - inf and 0 * inf.\n{line}",
+        "nan": "A nan comes from 0/0, inf/inf, inf - inf, 0 * inf, or the log of a negative number.\n{line}",
         "float": "The value is right, but it is a float. Expected a whole number (int): divide with //.",
         "raise": "Expected {expected}, but your function returned {got}. Raise {expected} and say what is wrong.",
         "shape": "The shape should be {expected}, but yours is {got}.",
@@ -230,11 +235,11 @@ def advice(found: Difference) -> str:
     return say(template, expected=show(found.expected), got=show(found.got), line=found.line())
 
 
-def _cure(expected: Any, got: Any) -> str:
+def _cure(_: str, at: str, expected: Any, got: Any) -> str:
     name, makes_tensor = name_of(got) if callable(got) else "", isinstance(got, list | range) or hasattr(got, "tolist")
-    sort, makes_list = type(expected), isinstance(got, tuple | set | range | dict)
+    sort, makes_list = type(expected), isinstance(got, tuple | set | range)
     cures = [
-        (got is None, say("Did you forget `return`?")),
+        (got is None and not at, say("Did you forget `return`?")),
         (isinstance(got, GeneratorType), say("`yield` makes this a generator; return {it}.", it=kind_of(expected))),
         (_of_torch(got), say("Take one of the two: `.values` or `.indices`.")),
         (name.isidentifier(), say("It was not called: write the brackets, `{name}()`.", name=name)),

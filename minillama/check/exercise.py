@@ -49,8 +49,8 @@ def swap(*pieces: str) -> Swap:
 
 
 def swaps(old: str, *news: str) -> list[Swap]:
-    """The wrong functions that have one of several new pieces in an old one's place."""
-    return [swap(old, new) for new in news]
+    """The wrong functions that have one of several new pieces in an old one's place; $ in it is the old one."""
+    return [swap(old, new.replace("$", old)) for new in news]
 
 
 def source(function: Callable) -> tuple[str, str]:

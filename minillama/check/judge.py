@@ -82,8 +82,8 @@ def run(function: Callable, case: Any, look: Any = None, without: Sequence = (),
         outcome.outside = True
         outcome.returned.append(plain(result))
         for old, new in zip(before, (*given, *named.values()), strict=True):
-            if compared(old, plain(new), tolerance=0.0):
-                raise Changed(_changed(old))
+            if compared(old, now := plain(new), tolerance=0.0):
+                raise Changed(_changed(old, now))
         return result
 
     try:
@@ -98,14 +98,22 @@ def run(function: Callable, case: Any, look: Any = None, without: Sequence = (),
     return outcome
 
 
-def _changed(old: Any) -> str:
+def _changed(old: Any, new: Any, at: str = "") -> str:
+    """The hint for an argument that was changed: about the innermost list, dict or tensor in it that was."""
+    one, now = (
+        dict(enumerate(x)) if type(x) in (list, tuple) else x if isinstance(x, dict) else {} for x in (old, new)
+    )
+    for key, inner in one.items() if one.keys() == now.keys() else ():
+        if isinstance(inner, list | tuple | dict | torch.Tensor) and compared(inner, now[key], tolerance=0.0):
+            return _changed(inner, now[key], f"{at}[{key!r}]")
     if isinstance(old, torch.Tensor):
-        template = "Your function changed the tensor it was given. Work on a new one: no `x[…] = …`, no `x.div_(…)`."
+        template = "Your function changed {what}. Work on a new one: no `x[…] = …`, no `x.div_(…)`."
     elif isinstance(old, list):
-        template = "Your function changed the list it was given: `+=`, `append` and `pop` do. `a + b` makes a new one."
+        template = "Your function changed {what}: `+=`, `append` and `pop` do that. `a + b` makes a new one."
     else:
-        template = "Your function changed the {kind} it was given. Only read it."
-    return say(template, kind=kind_of(old).removeprefix("a "))
+        template = "Your function changed {what}. Only read it, or work on a copy."
+    what = "the {kind} at {at} of its argument" if at else "the {kind} it was given"
+    return say(template, what=say(what, kind=kind_of(old).removeprefix("a "), at=at))
 
 
 def message(error: BaseException | None) -> str:

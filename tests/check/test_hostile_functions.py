@@ -140,7 +140,7 @@ def test_a_hint_names_what_came():
     assert "`tolist()`" in judged("all_ended", lambda eos_reached: eos_reached.tolist)
     assert "`yield` makes this a generator; return a list." in judged("cut", lambda *args: (yield))
     assert "Expected a cpu tensor, but yours is meta" in judged("top_p", lambda probs, p: probs.to("meta"))
-    assert "0/0, inf/inf, inf - inf and 0 * inf" in judged("min_p", lambda probs, p: probs * torch.nan)
+    assert "0/0, inf/inf, inf - inf, 0 * inf, or the log" in judged("min_p", lambda probs, p: probs * torch.nan)
 
 
 def test_use_lives_with_what_is_no_function(capsys):

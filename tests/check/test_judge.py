@@ -83,9 +83,15 @@ def test_expected_and_got_never_look_alike():
     assert difference([1, 2], [1, 3]).line() == "Expected [1, 2], got [1, 3]."
     assert difference({"ids": [4, [5.0]]}, {"ids": [4, [6.0]]}).line() == "Expected [5.0] at ['ids'][1], got [6.0]."
     assert difference(list(range(100)), [*range(99), 7]).line() == "Expected 99 at [99], got 7."
+    assert difference("a  b", "a b").line() == "Expected 'a  b', got 'a b'."
     assert difference(1, True).line() == "Expected 1, got True."
     assert difference([0] * 99, [0] * 98).line() == "Expected 99 items, got 98."
     assert difference([1, 2], [1]).line() == "Expected [1, 2], got [1]."
+    assert difference(["a" * 60], ["a" * 60] * 2).line() == "Expected 1 item, got 2."
+    assert difference([-2 / 3, (1e9, None)], [1 / 3, (0.0, None)]).line() == (
+        "Expected [-0.666667, (1000000000.0, None)], got [0.333333, (0.0, None)]."
+    )
+    assert difference([0.5, 1], [0.5000001, 1], tolerance=0).line() == "Expected [0.5, 1], got [0.5000001, 1]."
     assert difference(1, Digit()).line() == "Expected a whole number (int) 1, got Digit 1."
 
 
@@ -158,6 +164,18 @@ def test_a_look_says_what_is_compared():
     assert "Did you forget `return`?" in judge(lambda: None).hint
 
 
+def test_a_hint_fits_what_was_returned():
+    def right_pair(x):
+        """f(x): x and its log."""
+        return [x, x.log()]
+
+    judge = exercise(right_pair, {"once": (torch.ones(1),)}, {})
+    assert judge(lambda x: None).hint == "Expected a list, but your function returned None. Did you forget `return`?"
+    assert judge(lambda x: [x, None]).hint == "Expected a tensor at [1], got None."
+    hint = judge(lambda x: [x, (-x).log()]).hint
+    assert "0 * inf, or the log of a negative number.\nExpected 0 at [1][0], got nan." in hint
+
+
 def right_softmax(x):
     """f(x): softmax."""
     return x.exp() / x.exp().sum()
@@ -228,22 +246,25 @@ def test_a_class_of_ones_own_cannot_pretend():
     assert difference(torch.zeros(2), plain(torch.nn.Parameter(torch.zeros(2)))) is None
 
 
-@pytest.mark.parametrize(("given", "spoil"), [
-    (torch.zeros(2), lambda x: x.add_(1)),
-    ([torch.zeros(2)], lambda x: x[0].add_(1)),
-    ([[1], [2]], lambda x: x[1].append(3)),
-    ({"a": {"b": torch.zeros(2)}}, lambda x: x["a"]["b"].add_(1)),
-    (({"a": 1}, 2), lambda x: x[0].update(a=2)),
-    (ModelArgs(), lambda x: setattr(x, "dim", 7)),
+@pytest.mark.parametrize(("given", "spoil", "what"), [
+    (torch.zeros(2), lambda x: x.add_(1), "the tensor it was given. Work"),
+    ([torch.zeros(2)], lambda x: x[0].add_(1), "the tensor at [0] of its argument. Work"),
+    ([[1], [2]], lambda x: x[1].append(3), "the list at [1] of its argument: `+=`"),
+    ([{"a": 1}, {"a": 2}], lambda x: x[1].update(a=3), "the dict at [1] of its argument. Only read"),
+    ([{"a": 1}, {"a": 2}], lambda x: x.pop(0), "the list it was given: `+=`"),
+    ({"a": {"b": torch.zeros(2)}}, lambda x: x["a"]["b"].add_(1), "the tensor at ['a']['b'] of its argument. Work"),
+    ({"a": [1]}, lambda x: x.pop("a"), "the dict it was given. Only read"),
+    (({"a": 1}, 2), lambda x: x[0].update(a=2), "the dict at [0] of its argument. Only read"),
+    (ModelArgs(), lambda x: setattr(x, "dim", 7), "the ModelArgs it was given. Only read"),
 ])  # fmt: skip
-def test_what_is_handed_over_must_not_change(given, spoil):
+def test_what_is_handed_over_must_not_change(given, spoil, what):
     def right_three(x):
         """f(x): 3."""
         return 3
 
     judge = exercise(right_three, {"once": (given,), "again": (given,)}, {})
     before = plain(given)
-    assert "changed the" in judge(lambda x: [spoil(x), 3][1]).hint
+    assert judge(lambda x: [spoil(x), 3][1]).hint.startswith(f"Your function changed {what}")
     assert difference(before, plain(given)) is None, "the case itself is a copy"
     assert judge(lambda x: 3).status == "passed"
 
