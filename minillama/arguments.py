@@ -17,6 +17,7 @@ import torch
 
 ROLES = ("system", "user", "assistant")
 LARGEST_SEED = 2**63 - 1
+CHAT_FORMATS = ("llama-2", "chatml", "none")
 
 
 def number(name: str, value, low: float, high: float = math.inf) -> float:
@@ -152,7 +153,7 @@ def max_gen_len(value, params) -> int:
     return params.max_seq_len - 1 if value is None else whole("max_gen_len", value, 0)
 
 
-def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, dtype) -> None:
+def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, dtype, chat_format=None) -> None:
     """What `Llama.build` takes."""
     for name, path in (("ckpt_dir", ckpt_dir), ("tokenizer_path", tokenizer_path)):
         if not isinstance(path, str | PathLike) and (name == "ckpt_dir" or path is not None):
@@ -180,6 +181,14 @@ def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, d
         raise TypeError(f"dtype must be a torch.dtype such as torch.float32, got {type(dtype).__name__} {dtype!r}")
     if dtype is not None and not dtype.is_floating_point:
         raise ValueError(f"dtype must be a floating-point torch.dtype such as torch.float32, got {dtype}")
+    _chat_format(chat_format)
+
+
+def _chat_format(value) -> None:
+    """The name of a chat format, or None for the checkpoint's own."""
+    if value is not None and value not in CHAT_FORMATS:
+        error = ValueError if isinstance(value, str) else TypeError
+        raise error(f"chat_format must be None (the checkpoint's own) or one of {CHAT_FORMATS}, got {value!r}")
 
 
 def faster(compile: bool, int8: bool, device: torch.device, n_ranks: int) -> None:

@@ -28,6 +28,7 @@ class BaseTokenizer:
     stop_ids     every id that ends an answer, eos_id first
     pad_id       fills free places; as in Llama 2's file it is no id at all, so it is never a prompt's token
     chat_format  how a dialog is laid out (`chat.ChatFormat`); None is Llama 2's format
+    carried      fields of files beside it that are not used here, by the file's name; `Llama.save` writes them again
     space_in_front  whether `encode` puts a space before every text, as sentencepiece does
 
     >>> class Letters(BaseTokenizer):
@@ -58,6 +59,7 @@ class BaseTokenizer:
         self._pieces = [_name(i, data) for i, data in enumerate(self._bytes)] if pieces is None else list(pieces)
         self.n_words, self.bos_id, self.eos_id = len(self._bytes), bos_id, eos_id
         self.space_in_front = space_in_front
+        self.carried: dict[str, dict] = {}
         self._set_format(chat_format, stop_ids)
 
     def _set_format(self, chat_format: Any, stop_ids: Iterable[int]) -> None:

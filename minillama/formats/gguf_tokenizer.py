@@ -66,7 +66,7 @@ def from_metadata(metadata: Mapping, n_words: int, path: Path) -> BaseTokenizer:
         raise error(f"has a tokenizer that cannot be used: {problem}") from problem
     template = metadata.get("tokenizer.chat_template")
     template = template if isinstance(template, str) else None
-    return tokenizer.with_format(chat_templates.recognise(template, tokenizer.id_of))
+    return tokenizer.with_format(chat_templates.recognise(template, tokenizer))
 
 
 def byte_level_bpe(tokens: list[str], merges: list[str], types: list[int], splitting: str):

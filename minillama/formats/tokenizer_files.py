@@ -44,7 +44,10 @@ def read_tokenizer(folder: Path, n_words: int, config: dict, path: str | Path | 
     ends = generation.get("eos_token_id", [])
     ends = [i for i in (ends if isinstance(ends, list) else [ends]) if isinstance(i, int)]
     template = chat_templates.read(folder, settings)
-    return tokenizer.with_format(chat_templates.recognise(template, tokenizer.id_of), ends)
+    tokenizer = tokenizer.with_format(chat_templates.recognise(template, tokenizer, settings), ends)
+    if others := {name: value for name, value in generation.items() if name not in ("bos_token_id", "eos_token_id")}:
+        tokenizer.carried = {GENERATION: others}
+    return tokenizer
 
 
 def read_tokenizer_file(path: str | Path, n_words: int) -> BaseTokenizer:
@@ -132,13 +135,12 @@ def to_json(tokenizer: BaseTokenizer) -> dict[str, str]:
         made, begins = tokenizer.tokenizer, tokenizer.begins
     else:
         made, begins = from_sentencepiece(tokenizer), True
-    names = {f"{name}_token": tokenizer.pieces([i])[0]
-             for name, i in (("bos", tokenizer.bos_id), ("eos", tokenizer.eos_id)) if i >= 0}  # fmt: skip
+    names = chat_templates.given_names(tokenizer)
     config = {"tokenizer_class": "PreTrainedTokenizerFast", **names, "add_bos_token": begins, "add_eos_token": False}
     config["clean_up_tokenization_spaces"] = False
     if (template := chat_templates.to_template(tokenizer.chat_format)) is not None:
         config["chat_template"] = template
-    fields = {CONFIG: config, GENERATION: end_ids(tokenizer)}
+    fields = {CONFIG: config, GENERATION: tokenizer.carried.get(GENERATION, {}) | end_ids(tokenizer)}
     return {JSON: made.to_str()} | {name: json.dumps(each, indent=2) + "\n" for name, each in fields.items()}
 
 
@@ -156,5 +158,5 @@ def files_of(tokenizer: BaseTokenizer, plain: bool) -> dict[str, str | bytes]:
     if isinstance(tokenizer, BPETokenizer):
         return to_json(tokenizer)
     files = {MODEL: tokenizer.sp_model.serialized_model_proto()}
-    says_all = tokenizer.chat_format is None and tokenizer.stop_ids == (tokenizer.eos_id,)
+    says_all = tokenizer.chat_format is None and tokenizer.stop_ids == (tokenizer.eos_id,) and not tokenizer.carried
     return files if plain and says_all else files | to_json(tokenizer)
