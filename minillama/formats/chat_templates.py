@@ -178,7 +178,7 @@ def to_template(chat_format: ChatFormat | None) -> str | None:
         )
     first = ""
     if chat_format.system is not None:
-        system = chat_format.system.replace("\n", "\\n")
+        system = chat_format.system.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
         system = f"{IM_START}system\\n{system}{IM_END}\\n"
         first = "{% if messages[0]['role'] != 'system' %}{{ '" + system + "' }}{% endif %}"
     return (

@@ -33,7 +33,7 @@ def render(template: str, dialogs: list, tokens: dict[str, str]) -> list[dict[st
     request = {"template": template, "dialogs": dialogs, "tokens": tokens, "memory": MEMORY, "output": OUTPUT}
     environment = {name: os.environ[name] for name in KEPT if name in os.environ}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    command = [sys.executable, "-I", "-B", str(CHILD), *folders]
+    command = [sys.executable, "-I", "-S", "-B", str(CHILD), *folders]
     with subprocess.Popen(command, bufsize=0, env=environment, **pipes) as process:
         try:
             answer = _within(START, process, lambda: process.stdout.read(1))

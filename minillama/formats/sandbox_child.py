@@ -10,7 +10,8 @@ import datetime
 import json
 import sys
 
-WARM_UP = r"{{ strftime_now('%x') }}{{ '\n' | tojson | pprint }}"  # loads all that a template needs from files
+# Loads what jinja2 takes from files where it first needs it.
+WARM_UP = r"{{ strftime_now('%x') }}{{ '\n' | tojson | pprint | wordwrap }}{{ lipsum(1) }}"
 OLDEST = (3, 1, 6)  # of jinja2: templates found ways out of the sandboxes before
 
 

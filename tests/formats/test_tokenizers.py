@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from minillama import Llama
 from minillama.chat import encode_dialog, has_special_tags, segment_dialog
 from minillama.formats.bpe import BPETokenizer, byte_alphabet
 from minillama.formats.chat_templates import ChatML, Llama2, NoChat, recognise, to_template
