@@ -97,7 +97,7 @@ def recognise(template: str | None, tokenizer: BaseTokenizer, settings: Mapping 
     if template is None or not template.strip():
         return NoChat("this checkpoint has no chat template", template)
     if len(template) > LARGEST:
-        return NoChat(f"this checkpoint has a chat template of more than {LARGEST} characters", template)
+        return NoChat(f"this checkpoint has a chat template of more than {LARGEST} characters")
     known: ChatFormat | None = None
     start_id, end_id = tokenizer.id_of(IM_START), tokenizer.id_of(IM_END)
     if all(mark in template for mark in LLAMA_2_MARKS):

@@ -42,6 +42,7 @@ def main() -> None:
                 text += piece
                 if len(text) > left:
                     raise ValueError(f"it writes more than {request['output']} characters")
+            text.encode()  # no lone surrogate
             left -= len(text)
             answers.append({"text": text})
         except (Exception, RecursionError, MemoryError) as error:

@@ -61,12 +61,22 @@ class TemplateFormat(ChatFormat):
         """The system text that stands in where a dialog brings none, where it is known."""
         return getattr(self.known, "system", None)
 
-    @property
+    @cached_property
     def tags(self) -> tuple[str, ...]:
-        """Those of the known format; else the special tokens, and what looks like a mark in the template."""
+        """Those of the known format; else the special tokens, and what looks like a mark around the contents of PROBES.
+
+        "<think>" and the like are none: answers hold them.
+        """
         if self.is_known:
             return self.known.tags
-        return (*self._special, *sorted({*MARK.findall(self.template)} - self._special.keys()))
+        laid_out = [label_contents(answer["text"], probe, None) or []
+                    for probe, answer in zip(PROBES, self._probed, strict=True) if "text" in answer]  # fmt: skip
+        marks = {mark for runs in laid_out for label, text in runs if label == "tag" for mark in MARK.findall(text)}
+        return (*self._special, *sorted(mark for mark in marks - self._special.keys() if "think" not in mark))
+
+    @cached_property
+    def _probed(self) -> list[dict[str, str]]:
+        return self._render(list(PROBES))
 
     @cached_property
     def is_known(self) -> bool:
@@ -76,7 +86,7 @@ class TemplateFormat(ChatFormat):
         return all(
             "text" in answer
             and _ids(self._cut([("tag", answer["text"])])) == _ids(self.known.segments(self._tokenizer, probe))
-            for probe, answer in zip(PROBES, self._render(list(PROBES)), strict=True)
+            for probe, answer in zip(PROBES, self._probed, strict=True)
         )
 
     def segments(self, tokenizer: BaseTokenizer, dialog: Dialog) -> list[Segment]:
@@ -89,18 +99,22 @@ class TemplateFormat(ChatFormat):
         """(label, text) for each part of what the template writes."""
         messages = [{"role": message["role"], "content": message["content"]} for message in dialog]
         key = tuple((message["role"], message["content"]) for message in messages)
-        if key not in self._layouts:
+        runs = self._layouts.get(key)
+        if runs is None:
             signs = [message | {"content": f"\ue000{k}\ue001"} for k, message in enumerate(messages)]
             answer, outline = self._render([messages, signs])
             if "error" in answer:
-                raise self._refused(f"does not lay this dialog out ({answer['error']})")
+                said = "".join(c if c.isprintable() else " " for c in answer["error"])
+                raise self._refused(f"does not lay this dialog out ({said})")
+            if not answer["text"]:
+                raise self._refused("writes nothing")
             runs = label_contents(answer["text"], messages, outline.get("text"))
             if messages[-1]["content"].strip() and runs is None:
                 raise self._refused("leaves the user's message out")
-            while len(self._layouts) >= KEPT:
-                self._layouts.pop(next(iter(self._layouts)), None)
-            self._layouts[key] = runs or [("tag", answer["text"])]
-        return self._layouts[key]
+            if len(self._layouts) >= KEPT:
+                self._layouts.clear()
+            self._layouts[key] = runs = runs or [("tag", answer["text"])]
+        return runs
 
     def _render(self, dialogs: list) -> list[dict[str, str]]:
         try:

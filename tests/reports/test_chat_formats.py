@@ -215,6 +215,14 @@ def test_special_tags_are_those_of_the_format_in_use(random_llama, bpe, text):
     assert not has_special_tags([{"role": "user", "content": "[INST] <<SYS>>"}], llama.tokenizer)
 
 
+def test_thoughts_are_no_marks(bpe):
+    """An answer that thinks aloud can be followed by a question; Qwen's and DeepSeek's templates know such words."""
+    template = ZEPHYR.replace("m['content']", "m['content'].split('</think>')[-1]") + "<think>\n"
+    tokenizer = with_template(bpe, template)
+    dialog = [DIALOGS[0][0], {"role": "assistant", "content": "<think>Hm.</think> Yes."}, DIALOGS[0][0]]
+    assert not has_special_tags(dialog, tokenizer) and bpe.decode(encode_dialog(tokenizer, dialog)).count("Hm") == 0
+
+
 def test_a_message_never_becomes_a_token(bpe, tokenizer):
     assert format_tags(with_template(bpe, LLAMA_2)) == format_tags()
     template = "{{ bos_token + messages[-1].content + eos_token }}"
@@ -248,6 +256,9 @@ HOSTILE = {
     "raises": "{{ raise_exception('No.') }}",
     "undefined": "{{ messages[9].content.x }}",
     "drops the message": "Hello.",
+    "writes nothing": " {% if false %}{{ messages }}{% endif %}"[1:],
+    "half a character": "{{ '\\ud800' + messages[-1].content }}",
+    "control codes": "{{ raise_exception('\\x1b[2J') }}",
     "parts of messages": "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endfor %}",
 }  # fmt: skip
 
@@ -261,6 +272,7 @@ def test_a_hostile_or_broken_template_is_refused_by_name(bpe, name):
     assert time.monotonic() - start < 3
     assert repr(template[:60]) in str(caught.value) and "chat_format='llama-2'" in str(caught.value)
     assert len(str(caught.value)) < 800 and "lib/python" not in str(caught.value)
+    assert str(caught.value).isprintable()
 
 
 def test_build_and_texts_run_no_template(random_llama, bpe, tmp_path, monkeypatch):
