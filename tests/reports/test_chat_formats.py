@@ -3,6 +3,7 @@ their marks say, templates that do harm; against transformers' own reading of th
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -243,12 +244,12 @@ HOSTILE = {
     "memory, later": "{% set n = 10**9 %}{{ messages[0].content * n }}",
     "memory, in rows": "{% set x = namespace(s='aaaaaaaa') %}{% for i in range(99) %}{% set x.s = x.s + x.s %}"
                        "{% endfor %}",
-    "power": "{{ 9**9**9 }}",
+    "power": "{{ 9**(9**(9**9)) }}",
     "recursion": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
     "parentheses": "{{ " + "(" * 50_000 + "1" + ")" * 50_000 + " }}",
     "output": "{% for a in range(99999) %}{{ 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' }}{% endfor %}",
     "filters": "{{ ('a' * 30) | wordwrap(1) | urlize | pprint | tojson }}",
-    "loads of text": "{{ lipsum(999, max=9999, min=9999) }}",
+    "loads of text": "{{ lipsum(999, max=9999, min=999) }}",
     "files": "{% include '/etc/passwd' %}",
     "import": "{% import 'os' as os %}",
     "not a template": "{% for %}",
@@ -263,8 +264,19 @@ HOSTILE = {
 }  # fmt: skip
 
 
+REASONS = {
+    "nested loops": "takes more than 2 s", "attributes": "SecurityError", "format": "SecurityError",
+    "memory": "MemoryError", "memory, later": "MemoryError", "recursion": "RecursionError",
+    "output": "writes more than 1048576 characters", "loads of text": "takes more|writes more",
+    "power": "takes more|MemoryError|OverflowError", "raises": "TemplateError: No.", "globals": "writes nothing",
+    "drops the message": "leaves the user's message out", "parts of messages": "writes nothing",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_or_broken_template_is_refused_by_name(bpe, name):
+def test_a_hostile_or_broken_template_is_refused_by_name(bpe, name, monkeypatch):
+    if name in ("power", "loads of text"):  # once is enough for all two seconds
+        monkeypatch.setattr(sandbox, "SECONDS", 0.3)
     template = HOSTILE[name] + "{# <|im_start|> <|im_end|> #}" * (name in ("memory", "raises"))
     tokenizer, start = with_template(bpe, template), time.monotonic()
     with pytest.raises(ValueError, match="^dialogs: this checkpoint's chat template") as caught:
@@ -272,7 +284,7 @@ def test_a_hostile_or_broken_template_is_refused_by_name(bpe, name):
     assert time.monotonic() - start < 3
     assert repr(template[:60]) in str(caught.value) and "chat_format='llama-2'" in str(caught.value)
     assert len(str(caught.value)) < 800 and "lib/python" not in str(caught.value)
-    assert str(caught.value).isprintable()
+    assert str(caught.value).isprintable() and re.search(REASONS.get(name, ""), str(caught.value))
 
 
 def test_build_and_texts_run_no_template(random_llama, bpe, tmp_path, monkeypatch):
