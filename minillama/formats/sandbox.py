@@ -6,6 +6,7 @@ time, memory and output limited and can open no file (sandbox_child.py), and onl
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -81,12 +82,10 @@ def _within(seconds: float, process: subprocess.Popen, work: Callable[[], bytes]
 
 def _ask(process: subprocess.Popen, request: bytes) -> bytes:
     """Hand the request over and read the answer, at most as much as OUTPUT characters take in JSON."""
-    try:
+    with contextlib.suppress(OSError):  # it has ended; perhaps it said why
         while request:
             request = request[process.stdin.write(request) :]
         process.stdin.close()
-    except OSError:  # it has ended
-        return b""
     answer, most = b"", 12 * OUTPUT + 2**16
     while len(answer) < most and (piece := process.stdout.read(2**16)):
         answer += piece

@@ -186,7 +186,7 @@ class TemplateFormat(ChatFormat):
         parts = [
             (label, part)
             for label, text in runs
-            for part in (re.split(f"({names})", text) if label == "tag" and names else [text])
+            for part in (re.split(f"({names})", text) if names else [text])
             if part
         ]
         for is_special, group in groupby(parts, key=lambda part: part[0] == "tag" and part[1] in self._special):

@@ -163,7 +163,7 @@ def test_special_tokens_that_swallow_spaces(spaced):
         "{% for m in messages %}{{ '<|' + m.role + '|>\n' + m.content + '<|end|>\n' }}{% endfor %}\n <|assistant|>\n"
     )
     ours, theirs = with_template(spaced[0], template), spaced[1]
-    assert ours.stop_ids == (2, ours.id_of("<|end|>"))
+    assert ours.stop_ids == (2, ours.id_of("<|end|>")) and with_template(spaced[0], ZEPHYR).stop_ids == (2,)
     for dialog in DIALOGS:
         due = theirs.apply_chat_template(dialog, chat_template=template, return_dict=False)
         assert encode_dialog(ours, dialog) == due, theirs.convert_ids_to_tokens(due)
@@ -185,10 +185,10 @@ def test_a_template_with_a_sentencepiece_tokenizer(tokenizer, random_llama, tmp_
 
 def test_labels_of_a_template(bpe):
     tokenizer = with_template(bpe, "{{ bos_token }}" + TURNS.replace("m['content']", "m['content'] | trim"))
-    dialog = [{"role": "system", "content": " user\n"}, {"role": "user", "content": "system"}]
+    dialog = [{"role": "system", "content": " system\n"}, {"role": "user", "content": "user"}]
     shown = [(segment.label, tokenizer.decode(segment.ids)) for segment in segment_dialog(tokenizer, dialog)]
     assert shown == [
-        ("bos", ""), ("tag", "system\n"), ("system", "user"), ("eos", ""), ("tag", "\nuser\n"), ("user", "system"),
+        ("bos", ""), ("tag", "system\n"), ("system", "system"), ("eos", ""), ("tag", "\nuser\n"), ("user", "user"),
         ("eos", ""), ("tag", "\nassistant\n"),
     ]  # fmt: skip
 
@@ -319,6 +319,12 @@ def test_without_jinja2(bpe, random_llama, monkeypatch):
         with pytest.raises(ValueError, match="needs jinja2 .* pip install 'jinja2>=3.1.6'.*chat_format='llama-2'"):
             call()
     assert encode_dialog(in_format(llama.tokenizer, "chatml"), DIALOGS[0])
+
+
+def test_the_limit_of_output_is_for_all_dialogs_together(monkeypatch):
+    monkeypatch.setattr(sandbox, "OUTPUT", 100)
+    first, second = sandbox.render("{{ 'a' * 60 }}", [[], []], {})
+    assert first == {"text": "a" * 60} and "more than 100 characters" in second["error"]
 
 
 @pytest.mark.parametrize(
