@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import torch
 
 from minillama import __version__, parallel
+from minillama.arguments import CHAT_FORMATS
 from minillama.checkpoint import COURSE_MODEL
 from minillama.doctor import examine
 from minillama.formats import recognise
@@ -39,6 +40,9 @@ def parser() -> argparse.ArgumentParser:
     )
     model.add_argument(
         "--model-parallel-size", type=int, metavar="N", help="ranks that share the model under torchrun (default: all)"
+    )
+    model.add_argument(
+        "--chat-format", choices=CHAT_FORMATS, help="how a dialog is laid out (default: as the model's files say)"
     )
 
     sampler = argparse.ArgumentParser(add_help=False, parents=[model])
@@ -131,6 +135,7 @@ def build(args: argparse.Namespace) -> Llama:
         dtype=dtype,
         compile=args.compile,
         int8=args.int8,
+        chat_format=args.chat_format,
     )
 
 
@@ -215,7 +220,8 @@ def kinds(weights: dict) -> list[str]:
 def convert(args: argparse.Namespace) -> int:
     own = kinds(recognise(args.model).weights())
     dtype = args.dtype or (own[0] if len(own) == 1 else "float32")  # quantised weights have float32 beside them
-    llama = Llama.build(args.model, args.tokenizer, 1, 1, device="cpu", dtype=getattr(torch, dtype))
+    kind = {"dtype": getattr(torch, dtype), "chat_format": args.chat_format}
+    llama = Llama.build(args.model, args.tokenizer, 1, 1, device="cpu", **kind)
     with warnings.catch_warnings(record=True) as left_out:
         warnings.simplefilter("always")
         llama.save(args.folder, args.format, args.shards)

@@ -17,6 +17,7 @@ import torch
 
 ROLES = ("system", "user", "assistant")
 LARGEST_SEED = 2**63 - 1
+CHAT_FORMATS = ("llama-2", "chatml", "none")
 
 
 def number(name: str, value, low: float, high: float = math.inf) -> float:
@@ -154,7 +155,7 @@ def max_gen_len(value, params) -> int:
     return params.max_seq_len - 1 if value is None else whole("max_gen_len", value, 0)
 
 
-def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, dtype) -> None:
+def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, dtype, chat_format=None) -> None:
     """What `Llama.build` takes."""
     for name, path in (("ckpt_dir", ckpt_dir), ("tokenizer_path", tokenizer_path)):
         if not isinstance(path, str | PathLike) and (name == "ckpt_dir" or path is not None):
@@ -182,6 +183,14 @@ def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, d
         raise TypeError(f"dtype must be a torch.dtype such as torch.float32, got {type(dtype).__name__} {dtype!r}")
     if dtype not in (None, torch.float32, torch.bfloat16, torch.float16, torch.float64):  # no others are computed with
         raise ValueError(f"dtype must be torch.float32, bfloat16, float16 or float64, got {dtype}")
+    _chat_format(chat_format)
+
+
+def _chat_format(value) -> None:
+    """The name of a chat format, or None for the checkpoint's own."""
+    if value is not None and value not in CHAT_FORMATS:
+        error = ValueError if isinstance(value, str) else TypeError
+        raise error(f"chat_format must be None (the checkpoint's own) or one of {CHAT_FORMATS}, got {value!r}")
 
 
 def faster(compile: bool, int8: bool, device: torch.device, n_ranks: int) -> None:

@@ -70,6 +70,11 @@ def segment_dialog(tokenizer: BaseTokenizer, dialog: Dialog) -> list[Segment]:
     arguments.dialog(dialog)
     if tokenizer.chat_format is not None:
         return tokenizer.chat_format.segments(tokenizer, dialog)
+    return llama_2_segments(tokenizer, dialog)
+
+
+def llama_2_segments(tokenizer: BaseTokenizer, dialog: Dialog) -> list[Segment]:
+    """What `segment_dialog` returns in Llama 2's format; without bos where the tokenizer has none."""
     segments = []
     for turns in fold_turns(dialog):
         segments += [Segment("bos", [tokenizer.bos_id])] if tokenizer.bos_id >= 0 else []

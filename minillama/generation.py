@@ -16,7 +16,7 @@ from torch import Tensor
 from minillama import arguments, checkpoint, parallel
 from minillama.chat import Dialog, encode_dialog, has_special_tags
 from minillama.checkpoint import COURSE_MODEL
-from minillama.formats import export, recognise, with_rows
+from minillama.formats import export, in_format, recognise, with_rows
 from minillama.guard import Guard, polled
 from minillama.int8 import to_int8
 from minillama.logprobs import token_logprobs
@@ -48,6 +48,7 @@ class Llama:
         dtype: torch.dtype | None = None,
         compile: bool = False,
         int8: bool = False,
+        chat_format: str | None = None,
     ) -> Llama:
         """Load a checkpoint and give it a cache for max_batch_size rows of max_seq_len tokens.
 
@@ -55,15 +56,15 @@ class Llama:
             the id "owner/name" of a model on the hub.
         tokenizer_path: None for the checkpoint's own.
         max_seq_len: prompt and answer together, in tokens; None for the checkpoint's context, at most 2048.
-        max_batch_size: rows that can run side by side.
+        max_batch_size: rows that can run side by side. seed: of the rows that are given no seed.
         model_parallel_size: under torchrun, how many ranks share the model; None for all of them, 1 for a whole model
             in each process. It need not be the number of the checkpoint's files.
-        seed: seeds the generator from which rows without a seed get theirs.
         device: None for cuda if there is one, else cpu; "mps" is untested.
         dtype: None for bfloat16 on a GPU that has it (float16 on one that does not), float32 elsewhere.
         compile: compile the one-token step: a CUDA graph on a GPU; on a CPU it needs a C++ compiler and a second copy
             of the weights (compiled.py). The first tokens then take a minute.
         int8: keep the weights of the linear layers in 8 bits (int8.py). Neither works with several ranks.
+        chat_format: "llama-2", "chatml" or "none" in place of the one that the checkpoint names; None for that one.
 
         Started by torchrun, every rank builds, makes the same calls with the same arguments and gets the same results;
         rank 0 draws (parallel.py). No global state is touched. Raises ValueError or TypeError that names what is wrong
@@ -71,11 +72,11 @@ class Llama:
         """
         n_ranks = parallel.join(model_parallel_size)
         with parallel.together(n_ranks):  # what fails on one rank fails on all
-            arguments.build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, dtype)
+            arguments.build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, dtype, chat_format)
             device = parallel.place(device, n_ranks)
             arguments.faster(compile, int8, device, n_ranks)
             source = recognise(ckpt_dir)
-            tokenizer = source.tokenizer(tokenizer_path)
+            tokenizer = in_format(source.tokenizer(tokenizer_path), chat_format)
             max_seq_len = max_seq_len or min(source.args.max_seq_len, 2048)
             dtype = dtype or checkpoint.default_dtype(device)
             model = checkpoint.load(source, tokenizer.n_words, device, dtype, n_ranks, max_seq_len)

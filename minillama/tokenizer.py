@@ -30,6 +30,7 @@ class BaseTokenizer:
     stop_ids     every id that ends an answer, eos_id first
     pad_id       fills free places; as in Llama 2's file it is no id at all, so it is never a prompt's token
     chat_format  how a dialog is laid out (`chat.ChatFormat`); None is Llama 2's format
+    carried      fields of files beside it that are not used here, by the file's name; `Llama.save` writes them again
     space_in_front  whether `encode` puts a space before every text, as sentencepiece does
     begins       whether texts of this model begin with bos_id: `encode(bos=True)` adds it only then
     ends         whether they end with eos_id; nothing here adds it to a prompt, for a prompt goes on
@@ -64,6 +65,7 @@ class BaseTokenizer:
         self._pieces = [_name(i, data) for i, data in enumerate(self._bytes)] if pieces is None else list(pieces)
         self.n_words, self.space_in_front = len(self._bytes), space_in_front
         self._set_marks(bos_id, eos_id, begins, ends)
+        self.carried: dict[str, dict] = {}
         self._set_format(chat_format, stop_ids)
 
     def _set_marks(self, bos_id: int, eos_id: int, begins: bool, ends: bool) -> None:

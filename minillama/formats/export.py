@@ -26,7 +26,9 @@ from minillama.parallel import is_shared
 from minillama.tokenizer import BaseTokenizer
 
 FORMATS = ("meta", "hf")
-WEIGHTS_NAME = re.compile(r"model\.safetensors(\.index\.json)?|model-[0-9]{5}-of-[0-9]{5}\.safetensors")
+WEIGHTS_NAME = re.compile(  # and an older checkpoint's template, which would go before the one that is written
+    r"model\.safetensors(\.index\.json)?|model-[0-9]{5}-of-[0-9]{5}\.safetensors|chat_template\.jinja"
+)
 
 
 def save(

@@ -72,7 +72,7 @@ def from_metadata(metadata: Mapping, n_words: int, path: Path) -> BaseTokenizer:
     template = metadata.get("tokenizer.chat_template")
     template = template if isinstance(template, str) else None
     stops = ids_among(tokenizer.n_words, *(field(f"{name}_token_id") for name in ("eot", "eom")))
-    return tokenizer.with_format(chat_templates.recognise(template, tokenizer.id_of), stops)
+    return tokenizer.with_format(chat_templates.recognise(template, tokenizer), stops)
 
 
 def byte_level_bpe(tokens: list[str], merges: list[str], types: list[int], splitting: str):

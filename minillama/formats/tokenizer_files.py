@@ -54,8 +54,11 @@ def read_tokenizer(folder: Path, n_words: int, config: dict, path: str | Path | 
         raise ValueError(f"tokenizer_path: no tokenizer at {str(folder)!r}; expected {MODEL} or {JSON}")
     ends = [fields.get("eos_token_id") for fields in (config, generation)]
     template = chat_templates.read(folder, settings)
-    chat_format = chat_templates.recognise(template, tokenizer.id_of)
-    return tokenizer.with_format(chat_format, ids_among(tokenizer.n_words, *ends))
+    chat_format = chat_templates.recognise(template, tokenizer, settings)
+    tokenizer = tokenizer.with_format(chat_format, ids_among(tokenizer.n_words, *ends))
+    if others := {name: value for name, value in generation.items() if name not in ("bos_token_id", "eos_token_id")}:
+        tokenizer.carried = {GENERATION: others}
+    return tokenizer
 
 
 def ids_among(n_words: int, *values) -> list[int]:
@@ -215,8 +218,7 @@ def to_json(tokenizer: BaseTokenizer) -> dict[str, str]:
     else:
         made = from_sentencepiece(tokenizer)
         differs = other_ids(made, tokenizer)
-    names = {f"{name}_token": tokenizer.pieces([i])[0]
-             for name, i in (("bos", tokenizer.bos_id), ("eos", tokenizer.eos_id)) if i >= 0}  # fmt: skip
+    names = chat_templates.given_names(tokenizer)
     kind = "PreTrainedTokenizerFast" if differs is None else "LlamaTokenizer"
     config = {"tokenizer_class": kind, **names, "add_bos_token": tokenizer.begins, "add_eos_token": tokenizer.ends}
     if not isinstance(tokenizer, BPETokenizer) and not tokenizer.space_in_front:
@@ -224,7 +226,7 @@ def to_json(tokenizer: BaseTokenizer) -> dict[str, str]:
     config["clean_up_tokenization_spaces"] = False
     if (template := chat_templates.to_template(tokenizer.chat_format)) is not None:
         config["chat_template"] = template
-    fields = {CONFIG: config, GENERATION: end_ids(tokenizer)}
+    fields = {CONFIG: config, GENERATION: tokenizer.carried.get(GENERATION, {}) | end_ids(tokenizer)}
     files = {name: json.dumps(each, indent=2) + "\n" for name, each in fields.items()}
     if differs is None:
         return {JSON: made.to_str()} | files
@@ -254,7 +256,12 @@ def files_of(tokenizer: BaseTokenizer, plain: bool) -> dict[str, str | bytes]:
         return to_json(tokenizer)
     files = {MODEL: tokenizer.sp_model.serialized_model_proto()}
     own = Tokenizer(files[MODEL])
-    says_all = tokenizer.chat_format is None and all(
-        getattr(tokenizer, name) == getattr(own, name) for name in ("stop_ids", "bos_id", "eos_id", "begins", "ends")
+    says_all = (
+        tokenizer.chat_format is None
+        and not tokenizer.carried
+        and all(
+            getattr(tokenizer, name) == getattr(own, name)
+            for name in ("stop_ids", "bos_id", "eos_id", "begins", "ends")
+        )
     )
     return files if plain and says_all else files | to_json(tokenizer)

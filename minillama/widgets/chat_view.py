@@ -41,10 +41,10 @@ class ChatSegment:
 
 
 def chunks_of(tokenizer: Tokenizer, dialog: Dialog) -> list[list[ChatSegment]]:
-    """The segments of a dialog, one list per bos. Raises what `segment_dialog` raises."""
+    """The segments of a dialog, one list per bos (and for what is before the first). Raises as `segment_dialog`."""
     chunks: list[list[ChatSegment]] = []
     for label, ids in segment_dialog(tokenizer, dialog):
-        if label == "bos":
+        if label == "bos" or not chunks:
             chunks.append([])
         chunks[-1].append(ChatSegment(label, ids, tokenizer.pieces(ids)))
     return chunks

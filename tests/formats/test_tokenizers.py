@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from minillama import Llama
 from minillama.chat import encode_dialog, has_special_tags, segment_dialog
 from minillama.formats.bpe import BPETokenizer, byte_alphabet
-from minillama.formats.chat_templates import ChatML, NoChat, recognise, to_template
+from minillama.formats.chat_templates import ChatML, Llama2, NoChat, recognise, to_template
 from minillama.formats.gguf_tokenizer import from_metadata
 from minillama.formats.tokenizer_files import from_sentencepiece, read_tokenizer
 
@@ -262,26 +261,26 @@ def test_tags_are_refused_in_their_own_format(bpe, tokenizer):
     )
 
 
-def test_templates_are_known_by_their_marks():
-    ids = {"<|im_start|>": 1, "<|im_end|>": 2}.get
-    assert recognise("{{ '[INST] <<SYS>>' }}", ids) is None
-    assert isinstance(recognise(CHATML, ids), ChatML) and recognise(CHATML, ids).system == "You are kind."
-    assert recognise(CHATML.replace("\n", "\\n"), ids).system == "You are kind."
-    assert recognise("<|im_start|>system\\n' + x + '<|im_end|>", ids).system is None
-    assert recognise("<|im_start|>{{ m }}<|im_end|>", ids).system is None
-    for template in (None, "", "[INST] {{ m }}", "<|user|>", "{{ ''.__class__.__mro__ }}"):
-        assert isinstance(recognise(template, ids), NoChat)
-    assert isinstance(recognise(CHATML, {}.get), NoChat)
+def test_templates_are_known_by_their_marks(bpe, tokenizer):
+    def known(template, tokenizer=bpe):
+        return recognise(template, tokenizer).known
+
+    assert isinstance(known("{{ '[INST] <<SYS>>' }}"), Llama2)
+    assert isinstance(known(CHATML), ChatML) and recognise(CHATML, bpe).system == "You are kind."
+    assert known(CHATML.replace("\n", "\\n")).system == "You are kind."
+    assert known("<|im_start|>system\\n' + x + '<|im_end|>").system is None
+    assert known("<|im_start|>{{ m }}<|im_end|>").system is None
+    for template in ("[INST] {{ m }}", "<|user|>", "{{ ''.__class__.__mro__ }}"):
+        assert known(template) is None
+    assert known(CHATML, tokenizer) is None  # which has no such tokens
+    for template in (None, "", " \n"):
+        assert isinstance(recognise(template, bpe), NoChat)
 
 
-def test_an_unknown_format_completes_but_does_not_chat(random_llama, bpe):
-    llama = random_llama(tokenizer=bpe, max_seq_len=64)
-    stranger = Llama(llama.model, bpe.with_format(recognise("<|user|>", bpe.id_of)))
-    assert llama.text_completion(["Once"], max_gen_len=3)[0]["generation"] is not None
-    assert llama.chat_completion([DIALOGS[0]], max_gen_len=3)
-    for chat in (lambda: stranger.chat_completion([DIALOGS[0]]), lambda: stranger.stream(DIALOGS[0])):
-        with pytest.raises(ValueError, match="unknown chat template.*text_completion works"):
-            chat()
+def test_what_is_written_here_needs_no_trial(bpe, tokenizer):
+    assert recognise(to_template(None), tokenizer) is None
+    for system in (None, "Be kind.\nAnd brief."):
+        assert isinstance(made := recognise(to_template(ChatML(1, 2, system)), bpe), ChatML) and made.system == system
 
 
 def test_every_stop_id_ends_a_row(reciter, tokenizer):
@@ -297,4 +296,4 @@ def test_every_stop_id_ends_a_row(reciter, tokenizer):
 def test_the_end_of_a_turn_in_chatml_is_a_stop_id(tokenizer, bpe):
     other = tokenizer.with_format(ChatML(300, 301), stop_ids=[2, 299])
     assert other.stop_ids == (2, 299, 301) and tokenizer.stop_ids == (2,) and tokenizer.chat_format is None
-    assert isinstance(bpe.chat_format, ChatML) and bpe.stop_ids == (2,)  # there it is eos itself
+    assert isinstance(bpe.chat_format.known, ChatML) and bpe.stop_ids == (2,)  # there it is eos itself
