@@ -96,11 +96,11 @@ def load(
     reader: Reader,
     vocab_size: int,
     device: torch.device,
-    dtype: torch.dtype,
+    dtype: torch.dtype | None,
     n_ranks: int = 1,
     max_seq_len: int | None = None,
 ) -> Transformer:
-    """The Transformer that `reader` has found, on `device` in `dtype`, without a cache.
+    """The Transformer that `reader` has found, on `device` in `dtype` (None: `default_dtype`), without a cache.
 
     vocab_size is the tokenizer's: it may have a few tokens more or fewer than the weights have rows. n_ranks processes
     share the model, each with its part of the weights (parallel.py). max_seq_len: how many positions will be read, for
@@ -109,7 +109,7 @@ def load(
 
     >>> load(MetaFolder(COURSE_MODEL), 2048, torch.device("cpu"), torch.float32)  # doctest: +SKIP
     """
-    where = f"{reader.sizes_in} in {str(reader.path)!r}"
+    where, dtype = f"{reader.sizes_in} in {str(reader.path)!r}", dtype or default_dtype(device)
     parallel.check_sizes(reader.args, n_ranks)
     if reader.args.vocab_size != -1:
         check_fit(vocab_size, reader.args.vocab_size, where)

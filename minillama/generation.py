@@ -66,9 +66,8 @@ class Llama:
         int8: keep the weights of the linear layers in 8 bits (int8.py). Neither works with several ranks.
         chat_format: "llama-2", "chatml" or "none" in place of the one that the checkpoint names; None for that one.
 
-        Started by torchrun, every rank builds, makes the same calls with the same arguments and gets the same results;
-        rank 0 draws (parallel.py). No global state is touched. Raises ValueError or TypeError that names what is wrong
-        with an argument or a file.
+        Under torchrun every rank makes the same calls and gets the same results; rank 0 draws (parallel.py). No global
+        state is touched. Raises ValueError or TypeError that names what is wrong with an argument or a file.
         """
         n_ranks = parallel.join(model_parallel_size)
         with parallel.together(n_ranks):  # what fails on one rank fails on all
@@ -78,7 +77,6 @@ class Llama:
             source = recognise(ckpt_dir)
             tokenizer = in_format(source.tokenizer(tokenizer_path), chat_format)
             max_seq_len = max_seq_len or min(source.args.max_seq_len, 2048)
-            dtype = dtype or checkpoint.default_dtype(device)
             model = checkpoint.load(source, tokenizer.n_words, device, dtype, n_ranks, max_seq_len)
             model = to_int8(model) if int8 else model
             model.setup_cache(max_batch_size, max_seq_len)

@@ -37,6 +37,7 @@ def read_tokenizer(folder: Path, n_words: int, config: dict, path: str | Path | 
         model, other = (None, Path(path)) if Path(path).suffix == ".json" else (Path(path), None)
     names, settings, generation, added = (read_json(folder / name) if (folder / name).is_file() else {}
                                           for name in (NAMES, CONFIG, GENERATION, ADDED))  # fmt: skip
+    written = names | settings  # a null says that there is no such token
     settings = names | {key: value for key, value in settings.items() if value is not None}
     added = added_tokens(settings, added)
     tokenizer = None
@@ -54,7 +55,7 @@ def read_tokenizer(folder: Path, n_words: int, config: dict, path: str | Path | 
         raise ValueError(f"tokenizer_path: no tokenizer at {str(folder)!r}; expected {MODEL} or {JSON}")
     ends = [fields.get("eos_token_id") for fields in (config, generation)]
     template = chat_templates.read(folder, settings)
-    chat_format = chat_templates.recognise(template, tokenizer, settings)
+    chat_format = chat_templates.recognise(template, tokenizer, written)
     tokenizer = tokenizer.with_format(chat_format, ids_among(tokenizer.n_words, *ends))
     if others := {name: value for name, value in generation.items() if name not in ("bos_token_id", "eos_token_id")}:
         tokenizer.carried = {GENERATION: others}
