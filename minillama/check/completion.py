@@ -232,7 +232,7 @@ answer_scores = exercise(right_answer_scores, look=lists, cases={
     "Each row has its own sum: start at 0.": swaps("sum(answer)", "sum(sum(answers[:answers.index(answer) + 1], []))"),
     "The answer is what comes after n_prompt tokens.": swaps(_NEW, "(row[1:n_prompt] or [0.0])", "row[-n_prompt:]"),
     "0.0 is a logprob, and counts.": swaps(_NEW, "[x for x in $ if x]", "([x for x in $ if x] or [0.0])"),
-    "Keep the rows in their order.": swaps("in answers]", "in sorted(answers, key=sum)]", "in sorted(answers, key=sum)[::-1]]"),
+    "Keep the rows in their order.": swaps("in answers]", *(f"in sorted(answers, key=sum)[::{k}]]" for k in (1, -1))),
     "Expected the exact numbers: do not round, and divide by /, not //.": swaps(
         "sum(answer)", "round($)", "round($, 1)") + swaps(_MEAN, "sum(answer) // len(answer)"),
 })  # fmt: skip

@@ -1,306 +1,208 @@
 """Checks of the exercises on checkpoint files."""
 
-from __future__ import annotations
-
-import contextlib
-import dataclasses
 import json
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from minillama.check.former import NotAttempted, Wrong, call, judge
-from minillama.check.report import Report
+from minillama.check.exercise import exercise, swap
+from minillama.check.judge import Wrong
+from minillama.check.report import say
 from minillama.checkpoint import COURSE_MODEL, PARAMS, SHARD
 from minillama.model import ModelArgs, Transformer
 
 SMALL = {"dim": 16, "n_layers": 1, "n_heads": 4, "n_kv_heads": 2, "vocab_size": 10, "hidden_dim": 24, "max_seq_len": 8}
-OTHER = {"dim": 96, "n_layers": 3, "n_heads": 6, "vocab_size": 50, "norm_eps": 1e-6, "rope_theta": 500000.0}
-
-_ran: list[str] = []
-
-
-def read_params(function: Callable[[Path], ModelArgs]) -> Report:
-    """Judge f(path): the ModelArgs that a params.json describes, and the file closed whatever happens."""
-
-    def fields(**due) -> Callable[[Callable], None]:
-        def case(f: Callable) -> None:
-            with _folder() as folder:
-                (folder / PARAMS).write_text(json.dumps(due), encoding="utf-8")
-                got = _args_of(f, folder / PARAMS)
-            _expect_args(got, ModelArgs(**due))
-
-        return case
-
-    def closed(f: Callable) -> None:
-        with _folder() as folder:
-            (folder / PARAMS).write_text(json.dumps(SMALL), encoding="utf-8")
-            if _left_open(f, folder / PARAMS)[1]:
-                raise Wrong("The file is still open when your function has returned. Open it with `with`.")
-
-    def broken(f: Callable) -> None:
-        with _folder() as folder:
-            (folder / PARAMS).write_text('{"dim": 16, ', encoding="utf-8")
-            returned, left_open = _left_open(f, folder / PARAMS)
-        if returned is not None:
-            kind = "ModelArgs" if isinstance(returned[0], ModelArgs) else repr(returned[0])[:60]
-            raise Wrong(f"The file breaks off in the middle, and yet you returned {kind}. Let the exception out.")
-        if left_open:
-            raise Wrong("The exception comes before your close(), and the file stays open. `with` closes it then too.")
-
-    return judge(
-        function,
-        [
-            ("a file with seven keys", fields(**SMALL)),
-            ("a file with other keys", fields(**OTHER)),
-            ("the file is closed afterwards", closed),
-            ("a broken file: the exception comes out, the file is closed", broken),
-        ],
-    )
+OTHER = {"n_heads": 6, "dim": 84, "vocab_size": 15, "n_layers": 3, "hidden_dim": None, "ffn_dim_multiplier": None}
+ALL = SMALL | {"multiple_of": 12, "norm_eps": 0.01, "max_batch_size": 5, "ffn_dim_multiplier": 1.3, "rope_theta": 5e5}
 
 
-def count_parameters(function: Callable[[ModelArgs], int]) -> Report:
-    """Judge f(args): how many parameters a Transformer(args) has, as an int."""
+def swaps(old: str, *new: str) -> list:
+    return [swap(old, each) for each in new]
 
-    def case(args: ModelArgs) -> Callable[[Callable], None]:
-        def run(f: Callable) -> None:
-            due = _n_params(args)
+
+def told(f: Callable, *args):
+    try:
+        return f(*args)
+    except (TypeError, ValueError) as error:  # as Wrong, they are told apart by their words
+        raise Wrong(f"{type(error).__name__}: {error}") from None
+
+
+def using(file: str, write: Callable, call: Callable, caught: tuple) -> Callable:
+    """A case: call(f, path) with a file that `write` writes. If exceptions are caught, what happens is compared."""
+
+    def case(f: Callable):
+        result, raised = None, False
+        folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        with folder as name, warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")  # Python warns of a file that nobody closed, when it throws it away
+            write(Path(name, file))
             try:
-                got = call(f, args)
-            except TypeError as error:
-                if args.hidden_dim is None and "NoneType" in str(error):
-                    raise Wrong("hidden_dim is None here. args.ffn_width() always knows the width.") from None
-                raise
-            if isinstance(got, bool) or not isinstance(got, int):
-                advice = " `/` makes a float; `//` does not." if isinstance(got, float) else " Is there a `return`?"
-                raise Wrong(f"An int is due, your function returned {type(got).__name__}.{advice}")
-            if got == due:
-                return
-            for hint, number in _miscounts(args):
-                if got == number:
-                    raise Wrong(hint)
-            raise Wrong(f"due   {due:,}\nyours {got:,} ({got - due:+,})")
+                result = told(call, f, Path(name, file))
+            except caught:
+                raised = True
+        warned = " ".join(str(each.message) for each in heard)
+        left_open = PARAMS in warned and Path(name).name in warned
+        happens = {"exception": raised, "file left open": left_open, "code runs": "ran code" in warned}
+        return happens if caught else result
 
-        return run
-
-    plain = ModelArgs(dim=16, n_layers=3, n_heads=4, vocab_size=10, hidden_dim=24)
-    grouped = ModelArgs(dim=16, n_layers=3, n_heads=4, n_kv_heads=2, vocab_size=10, hidden_dim=24)
-    width = ModelArgs(dim=32, n_layers=2, n_heads=4, n_kv_heads=1, vocab_size=11, multiple_of=8)
-    return judge(
-        function,
-        [
-            ("as many key heads as query heads", case(plain)),
-            ("half as many key heads", case(grouped)),
-            ("no hidden_dim in params.json", case(width)),
-            ("Llama 2 7B", case(ModelArgs(vocab_size=32000))),
-        ],
-    )
+    return case
 
 
-def load_model(function: Callable[[ModelArgs, Path], Transformer]) -> Report:
-    """Judge f(args, path): a Transformer with the file's weights, read safely and strictly but for rope.freqs."""
-
-    _weights()  # the first use of the meta device imports a lot: not on the learner's time
-
-    def good(**surplus: Tensor) -> Callable[[Callable], None]:
-        def case(f: Callable) -> None:
-            due = _weights()
-            with _folder() as folder:
-                try:
-                    got = _load(f, folder, due | surplus)
-                except RuntimeError as error:
-                    if "rope.freqs" in str(error):
-                        raise Wrong(
-                            "Meta's files carry rope.freqs, which the model computes itself. Take this one key out "
-                            "before you load."
-                        ) from None
-                    raise
-                except KeyError as error:
-                    if "rope.freqs" in str(error):
-                        raise Wrong(
-                            "Not every file has rope.freqs. Take it out only if it is there: weights.pop(key, None)."
-                        ) from None
-                    raise
-                _expect_weights(got, due)
-
-        return case
-
-    def refuses(change: Callable[[dict], dict], hint: str) -> Callable[[Callable], None]:
-        def case(f: Callable) -> None:
-            with _folder() as folder:
-                if _attempt(lambda: _load(f, folder, change(_weights()))) is not None:
-                    raise Wrong(hint)
-
-        return case
-
-    def trap(f: Callable) -> None:
-        _ran.clear()
-        with _folder() as folder:
-            returned = _attempt(lambda: _load(f, folder, _weights() | {"rope.freqs": _Trap()}))
-        if _ran:
-            raise Wrong("Loading ran a function that the file named. Read it with weights_only=True.")
-        if returned is not None:
-            raise Wrong("The file holds more than tensors, and your loader returned a model. Let torch.load refuse it.")
-
-    def without(state: dict) -> dict:
-        return {key: tensor for key, tensor in state.items() if key != "output.weight"}
-
-    return judge(
-        function,
-        [
-            ("a good file", good()),
-            ("a file of Meta's, with rope.freqs", good(**{"rope.freqs": torch.ones(2)})),
-            (
-                "a tensor is missing: an exception",
-                refuses(without, "output.weight is not in the file, and your loader returned a model: with which "
-                        "numbers? Compare the file's own keys: load_state_dict(weights, strict=True)."),
-            ),
-            (
-                "a tensor too many: an exception",
-                refuses(lambda state: state | {"layers.1.ffn_norm.weight": torch.ones(16)},
-                        "The file has a layer more than the model, and your loader left it out in silence. Only "
-                        "rope.freqs may be dropped; every other key must fit."),
-            ),
-            ("a file that would run code: an exception, and nothing ran", trap),
-        ],
-    )  # fmt: skip
+def right_read_params(path):
+    """f(path): the ModelArgs that a params.json describes, and the file closed whatever happens."""
+    with open(path, encoding="utf-8") as f:
+        return ModelArgs(**json.load(f))
 
 
-# ---- reading ---------------------------------------------------------------------------------------------------------
+def reading(text: str, *caught: type) -> Callable:
+    def read(f: Callable, path: Path):
+        args, due = f(path), ModelArgs(**({} if caught else json.loads(text)))
+        lost = [key for key, value in vars(due).items() if isinstance(args, ModelArgs) and getattr(args, key) != value]
+        if not caught and lost and all(getattr(args, key) == getattr(ModelArgs(), key) for key in lost):
+            raise Wrong(say("{key} is lost. Pass on every key: ModelArgs(**fields).", key=lost[0]))
+        return args
+
+    return using(PARAMS, lambda path: path.write_text(text), read, caught)
 
 
-@contextlib.contextmanager
-def _folder() -> Iterator[Path]:
-    """A folder for one case. Windows keeps a file in it that a learner's model still maps."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        yield Path(name)
+_OPEN, _READ, _MAKE = 'with open(path, encoding="utf-8") as f:\n        ', "json.load(f)", "ModelArgs(**json.load(f))"
+_TRY = f"try:\n            return {_MAKE}\n        except ValueError:\n            return "
+read_params = exercise(
+    right_read_params,
+    cases={
+        "a file with all keys": reading(json.dumps(ALL, indent=2)),
+        "a file with few keys, and null": reading(json.dumps(OTHER, indent=2)),
+        "a file without any key: the defaults": reading("{}"),
+        "the file is closed afterwards": reading(json.dumps(SMALL), Wrong),
+        "the text breaks off: the exception comes out, the file is closed": reading('{"dim": 16, ', Wrong),
+    },
+    mistakes={
+        "ModelArgs(fields) fills the first field only: ModelArgs(**fields).": swap("**", ""),
+        "Fields go by name, in any order: ModelArgs(**fields).": swap("**json.load(f)", "*json.load(f).values()"),
+        "json.loads takes a text. For an open file: json.load(f).": swaps(_READ, "json.loads(f)", "json.loads(path)"),
+        "json.load takes an open file. The text alone is no dict yet.": swaps(_READ, "json.load(path)", "f.read()"),
+        "The file is closed before it is read. Read inside `with`.": swap(" " * 8, "        pass\n    "),
+        "A key may be missing: ModelArgs(**fields) takes those that are there.":
+            swap(_READ, "(lambda x: {key: x[key] for key in vars(ModelArgs())})(json.load(f))"),
+        "rope_theta is lost. Pass on every key: ModelArgs(**fields).":
+            swap(_READ, "json.load(f) | {'rope_theta': 1e4}"),
+        "The file is left open. `with open(…) as f:` closes it, whatever happens.":
+            [swap(_OPEN, "f = open(path)\n    "), swap(_OPEN, "", "(f)", "(open(path))"),
+             swap(_OPEN, "f = open(path)\n    try:\n        ", "(f))", "(f))\n    except: f.close(); raise")],
+        "The exception comes before your close(). `with` closes the file then too.":
+            swap(_OPEN, "f = open(path)\n    ", f"return {_MAKE}", f"x = {_MAKE}\n    f.close()\n    return x"),
+        "The caller must get the exception: let it out.": swaps(f"return {_MAKE}", _TRY, _TRY + "ModelArgs()"),
+        "This is the file's dict: ModelArgs(**fields) makes one of it.": swap(_MAKE, _READ),
+        "Open `path`, not the course model's file.": lambda path: right_read_params(COURSE_MODEL / PARAMS),
+        "eval reads Python, not JSON: it does not know null.": swap(_READ, "eval(f.read())"),
+    },
+)  # fmt: skip
 
 
-def _args_of(function: Callable, path: Path) -> ModelArgs:
-    try:
-        got = call(function, path)
-    except ValueError as error:
-        if "ModelArgs.dim" in str(error) and "got dict {" in str(error):
-            raise Wrong(
-                "ModelArgs(fields) puts the whole dict into the first field. Spread it: ModelArgs(**fields)."
-            ) from None
-        raise
-    except KeyError as error:
-        raise Wrong(
-            f"The file has no {error}. Keys may be left out; ModelArgs(**fields) takes those that are there."
-        ) from None
-    except TypeError as error:
-        if "JSON object must be" in str(error):
-            raise Wrong("json.loads takes a str. For an open file it is json.load(f).") from None
-        raise
-    if not isinstance(got, ModelArgs):
-        advice = " ModelArgs(**fields) makes one of it." if isinstance(got, dict) else ""
-        raise Wrong(f"A ModelArgs is due, your function returned {type(got).__name__}.{advice}")
-    return got
+def right_count_parameters(args):
+    """f(args): how many parameters a Transformer(args) has, as an int."""
+    dim, kv_dim = args.dim, args.n_kv_heads * args.head_dim
+    attention = 2 * dim * dim + 2 * kv_dim * dim
+    ffn, norms = 3 * dim * args.ffn_width(), 2 * dim
+    tables = 2 * args.vocab_size * dim
+    return tables + args.n_layers * (attention + ffn + norms) + dim
 
 
-def _expect_args(got: ModelArgs, due: ModelArgs) -> None:
-    if got == due:
-        return
-    with open(COURSE_MODEL / PARAMS, encoding="utf-8") as f:
-        if got == ModelArgs(**json.load(f)):
-            raise Wrong("These are the course model's sizes. Open the `path` that your function is given.")
-    field = next(x.name for x in dataclasses.fields(due) if getattr(got, x.name) != getattr(due, x.name))
-    raise Wrong(f"{field} should be {getattr(due, field)}, yours is {getattr(got, field)}. Pass on every key.")
+_KV, _WIDTH, _LAST, _SUM = "args.n_kv_heads * args.head_dim", "args.ffn_width()", ") + dim", "(attention + ffn + norms)"
+count_parameters = exercise(
+    right_count_parameters,
+    cases={
+        "as many key-value heads as heads": (ModelArgs(42, 5, 3, vocab_size=11, hidden_dim=37),),
+        "four heads share two": (ModelArgs(88, 3, 4, 2, vocab_size=101, hidden_dim=57),),
+        "no hidden_dim": (ModelArgs(60, 2, 6, 2, vocab_size=17, multiple_of=48),),
+        "no hidden_dim, but ffn_dim_multiplier": (ModelArgs(30, 7, 3, 1, 13, 32, 1.3),),
+    },
+    mistakes={
+        "A count is a whole number: // and not /.": lambda args: float(right_count_parameters(args)),
+        "wk and wv have n_kv_heads * head_dim rows each.": swaps(_KV, "args.dim", "args.n_kv_heads", "args.head_dim"),
+        "wq and wo are dim * dim. Only wk and wv are smaller.": swaps("2 * dim *", "(dim + kv_dim) *", "2 * kv_dim *"),
+        "Attention has four matrices: wq, wk, wv and wo.":
+            [swap("2 * dim *", f"{n} * dim *", "2 * k", f"{k}*k") for n, k in ((1, 2), (0, 2), (2, 1), (2, 0), (0, 0))],
+        "The feed-forward network has three matrices: w1, w2, w3.": swaps("3 *", "2 *", "1 *", "0 *"),
+        "hidden_dim is None here: args.ffn_width() knows the width.": swap(_WIDTH, "args.hidden_dim"),
+        "The width is args.ffn_width(): it knows hidden_dim, multiple_of and ffn_dim_multiplier.": swaps(
+            _WIDTH, "4 * dim", "(8 * dim // 3)", *(f"(args.hidden_dim or {x})" for x in ("4 * dim", "8 * dim // 3",
+                "ModelArgs(dim, n_heads=1, multiple_of=args.multiple_of).ffn_width()"))),
+        "Norms have weights too: dim each, two a layer and one at the end.": swap(" 2 * dim\n", " 0\n", _LAST, ")"),
+        "Each layer has two norms, of dim weights each.": swaps(" 2 * dim\n", " 0\n", " dim\n", " 2\n"),
+        "One norm is missing: the last, after all layers.": swap(_LAST, ")"),
+        "The last norm comes once in all.": [swap("2 * dim\n", "3 * dim\n", _LAST, x) for x in (")", _LAST)],
+        "tok_embeddings and output have vocab_size * dim weights each.":
+            [*swaps("2 * args", "args", "0 * args"), swap("2 * args", "args", _LAST, ")"), swap("e * dim", "e")],
+        "That is one layer. The model has n_layers of them.": swap("args.n_layers * ", ""),
+        "All of a layer comes n_layers times: set brackets.": swaps(_SUM, _SUM[1:-1], "(attention + ffn) + norms"),
+        "tok_embeddings and output come once in all.": swap("tables + args.n_layers * (", "args.n_layers * (tables + "),
+        "RoPE has no weights.": swaps("return", "return args.head_dim // 2 +", "return args.max_seq_len * dim +"),
+        "Nothing has a bias.": swap("+ ffn", "+ ffn + 3 * dim + 2 * kv_dim + 2 * args.ffn_width()"),
+        "Count parameters, not bytes.": [swap("return t", f"return {n} * (t", _LAST, _LAST + ")") for n in (2, 4)],
+    },
+)  # fmt: skip
 
 
-def _left_open(function: Callable, path: Path) -> tuple[tuple | None, bool]:
-    """What function(path) returned, in a tuple, or None if it raised; and whether it left the file open.
-
-    Python warns when it throws away a file that nobody closed: here as soon as the function's frame is gone.
-    """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ResourceWarning)
-        returned = _attempt(lambda: call(function, path))
-    return returned, any("unclosed file" in str(w.message) and path.parent.name in str(w.message) for w in caught)
+def right_load_model(args, path):
+    """f(args, path): a Transformer with the file's weights, read safely and strictly but for rope.freqs."""
+    weights = torch.load(path, weights_only=True)
+    weights.pop("rope.freqs", None)
+    model = Transformer(args)
+    model.load_state_dict(weights)
+    return model
 
 
-def _attempt(action: Callable) -> tuple | None:
-    """What action returns, in a tuple; None if it raises."""
-    try:
-        return (action(),)
-    except (NotAttempted, NotImplementedError):
-        raise
-    except Exception:
-        return None
+def loading(sizes: dict, change: dict, *caught: type) -> Callable:
+    args = ModelArgs(**sizes)
+    stored = {key: torch.randn(x.shape).half() for key, x in Transformer(args).state_dict().items()} | change
+
+    def load(f: Callable, path: Path):
+        model = f(args, path)
+        state = model.state_dict() if isinstance(model, Transformer) else {}
+        return {type(model).__name__: {key: None if x.is_meta else x.float() for key, x in state.items()}}
+
+    kept = {key: x for key, x in stored.items() if x is not None}
+    return using(SHARD, lambda path: torch.save(kept, path), load, caught)
 
 
-# ---- counting --------------------------------------------------------------------------------------------------------
-
-
-def _n_params(args: ModelArgs) -> int:
-    kv_width = args.n_kv_heads * args.head_dim
-    layer = args.dim * (2 * args.dim + 2 * kv_width + 3 * args.ffn_width() + 2)
-    return 2 * args.vocab_size * args.dim + args.n_layers * layer + args.dim
-
-
-def _miscounts(args: ModelArgs) -> list[tuple[str, int]]:
-    due, dim, layers, hidden = _n_params(args), args.dim, args.n_layers, args.ffn_width()
-    table, smaller = args.vocab_size * dim, (args.n_heads - args.n_kv_heads) * args.head_dim * dim
-    a_layer = (due - 2 * table - dim) // layers
-    plain = int(2 * (4 * dim) / 3)
-    return [
-        ("wk and wv are smaller than wq: they have n_kv_heads * head_dim rows.", due + 2 * layers * smaller),
-        ("The feed-forward network has three matrices: w1, w2 and w3.", due - layers * dim * hidden),
-        ("The norms have weights too: dim numbers each, two norms a layer and one at the end.",
-         due - (2 * layers + 1) * dim),
-        ("The norms of the layers are missing: both of a layer have weights.", due - 2 * layers * dim),
-        ("Each layer has two norms: attention_norm and ffn_norm.", due - layers * dim),
-        ("One norm is missing: the last, after all layers.", due - dim),
-        ("The output layer is a matrix of its own, as large as the embedding. Count both.", due - table),
-        ("The embedding and the output layer are missing: vocab_size * dim each.", due - 2 * table),
-        ("That is one layer. The model has n_layers of them.", due - (layers - 1) * a_layer),
-        ("Attention has four matrices: wq, wk, wv and wo.", due - layers * dim * dim),
-        ("The feed-forward network is args.ffn_width() wide, not 4 * dim.",
-         due + 3 * layers * dim * (4 * dim - hidden)),
-        ("The width is rounded up to a multiple of multiple_of. args.ffn_width() does all of it.",
-         due + 3 * layers * dim * (plain - hidden)),
-    ]  # fmt: skip
-
-
-# ---- loading ---------------------------------------------------------------------------------------------------------
-
-
-class _Trap:
-    """Pickled as an order to call `_spring`, which only notes that it was called."""
-
-    def __reduce__(self):
-        return _spring, ()
-
-
-def _spring() -> Tensor:
-    _ran.append("called")
-    return torch.ones(2)
-
-
-def _weights() -> dict[str, Tensor]:
-    """A whole file's tensors: float16, and none of them what a fresh Transformer has."""
-    with torch.device("meta"):
-        due = Transformer(ModelArgs(**SMALL)).state_dict()
-    generator = torch.Generator().manual_seed(0)
-    return {key: torch.randn(tensor.shape, generator=generator).half() for key, tensor in due.items()}
-
-
-def _load(function: Callable, folder: Path, contents: dict) -> Transformer:
-    torch.save(contents, folder / SHARD)
-    return call(function, ModelArgs(**SMALL), folder / SHARD)
-
-
-def _expect_weights(model, due: dict[str, Tensor]) -> None:
-    if not isinstance(model, Transformer):
-        advice = " load_state_dict returns the keys that did not fit." if hasattr(model, "missing_keys") else ""
-        raise Wrong(f"A Transformer is due, your function returned {type(model).__name__}.{advice} Return the model.")
-    for key, tensor in model.state_dict().items():
-        if tensor.is_meta:
-            raise Wrong("The model is still on the meta device: shapes without numbers. Load with assign=True.")
-        if tensor.shape != due[key].shape or not torch.equal(tensor.float(), due[key].float()):
-            raise Wrong(f"{key} does not hold the file's numbers. Was load_state_dict called with them?")
+_TRAP = type("Trap", (), {"__reduce__": lambda _: (warnings.warn, ("a file ran code",))})()  # a file with it calls warn
+_LOAD, _FILE = "model.load_state_dict(weights)", "torch.load(path, weights_only=True)"
+_SAFE = f"None\n    try:\n        weights = {_FILE}\n    except Exception:\n        "
+_CATCH = f"try:\n        {_LOAD}\n    except Exception:\n        "
+load_model = exercise(
+    right_load_model,
+    cases=lambda: {
+        "a good file": loading(SMALL, {}),
+        "a larger model's": loading(OTHER | {"max_seq_len": 5}, {}),
+        "a file of Meta's, with rope.freqs": loading(SMALL, {"rope.freqs": torch.ones(2)}),
+        "the output is missing: an exception": loading(SMALL, {"output.weight": None}, Exception),
+        "a norm is missing: an exception": loading(SMALL, {"norm.weight": None}, Exception),
+        "a layer too many: an exception": loading(SMALL, {"layers.1.ffn_norm.weight": torch.ones(16)}, Exception),
+        "a bias too many: an exception": loading(SMALL, {"output.bias": torch.ones(10)}, Exception),
+        "rope.cos too many: an exception": loading(SMALL, {"rope.cos": torch.ones(2)}, Exception),
+        "code in the file: an exception, and it does not run": loading(SMALL, {"rope.freqs": _TRAP}, Exception),
+    },
+    mistakes={
+        "Meta's files have rope.freqs, which the model does not know. Take it out.": swap("weights.pop", "weights.get"),
+        "Not every file has rope.freqs: weights.pop(key, None) takes it if it is there.": swap(", None", ""),
+        "A missing tensor, and one too many, must end in an exception: strict=True.": [
+            swap(_LOAD, f"{_CATCH}pass"), swap("(weights)", "(weights, strict=False)"),
+            swap("(weights)", "({k: weights.get(k, x) for k, x in model.state_dict().items()})")],
+        "A tensor is missing, and yet a model came: raise.": swap("(weights)", "(model.state_dict() | weights)"),
+        "Only rope.freqs may be dropped. Any other surplus tensor must end in an exception.": [
+            swap("model =", f"weights = {{k: x for k, x in weights.items() if {x}}}\n    model =")
+            for x in ("k in Transformer(args).state_dict()", "'rope' not in k", "'bias' not in k", "'eight' in k")],
+        "The file ran code. Read it with weights_only=True.":
+            [swap("True", "False"), swap(_FILE, f"{_SAFE}weights = {_FILE[:-5]}False)")],
+        "The caller must get the exception: let it out.":
+            [swap(_FILE, f"{_SAFE}return"), swap(_FILE, f"{_SAFE}return", _LOAD, f"{_CATCH}return")],
+        "The model is on the meta device, without numbers: assign=True.": swap("(args)", "(args).to('meta')"),
+        "No weight is the file's. Call load_state_dict with them.": swap(_LOAD, "pass"),
+        "That is what load_state_dict returns. Return the model.": swap("return model", "", _LOAD, f"return {_LOAD}"),
+        "These are the weights. Return a Transformer.": swaps("n model", "n weights", "n model.state_dict()"),
+    },
+)  # fmt: skip

@@ -56,12 +56,11 @@ token_logprobs = exercise(right_token_logprobs, without=("cross_entropy",), case
     "pad_id may be any number, and is not a column. Put a real one where targets == pad_id, then read.": [
         *swaps(_SAFE, "clone()", "clamp(0)", "abs()"), swap("pad_id", "-1"), swap(_READ, f"table[{_AT}, targets]")],
     "Normalise the logits: log_softmax.": swaps(_LOG, "logits", "logits - logits.amax(-1, True)", "logits.log()"),
-    "Normalise over the vocabulary, the last axis: dim=-1.": swaps("dim=-1", "dim=0", "dim=1"),
+    "The vocabulary is the last axis: dim=-1.": swaps("dim=-1", "dim=0", "dim=1") + swaps("(-1", "(1", "(0"),
     "exp gives 0 or inf here, and + 1e-9 does not fix that. Use log_softmax.":
         swaps(_LOG, f"logits - {_SUM}.log()", f"(logits.exp() / {_SUM}).log()", "logits.softmax(-1).log()",
               *(f"(logits.softmax(-1) + 1e-{k}).log()" for k in range(4, 39))),
     "That is the best token's score, not the target's.": [swap(x, "table.amax(-1)") for x in (_READ, _READ + _MASK)],
-    "Gather along the vocabulary: dim=-1.": swaps("(-1", "(1", "(0"),
     "Gather the score of each target.": [swap(_READ, "table[..., column[..., 0]]"), swap(_END, "return table")],
     "The targets already fit the logits. Do not shift here.": lambda x, t, p: right_prompt_logprobs(x, t, p),
     **_SCORES,

@@ -1,187 +1,156 @@
 """Checks of the exercises on the network: norm, rotation, attention."""
 
-from __future__ import annotations
-
-import math
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
-from minillama.check.former import Wrong, call, expect_close, judge
-from minillama.check.report import Report
-from minillama.model import RMSNorm, apply_rotary_emb
+from minillama.check.exercise import exercise, swap
 
 
-def rms_norm(function: Callable[[Tensor, Tensor, float], Tensor]) -> Report:
-    """Judge f(x (bsz, seqlen, dim), weight (dim,), eps): RMSNorm of x, in x's shape and dtype."""
-
-    def case(x: Tensor, weight: Tensor, eps: float = 1e-5) -> Callable[[Callable], None]:
-        def scaled(mean_square: Tensor, x: Tensor = x) -> Tensor:
-            return (x.float() * torch.rsqrt(mean_square + eps)).type_as(x) * weight
-
-        square, centred = x.float().square(), x.float() - x.float().mean(-1, keepdim=True)
-        mean = square.mean(-1, keepdim=True)
-        due = _rms_norm(x, weight, eps)
-        mistakes = [
-            ("RMSNorm does not subtract the mean (LayerNorm does). Only scale.",
-             lambda: scaled(centred.square().mean(-1, keepdim=True), centred.type_as(x))),
-            ("The sum of the squares is not their mean: .mean(-1, keepdim=True).",
-             lambda: scaled(square.sum(-1, keepdim=True))),
-            ("All tokens were scaled by one number. Each has its own mean: mean(-1, keepdim=True).",
-             lambda: scaled(square.mean())),
-            ("You divided by the mean square. Its root is due: torch.rsqrt(…) is 1 / sqrt(…).",
-             lambda: (x.float() / (mean + eps)).type_as(x) * weight),
-            ("The weight is missing: multiply by it at the end.",
-             lambda: _rms_norm(x, torch.ones_like(weight), eps)),
-            ("eps belongs under the root, beside the mean square.",
-             lambda: (x.float() / (mean.sqrt() + eps)).type_as(x) * weight),
-            ("eps is missing: add it to the mean square, under the root.",
-             lambda: (x.float() * torch.rsqrt(mean)).type_as(x) * weight),
-            ("The squares did not fit into float16. Compute in float32: x.float() first.",
-             lambda: torch.zeros_like(x)),
-            ("The weight came too early: cast back with .type_as(x), then multiply by the weight.",
-             lambda: (x.float() * torch.rsqrt(mean + eps) * weight.float()).type_as(x)),
-            ("Rounding to 16 bits came too early: square, mean and root are due in float32, x.float().",
-             lambda: x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * weight),
-        ]  # fmt: skip
-        return lambda f: expect_close(_same_type(call(f, x, weight, eps), x), due, mistakes)
-
-    pair, ones = torch.tensor([[[3.0, 4.0]]]), torch.ones(2)
-    rows = torch.tensor([[[1.0, 2.0, -3.0], [10.0, 0.0, -5.0]], [[0.5, 0.5, 2.0], [-4.0, 1.0, 1.0]]])
-    weight = torch.tensor([0.5, 1.0, 2.0])
-    halves = _random(5, (2, 4, 16)).bfloat16()
-    return judge(
-        function,
-        [
-            ("(3, 4), weights 1", case(pair, ones)),
-            ("two texts of two tokens, weights of their own", case(rows, weight)),
-            ("small numbers, where eps counts", case(rows / 1000, weight)),
-            ("(300, 400) in float16", case((100 * pair).half(), ones.half())),
-            ("bfloat16: the order of cast and weight", case(halves, _random(6, (16,)).exp().bfloat16())),
-        ],
-    )
-
-
-def rotary(function: Callable[[Tensor, Tensor], Tensor]) -> Report:
-    """Judge f(x (bsz, seqlen, n_heads, head_dim), angles (seqlen, head_dim / 2)): every adjacent pair turned."""
-
-    def case(x: Tensor, angles: Tensor) -> Callable[[Callable], None]:
-        cos, sin = angles.cos()[:, None], angles.sin()[:, None]  # (seqlen, 1, head_dim / 2)
-        first, second = x[..., 0::2], x[..., 1::2]
-        turned = first * cos - second * sin, first * sin + second * cos
-        left, right = x.chunk(2, dim=-1)
-        mistakes = [
-            ("You turned the other way round. (a, b) becomes (a cos − b sin, a sin + b cos).",
-             lambda: _rotary(x, -angles)),
-            ("You paired number i with number i + head_dim / 2, as some libraries do with reordered weights. Here "
-             "neighbours form a pair: x[..., 0::2] and x[..., 1::2].",
-             lambda: torch.cat([left * cos - right * sin, left * sin + right * cos], dim=-1)),
-            ("The pairs are turned, but not put back side by side. Stack them on a new last axis, then flatten(-2).",
-             lambda: torch.cat(turned, dim=-1)),
-            ("The second number was computed from the already turned first. Keep both old numbers.",
-             lambda: torch.stack([turned[0], turned[0] * sin + second * cos], dim=-1).flatten(-2)),
-            ("Both numbers got a plus. One sign is a minus: (a cos − b sin, a sin + b cos).",
-             lambda: torch.stack([first * cos + second * sin, turned[1]], dim=-1).flatten(-2)),
-            ("Nothing was turned.", lambda: x),
-            ("The angles went to the heads. They belong to the positions: angles[:, None] is "
-             "(seqlen, 1, head_dim / 2).", lambda: _rotary(x.transpose(1, 2), angles).transpose(1, 2)),
-        ]  # fmt: skip
-        mistakes = mistakes if x.shape[1] == x.shape[2] else mistakes[:-1]  # else such angles do not fit
-        return lambda f: expect_close(call(f, x, angles), _rotary(x, angles), mistakes)
-
-    quarter = torch.tensor([[math.pi / 2]])
-    return judge(
-        function,
-        [
-            ("a quarter turn of (1, 0)", case(torch.tensor([[[[1.0, 0.0]]]]), quarter)),
-            ("a quarter turn of (3, 4)", case(torch.tensor([[[[3.0, 4.0]]]]), quarter)),
-            ("two pairs, each with its own angle", case(_random(1, (1, 1, 1, 4)), torch.tensor([[0.5, 2.0]]))),
-            ("three positions, three heads", case(_random(2, (1, 3, 3, 4)), 3 * _random(3, (3, 2)))),
-            ("two texts, five positions", case(_random(4, (2, 5, 3, 8)), 3 * _random(5, (5, 4)))),
-        ],
-    )
-
-
-def attention(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Report:
-    """Judge f(queries (bsz, n_heads, seqlen, head_dim), keys, values (bsz, n_kv_heads, seqlen, head_dim)).
-
-    Causal grouped-query attention is due: (bsz, n_heads, seqlen, head_dim).
-    """
-
-    def case(seed: int, bsz: int, n_heads: int, n_kv_heads: int, seqlen: int) -> Callable[[Callable], None]:
-        queries = _random(seed, (bsz, n_heads, seqlen, 4)) * 2
-        keys, values = _random(seed + 1, (2, bsz, n_kv_heads, seqlen, 4))
-        group, future = n_heads // n_kv_heads, torch.ones(seqlen, seqlen, dtype=torch.bool).triu(1)
-
-        def wide(x: Tensor) -> Tensor:
-            return x.repeat_interleave(group, dim=1)
-
-        def attend(k: Tensor, v: Tensor, hidden: Tensor = future, scale: float = 0.5, dim: int = -1, fill=-math.inf):
-            scores = (queries @ k.transpose(2, 3) * scale).masked_fill(hidden, fill)
-            return scores.softmax(dim) @ v
-
-        k, v = wide(keys), wide(values)
-        due = F.scaled_dot_product_attention(queries, keys, values, is_causal=True, enable_gqa=group > 1)
-        unmasked = (queries @ k.transpose(2, 3) / 2).softmax(-1)
-        mistakes = [
-            ("The tokens see the future. Add a mask: -inf where the key comes after the query.",
-             lambda: attend(k, v, future & False)),
-            ("The mask hides the wrong half: the tokens see only themselves and the future. Hide the part above the "
-             "diagonal: triu(1).", lambda: attend(k, v, future.T)),
-            ("The future got the score 0. It needs -inf: softmax makes a 0 of that, but not of 0.",
-             lambda: attend(k, v, fill=0.0)),
-            ("The mask came after the softmax: the rows no longer add up to 1. Mask the scores, then take softmax.",
-             lambda: unmasked.masked_fill(future, 0.0) @ v),
-            ("The scores are not divided by sqrt(head_dim).", lambda: attend(k, v, scale=1.0)),
-            ("The scores were divided by head_dim. Its square root is due.", lambda: attend(k, v, scale=0.25)),
-            ("softmax ran over the queries. Each query shares out its own 1: dim=-1, the axis of the keys.",
-             lambda: attend(k, v, dim=-2)),
-            ("The key heads were laid out 0, 1, 0, 1. Neighbours share one, 0, 0, 1, 1: repeat_interleave.",
-             lambda: attend(keys.repeat(1, group, 1, 1), values.repeat(1, group, 1, 1))),
-            ("Positions and heads were swapped at the end. Leave (bsz, n_heads, seqlen, head_dim).",
-             lambda: due.transpose(1, 2).reshape(due.shape)),
-        ]  # fmt: skip
-
-        def judged(f: Callable) -> None:
-            got = call(f, queries, keys, values)
-            like_due = isinstance(got, Tensor) and got.shape == due.shape and got.device == due.device
-            if like_due and got.isnan().any():
-                raise Wrong(
-                    "There is a nan: a row of the mask hides everything. A token sees itself: triu(1), not triu()."
-                )
-            expect_close(got, due, mistakes)
-
-        return judged
-
-    return judge(
-        function,
-        [
-            ("one token sees itself", case(1, 1, 1, 1, 1)),
-            ("three tokens, one head", case(3, 1, 1, 1, 3)),
-            ("three heads, each with its own keys", case(5, 2, 3, 3, 4)),
-            ("four heads share two", case(7, 2, 4, 2, 5)),
-            ("six heads share one", case(9, 1, 6, 1, 4)),
-        ],
-    )
-
-
-def _rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    norm = RMSNorm(len(weight), eps).requires_grad_(False)
-    norm.weight = torch.nn.Parameter(weight, requires_grad=False)
-    return norm(x)
-
-
-def _same_type(got, x: Tensor):
-    if isinstance(got, Tensor) and got.shape == x.shape and got.dtype != x.dtype:
-        raise Wrong(f"x came in {x.dtype}, your result is {got.dtype}. Cast back with .type_as(x) before the weight.")
-    return got
-
-
-def _rotary(x: Tensor, angles: Tensor) -> Tensor:
-    return apply_rotary_emb(x, x, torch.polar(torch.ones_like(angles), angles))[0]
-
-
-def _random(seed: int, shape: tuple[int, ...]) -> Tensor:
+def _of(seed, *shape):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _at(old, *new):
+    return [swap(old, each) for each in new]
+
+
+def right_rms_norm(x, weight, eps):
+    """f(x (bsz, seqlen, dim), weight (dim,), eps): RMSNorm of x, in x's shape and dtype."""
+    x32 = x.float()
+    mean = x32.square().mean(-1, keepdim=True)
+    y = x32 * torch.rsqrt(mean + eps)
+    return y.type_as(x) * weight
+
+
+_X, _W, _MEAN = _of(2, 2, 3, 5) + 1, _of(3, 5) + 2, ".square().mean(-1, keepdim=True)"
+_SCALED, _OFF = "x32 * torch.rsqrt(mean + eps)", "x.float() - x.float().mean(-1, True)"
+rms_norm = exercise(right_rms_norm, cases={
+    "two texts of three tokens": (_X, _W, 1e-5),
+    "small numbers, where eps counts": (_X * torch.tensor([[0.02], [1e-3], [1e-5]]), _W, 1e-3),
+    "every size is 4, eps is 0.5": (_of(4, 4, 4, 4) - 1, _of(5, 4), 0.5),
+    "large numbers in float16": (400 * _X.half(), _W.half(), 1e-5),
+    "a token in float16": (torch.tensor([[[300.0, 400.0, -900.0]]]).half(), _W[:3].half(), 1e-6),
+    "bfloat16": (_of(6, 5, 1, 16).bfloat16(), _of(7, 16).exp().bfloat16(), 1e-5),
+}, mistakes={
+    "LayerNorm subtracts the mean, and so does var; RMSNorm does not.":
+        [swap("x.float()", _OFF), swap("x.float()", _OFF, "square().mean", "var"), swap("square().mean", "var")],
+    "Average the squares: mean, not sum.": [swap(".mean(", ".sum("), swap(_SCALED, "F.normalize(x32, dim=-1)")],
+    "Each token has its own mean, over the last axis: mean(-1, keepdim=True).":
+        _at("-1, keepdim=True", "", "0, True", "1, True", "(1, 2), True"),
+    "keepdim=True is missing: the means must be (bsz, seqlen, 1).": swap(", keepdim=True", ""),
+    "Average the squares, not the numbers.": _at(_MEAN, ".mean(-1, True) ** 2", ".abs().mean(-1, True) ** 2"),
+    "Divide by the root of the mean square: torch.rsqrt.": _at("torch.rsqrt", "1 / ", "torch.sqrt", ""),
+    "The weight is missing: multiply by it at the end.": swap(" * weight", ""),
+    "Multiply by the weight itself.": _at("* weight", "+ weight", "/ weight", "* (1 + weight)"),
+    "eps is missing: add it to the mean square, under the root.": swap(" + eps", ""),
+    "You typed eps in. Add the eps that is passed.": _at("+ eps", "+ 1e-5", "+ 1e-6", "+ 1e-8", "+ 1e-12"),
+    "eps is added to the mean square, under the root.": _at(
+        "torch.rsqrt(mean + eps)", "1 / (mean.sqrt() + eps)", "(mean.rsqrt() + eps)", "mean.clamp(min=eps).rsqrt()"),
+    "16 bits overflow or round too early. Compute in float32, x.float(), up to the cast back.":
+        [*_at("x.float()", "x"), *_at("x32.square()", "x.square()", "(x * x).float()"), swap("eps)", "eps).type_as(x)"),
+         *(swap("x.float()", "x", "* torch.rsqrt(", y) for y in ("/ torch.sqrt(", "* (lambda z: 1 / z.sqrt())("))],
+    "The weight came too early: cast back with .type_as(x), then multiply by it.":
+        [swap("y.type_as(x) * weight", "(y * weight).type_as(x)"), lambda x, w, eps: F.rms_norm(x, w.shape, w, eps)],
+    "The result is float32. Cast back before the weight: .type_as(x).": swap(".type_as(x)", ""),
+    "You typed the dtype in. .type_as(x) casts back to that of x.": _at("type_as(x)", "half()", "bfloat16()"),
+})  # fmt: skip
+
+
+def right_rotary(x, angles):
+    """f(x (bsz, seqlen, n_heads, head_dim), angles (seqlen, head_dim / 2)): every adjacent pair turned."""
+    cos, sin = angles.cos()[:, None], angles.sin()[:, None]
+    a, b = x[..., 0::2], x[..., 1::2]
+    return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)
+
+
+_A, _B, _CAT = "a * cos - b * sin", "a * sin + b * cos", ("stack", "cat", ".flatten(-2)", "")
+_HALVES, _ANGLES = ("0::2", ":x.shape[-1] // 2", "1::2", "x.shape[-1] // 2 :"), "[:, None]"
+rotary = exercise(right_rotary, cases={
+    "two texts, five positions, three heads": (_of(1, 2, 5, 3, 8), 3 * _of(2, 5, 4)),
+    "every size is 3, head_dim 6": (_of(3, 3, 3, 3, 6), 3 * _of(4, 3, 3)),
+    "one position, two pairs": (_of(5, 1, 1, 2, 4), torch.tensor([[0.5, 2.0]])),
+    "heads of one pair": (_of(6, 3, 4, 2, 2), torch.tensor([[0.0], [1.0], [2.0], [3.0]])),
+}, mistakes={
+    "You turned the other way. (a, b) becomes (a cos − b sin, a sin + b cos).": swap("angles.sin", "-angles.sin"),
+    "You paired number i with i + head_dim / 2. Pair neighbours: x[..., 0::2] with x[..., 1::2].":
+        [swap(*_HALVES), swap(*_HALVES, *_CAT)],
+    "Put each pair back side by side: stack on a last axis, flatten(-2).": [swap(*_CAT), swap(".flatten(-2)", "")],
+    "The second number was computed from the turned first. Keep both old numbers.": swap("a * sin", f"({_A}) * sin"),
+    "A sign is wrong: (a cos − b sin, a sin + b cos).": [*_at(" +", " -"), *_at("- b", "+ b"), swap("[a *", "[-a *")],
+    "cos and sin changed places: (a cos − b sin, a sin + b cos).":
+        [swap("cos, sin", "sin, cos"), swap(_B, "a * cos + b * sin"), swap(_A, "a * sin - b * cos")],
+    "The two numbers of each pair changed places.": [swap("a, b =", "b, a ="), swap(f"{_A}, {_B}", f"{_B}, {_A}")],
+    "A part is missing: (a cos − b sin, a sin + b cos).":
+        [*_at(_B, "b", "b * cos"), *_at(" - b * sin", ""), swap(_A, "a * cos", _B, "b * cos"), swap(" * cos", "")],
+    "Nothing was turned: return the new numbers of each pair.": swap(_A, "a", _B, "b"),
+    "The angles belong to the positions, not to heads or texts: angles[:, None].": _at(_ANGLES, "", "[:, None, None]"),
+    "angles[p, i] turns pair i at position p. Yours turned by another angle.":
+        _at(_ANGLES, "[0]", "[-1]", ".flip(0)[:, None]", "[:, None, :1]", "[:, None, -1:]"),
+    "Only a part was turned. All texts, positions, heads and pairs turn.":
+        [lambda x, t, d=d: torch.cat([right_rotary(x, t).split(2, d)[0], *x.split(2, d)[1:]], d) for d in (1, 2, 3)],
+    "Turn by the angles as they are, in radians.":
+        [lambda x, angles, k=k: right_rotary(x, angles * k) for k in (2, 0.5, torch.pi / 180, 180 / torch.pi)],
+    "Both numbers of a pair turn by one angle. Repeat each in place: repeat_interleave, not repeat.":
+        lambda x, t: torch.stack([right_rotary(x, t.repeat(1, 2)[:, k::2])[..., k::2] for k in (0, 1)], -1).flatten(-2),
+})  # fmt: skip
+
+
+def right_attention(queries, keys, values):
+    """f(queries (bsz, n_heads, seqlen, head_dim), keys, values (bsz, n_kv_heads, …)): causal, grouped attention."""
+    group, seqlen = queries.shape[1] // keys.shape[1], queries.shape[2]
+    keys, values = keys.repeat_interleave(group, 1), values.repeat_interleave(group, 1)
+    future = torch.ones(seqlen, seqlen).triu(1).bool()
+    scores = queries @ keys.transpose(2, 3) / queries.shape[3] ** 0.5
+    scores = scores.masked_fill(future, -torch.inf)
+    return scores.softmax(-1) @ values
+
+
+def _heads(seed, bsz, n_heads, n_kv_heads, seqlen, head_dim):
+    return 2 * _of(seed, bsz, n_heads, seqlen, head_dim), *_of(seed + 1, 2, bsz, n_kv_heads, seqlen, head_dim)
+
+
+_MASK, _ROOT, _OUT = ".masked_fill(future, -torch.inf)", " / queries.shape[3] ** 0.5", "scores.softmax(-1) @ values"
+_SOFT, _WIDE, _TILE = ".softmax(-1)", "repeat_interleave(group, 1)", "repeat(1, group, 1, 1)"
+attention = exercise(right_attention, cases={
+    "two texts, twelve heads share three": _heads(1, 2, 12, 3, 5, 8),
+    "three texts, six heads share two": _heads(3, 3, 6, 2, 4, 5),
+    "four heads share two": _heads(5, 1, 4, 2, 3, 16),
+    "three heads, each with its own keys": _heads(7, 2, 3, 3, 6, 4),
+    "six heads share one": _heads(9, 1, 6, 1, 2, 48),
+    "every size is 3": _heads(11, 3, 3, 3, 3, 3),
+    "one token sees itself": _heads(13, 2, 4, 4, 1, 6),
+}, mistakes={
+    "Tokens see the future. Put -inf wherever the key comes after the query: triu(1).":
+        [swap(_MASK, ""), swap("triu(1)", "triu(2)")],
+    "The mask hides the wrong half. Hide what is above the diagonal: triu(1).":
+        [*_at("triu(1)", "tril(-1)", "tril()"), swap("triu(1)", "tril()", "-torch.inf", "-1e9")],
+    "The future still gets a share of the softmax. Fill its scores with -inf.":
+        [*_at("-torch.inf", "0.0", "-1.0", "-10.0", "torch.inf", "1e9"), *_at(_MASK, " - 1 * future", " + 1 * future")],
+    "The mask came after the softmax: the rows do not add up to 1. Mask the scores first.":
+        [swap(_MASK, "", _SOFT, _SOFT + mask) for mask in (_MASK, ".tril()", ".masked_fill(future, -1e9)")],
+    "A token sees itself. Hide only what comes after it: triu(1), not triu().":
+        [swap("triu(1)", "triu()"), swap("triu(1)", "triu()", "-torch.inf", "-1e9")],
+    "Everything is nan: 0 * -inf is nan. Fill instead: masked_fill(…, -inf).": swap(_MASK, " + future * -torch.inf"),
+    "The scores are not divided by sqrt(head_dim).": swap(_ROOT, ""),
+    "You divided by head_dim. Divide by its square root, once.": swap(" ** 0.5", ""),
+    "You multiplied by sqrt(head_dim). Divide by it.": swap("/ queries", "* queries"),
+    "That is the root of another number. head_dim is the last axis, queries.shape[-1].": [
+        *_at("s.shape[3]", "s.shape[0]", "s.shape[1]", "s.shape[2]", "s[0, :, 0].numel()", "s[0, ::group, 0].numel()"),
+        *_at("queries.shape[3]", "4", "8", "16", "48", "64", "128")],
+    "Scale the scores, before the softmax.": [swap(_ROOT, "", _OUT, _OUT + _ROOT), swap(_OUT, _OUT + _ROOT)],
+    "softmax ran along the wrong axis. Each query shares 1 among the keys: dim=-1.":
+        _at(_SOFT, ".softmax(0)", ".softmax(1)", ".softmax(2)"),
+    "The weights of a query are not below 0, and add up to 1: softmax.":
+        [*_at(_SOFT, "", ".exp()", ".sigmoid()"), *(swap(_MASK, mask, _SOFT, "") for mask in ("", ".tril()"))],
+    "The heads were laid out 0, 1, 0, 1. Neighbours share, 0, 0, 1, 1: repeat_interleave.":
+        [swap(_WIDE, _TILE), *(swap(f"{x}.{_WIDE}", f"{x}.{_TILE}") for x in ("keys", "values"))],
+    "All heads use the same keys. Each group has its own.": _at(_WIDE, "narrow(1, 0, 1)", "mean(1, keepdim=True)"),
+    "Query heads share a key head: repeat each, repeat_interleave(group, dim=1).": swap(f".{_WIDE}", ""),
+    "Return (bsz, n_heads, seqlen, head_dim), like the queries. You moved or joined axes at the end.":
+        _at(_OUT, *(f"({_OUT}).transpose(1, 2){end}" for end in ("", ".flatten(2)", ".reshape(queries.shape)"))),
+    "Queries meet keys in the scores; their softmax mixes the values.":
+        [*_at("@ values", "@ keys", ""), *_at("queries @ keys", "queries @ values", "keys @ keys"),
+         lambda q, k, v: right_attention(q, v, k)],
+    "A row is a query, a column a key: queries @ keys.transpose(2, 3).": swap("queries @ keys", "keys @ queries"),
+    "reshape swaps no axes: keys.transpose(2, 3).": swap("transpose(2, 3)", "flatten(2).unflatten(2, (-1, seqlen))"),
+})  # fmt: skip

@@ -1,248 +1,168 @@
 """Checks of the exercises on real models: rows of wq and wk, nats per byte, ChatML."""
 
-from __future__ import annotations
-
-import math
-from collections.abc import Callable, Sequence
-from itertools import combinations
-from numbers import Real
+import math  # noqa: F401  (wrong functions call it)
 
 import torch
-from torch import Tensor
 
-from minillama.chat import Dialog
 from minillama.check.chat import messages
-from minillama.check.former import Wrong, call, expect_number, expect_tensor, judge
-from minillama.check.report import Report
-from minillama.formats.hugging_face import rotate_halves
-
-# ---- the rows of wq and wk
+from minillama.check.exercise import exercise, swap
+from minillama.check.files import swaps
 
 
-def to_halves(function: Callable[[Tensor, int], Tensor]) -> Report:
-    """Judge f(weight (n_heads * head_dim, dim), head_dim): the rows in Hugging Face's order, the shape kept."""
-
-    def case(n_heads: int, head_dim: int, dim: int, dtype: torch.dtype = torch.float32) -> Callable[[Callable], None]:
-        weight = torch.arange(n_heads * head_dim * dim, dtype=dtype).view(n_heads * head_dim, dim)
-        return lambda f: _expect_rows(f, weight, head_dim)
-
-    return judge(
-        function,
-        [
-            ("one head of 8 rows, 3 columns", case(1, 8, 3)),
-            ("one head of 6 rows, 6 columns", case(1, 6, 6)),
-            ("three heads of 8 rows", case(3, 8, 5)),
-            ("two heads of 12 rows, in bfloat16", case(2, 12, 4, torch.bfloat16)),
-            ("four heads of 2 rows: nothing to move", case(4, 2, 3)),
-        ],
-    )
+def right_to_halves(weight, head_dim):
+    """f(weight (n_heads * head_dim, dim), head_dim): the rows in Hugging Face's order, the shape kept."""
+    heads = weight.unflatten(0, (-1, head_dim))
+    return torch.cat([heads[:, ::2], heads[:, 1::2]], dim=1).flatten(0, 1)
 
 
-def _expect_rows(f: Callable, weight: Tensor, head_dim: int) -> None:
-    got, n_rows = call(f, weight, head_dim), len(weight)
-    if isinstance(got, Tensor) and got.dim() > 2:
-        raise Wrong(
-            f"The heads are still axes of their own: {tuple(got.shape)}. Put them together again: flatten or reshape "
-            f"to {tuple(weight.shape)}."
-        )
-    due = rotate_halves(weight, head_dim)
-    expect_tensor(got, due)
-    if torch.equal(got, due):
-        return
-    back = weight.unflatten(0, (-1, 2, head_dim // 2)).transpose(1, 2).flatten(0, 2)
-    swapped = due.unflatten(0, (-1, 2, head_dim // 2)).flip(1).flatten(0, 2)
-    mistakes = [
-        ("Nothing was moved: these are the rows as they came.", weight),
-        ("That is the way back, from halves to adjacent pairs. Here the first numbers of all pairs, the rows 0, 2, 4 …"
-         " of a head, come to its front.", back),
-        ("The second numbers of the pairs stand in front. The first ones, rows 0, 2, 4 …, come first.", swapped),
-        ("The columns were moved, and the rows are due: axis 0.",
-         torch.cat([weight[:, 0::2], weight[:, 1::2]], dim=1)),
-    ]  # fmt: skip
-    for hint, wrong in mistakes:
-        if torch.equal(got, wrong):
-            raise Wrong(hint)
-    if torch.equal(got, rotate_halves(weight, n_rows)):
-        raise Wrong("The rows went across all heads. Each head keeps its own rows: give the heads an axis first.")
-    for other in range(2, n_rows, 2):
-        if n_rows % other == 0 and torch.equal(got, rotate_halves(weight, other)):
-            raise Wrong(f"These would be heads of {other} rows; here head_dim is {head_dim}. Is the number fixed?")
-    if not torch.equal(got.sort(dim=0).values, weight.sort(dim=0).values):
-        raise Wrong("These are not the rows that came in, in another order. Rows only change places.")
-    raise Wrong(f"The rows stand in the order\n{_order(got, weight)}, due is\n{_order(due, weight)}.")
+def rows(n_heads: int, head_dim: int, dim: int, dtype: torch.dtype = torch.float32) -> tuple:
+    """A weight whose numbers tell their row: row 7 begins with 7, and goes on in steps of 1/16."""
+    return (torch.arange(n_heads * head_dim)[:, None] + torch.arange(dim) / 16).to(dtype), head_dim
 
 
-def _order(rows: Tensor, weight: Tensor) -> str:
-    places = [torch.nonzero((weight == row).all(dim=1))[:1].flatten().tolist() for row in rows]
-    return " ".join(str(place[0]) if place else "?" for place in places[:16])
+_EVEN, _ODD, _HEAD, _FLAT = "heads[:, ::2]", "heads[:, 1::2]", "(-1, head_dim)", ".flatten(0, 1)"
+to_halves = exercise(
+    right_to_halves,
+    cases={
+        "three heads of 6 rows, 12 columns": rows(3, 6, 12),
+        "one head of 8 rows, 3 columns": rows(1, 8, 3),
+        "one head of 6 rows, 6 columns": rows(1, 6, 6),
+        "two heads of 12 rows, in bfloat16": rows(2, 12, 4, torch.bfloat16),
+        "five heads of 4 rows, in float64": rows(5, 4, 3, torch.float64),
+        "four heads of 2 rows: nothing to move": rows(4, 2, 7),
+    },
+    mistakes={
+        "Nothing was moved.": [lambda w, d: w, swap("1).flatten(0, 1)", "2).reshape(weight.shape)")],
+        "That is the way back. Here the rows 0, 2, 4 … of a head come to its front.":
+            lambda w, d: w.unflatten(0, (-1, 2, d // 2)).transpose(1, 2).flatten(0, 2),
+        "Rows 0, 2, 4 … come first, not 1, 3, 5 ….": swap("::2]", "1::2]", "11::2", "::2"),
+        "The columns were moved. Move the rows: axis 0.":
+            [lambda w, d: torch.cat([w[:, 0::2], w[:, 1::2]], dim=1), lambda w, d: right_to_halves(w.T, d).T],
+        "Rows of different heads were mixed: each head keeps its rows and its place.":
+            [lambda w, d: torch.cat([w[0::2], w[1::2]]), *swaps("dim=1)", "dim=0)", "dim=1).transpose(0, 1)")],
+        "A head was cut in its middle. Take every second row: 0::2 and 1::2.":
+            [swap(_EVEN, x + "heads[:, head_dim // 2 :]", _ODD, "heads[:, : head_dim // 2]") for x in ("", "-")],
+        "Only one head was moved. Move all.": [
+            lambda w, d: torch.cat([right_to_halves(w[:d], d), w[d:]]),
+            lambda w, d: torch.cat([w[:-d], right_to_halves(w[-d:], d)])],
+        "A head has head_dim rows: type no number in.": swaps(_HEAD, *(f"(-1, {n})" for n in (8, 6, 4, 12))),
+        "The heads are axis 0, and their head_dim rows axis 1.": swap(_HEAD, "(head_dim, -1)"),
+        "The heads are still an axis of their own: flatten(0, 1).":
+            [swap(_FLAT, ""), lambda w, d: w.unflatten(0, (-1, d // 2, 2)).transpose(1, 2)],
+        "Rows only change places: no minus.": [swap(_ODD, "-" + _ODD), swap(_EVEN, "-" + _EVEN)],
+        "Half of the rows is lost: 0, 2, 4 … come first, then 1, 3, 5 ….":
+            [swap(f", {_ODD}", ""), swap(f"{_EVEN}, ", ""), swap("1::2", "::2"), swap("::2", "1::2", "11:", "1:")],
+        "Each half keeps its order: no flip.": [lambda w, d: w.flip(0), swap(_ODD, _ODD + ".flip(1)")],
+    },
+    tolerance=0.0,
+)  # fmt: skip
 
 
-# ---- nats per byte
+def right_nats_per_byte(token_bytes, logprobs):
+    """f(token_bytes, logprobs): minus the sum of the known log-probabilities, by the bytes of their tokens."""
+    known = [(data, x) for data, x in zip(token_bytes, logprobs, strict=True) if x is not None]
+    nats, n_bytes = -sum(x for _, x in known), sum(len(data) for data, _ in known)
+    return nats / n_bytes
 
 
-def nats_per_byte(function: Callable[[list[bytes], list], float]) -> Report:
-    """Judge f(token_bytes, logprobs): minus the sum of the known log-probabilities, by the bytes of their tokens."""
-
-    def case(*tokens: tuple[bytes, float | None]) -> Callable[[Callable], None]:
-        data, logprobs = map(list, zip(*tokens, strict=True))
-        return lambda f: _expect_nats(f, data, logprobs)
-
-    cat = [(bytes([byte]), -0.25 * k) for k, byte in enumerate("猫".encode(), start=1)]
-    return judge(
-        function,
-        [
-            ("three tokens of plain letters", case((b"Once", -2.0), (b" upon", -0.5), (b" a", -0.25))),
-            ("an echo: <s> has no bytes and no score", case((b"", None), (b" The", -3.0), (b" cat", -1.5))),
-            ("no <s>: the first token has bytes, but no score", case((b"Once", None), (b" upon", -0.5), (b" a", -1.0))),
-            ("Chinese, in parts of a character", case((b"", None), ("一只小".encode(), -1.5), *cat)),
-            ("a certain token, and eos behind it", case((b"", None), (b"Hi", 0.0), (b" Thomas", -4.0), (b"", -0.75))),
-        ],
-    )
+def tokens(*pairs: tuple[bytes, float | None]) -> tuple:
+    return tuple(map(list, zip(*pairs, strict=True)))
 
 
-def _expect_nats(f: Callable, data: list[bytes], logprobs: list) -> None:
-    try:
-        got = call(f, data, logprobs)
-    except UnicodeDecodeError:
-        raise Wrong("A token may be part of a character, so decode fails. You need bytes: len(data).") from None
-    except TypeError as error:
-        if None in logprobs and "NoneType" in str(error):
-            raise Wrong("None is no number: nothing predicted this token. Leave it out, with its bytes.") from None
-        raise
-    got = got.item() if isinstance(got, Tensor) and got.numel() == 1 else got
-    if isinstance(got, bool) or not isinstance(got, Real):
-        kind, advice = ("None", " Is there a `return`?") if got is None else (type(got).__name__, "")
-        raise Wrong(f"A number is due, your function returned {kind}.{advice}")
-    got = float(got)
-    known = [(each, logprob) for each, logprob in zip(data, logprobs, strict=True) if logprob is not None]
-    nats, n_bytes = -sum(logprob for _, logprob in known), sum(len(each) for each, _ in known)
-    n_chars = len(b"".join(each for each, _ in known).decode())
-    n_signs = sum(len(each.decode(errors="replace")) for each, _ in known)
-    due, ratios = nats / n_bytes, [-x / len(each) for each, x in known if each]
-    mistakes = [
-        ("The bytes of a token without a score were counted. Nothing predicted them: leave them out.",
-         nats / sum(map(len, data))),
-        ("You divided by characters. A Chinese character has three bytes: count those.", nats / n_chars),
-        ("You decoded each token: of a part of a character that makes a sign of its own. Count bytes: len(data).",
-         nats / n_signs),
-        ("You divided by tokens. Another tokenizer has others: divide by the bytes.", nats / len(known)),
-        ("You divided by all tokens, even those without a score. Divide by the bytes of the scored ones.",
-         nats / len(data)),
-        ("The minus is missing: a log-probability is never above 0, and nats per byte are never below.", -due),
-        ("These are bits: the natural log needs no conversion to nats.", due / math.log(2)),
-        ("This is exp of it. Nats are due.", math.exp(due)),
-        ("This is the perplexity: exp, and for a token. Nats for a byte are due.", math.exp(nats / len(known))),
-        ("There are bits in it. Divide by bytes: no 8.", due / 8),
-        ("These are the nats of the whole text. Divide by the bytes.", nats),
-        ("These are bytes per nat. Turn it round.", n_bytes / nats),
-        ("You took the mean of the tokens' own values. Add all nats, add all bytes, then divide once.",
-         sum(ratios) / len(ratios)),
-        ("You added up the tokens' own values. Add all nats, add all bytes, then divide once.", sum(ratios)),
-        ("A token with a log-probability of 0.0 was left out: the model was certain, and its bytes count. Test "
-         "`is not None`.", nats / max(1, sum(len(each) for each, x in known if x))),
-        ("The last token has no bytes, but a score: it counts among the nats.",
-         -sum(x for each, x in known if each) / n_bytes),
-    ]  # fmt: skip
-    if logprobs[0] is not None:
-        rest = known[1:]
-        mistakes.append(
-            ("The first token was left out, though it has a score. Leave out only those whose score is None.",
-             -sum(x for _, x in rest) / sum(len(each) for each, _ in rest))
-        )  # fmt: skip
-    expect_number(got, due, mistakes, 1e-4, f"{data} with {logprobs}: due {due:.4g}, yours {got:.4g}")
+_END, _LEN, _SUM = "nats / n_bytes", "len(data)", "sum(len(data) for data, _ in known)"
+_PPL, _RATIOS = "nats / len(known)", "sum(-x / len(data) for data, x in known if data)"
+nats_per_byte = exercise(
+    right_nats_per_byte,
+    cases={
+        "three tokens of plain letters": tokens((b"Once", -2.0), (b" upon", -0.5), (b" a", -0.25)),
+        "an echo: <s> has no bytes and no score": tokens((b"", None), (b" The", -3.0), (b" cat", -1.5)),
+        "no <s>: the first token has bytes, but no score": tokens((b"Once", None), (b" upon", -0.5), (b" a", -1.0)),
+        "parts of a character": tokens((b"", None), ("小".encode(), -1.5), (b"\xe7", -0.25), (b"\x8c\xab", -1.0)),
+        "a certain token, and eos after it": tokens((b"", None), (b"Hi", 0.0), (b" Thomas", -4.0), (b"", -0.75)),
+        "no score in the middle": tokens((b"A", -1.0), (b" blue", None), (b" cat", -2.0), (b"s", -0.125)),
+        "the same token three times": tokens((b"", None), (b" no", -3.0), (b" no", -1.0), (b" no", -0.5)),
+    },
+    mistakes={
+        "Leave out the bytes of a token without a score.": swap("data, _ in known", "data in token_bytes"),
+        "You counted characters. A Chinese one has three bytes: count bytes, len(data).":
+            swaps(_SUM, "len(b''.join(data for data, _ in known).decode())", *(
+                f"sum(len(data.decode(errors='{x}')) for data, _ in known)" for x in ("replace", "ignore"))),
+        "A token may be a part of a character: decode fails. Count bytes.": swap(_LEN, "len(data.decode())"),
+        "Divide by bytes. Another tokenizer has other tokens.": swaps(_SUM, "len(known)", "len(logprobs)"),
+        "The minus is missing: nats are never below 0.": swap("-sum", "sum"),
+        "These are bits. Nats need no log(2).": swaps(_END, f"{_END} / math.log(2)", f"{_END} * math.log(2)"),
+        "Leave exp out: nats are logarithms.":
+            [swap("m(x", "m(math.exp(x)"), *(swap(_END, f"math.exp({x})") for x in (_END, f"-{_END}", _PPL))],
+        "Count bytes, not bits: no 8.": swap(_END, _END + " / 8"),
+        "These are the nats of the whole text. Divide by the bytes.": swap(_END, "nats"),
+        "Nats by bytes, not bytes by nats.": swap(_END, "n_bytes / nats"),
+        "Add all nats, add all bytes, then divide once.":
+            swaps(_END, _RATIOS, f"{_RATIOS} / sum(data > b'' for data, _ in known)"),
+        "0.0 is a log-probability too. Test `is not None`.": swap("if x is not None", "if x"),
+        "A score counts even if its token has no bytes.": swap("is not None", "is not None and data"),
+        "A score may be None at any place, or at none: test each.": [
+            lambda data, xs: right_nats_per_byte(data[1:], xs[1:]),
+            lambda data, xs: -sum(xs[1:]) / len(b"".join(data[1:])),
+            lambda data, xs: -sum(xs[xs[0] is None :]) / len(b"".join(data[xs[0] is None :]))],
+        "None is no number: leave this token out, with its bytes.": swap(" if x is not None", ""),
+        "The space before a word is a byte too: no strip.": swap(_LEN, "len(data.strip())"),
+        "Round nothing, divide with /.": swaps(_END, "nats // n_bytes", *(f"round({_END}, {n})" for n in (1, 2, 3))),
+        "A score belongs to the token at the same place.": swap("logprobs,", "[*logprobs[1:], None],"),
+        "A token that comes twice counts twice: no dict.": swap("zip", "dict(zip", "True)", "True)).items()"),
+    },
+)  # fmt: skip
 
 
-# ---- ChatML
-
-MISTAKES = {  # what `_chatml` does otherwise, and the hint
-    "open": "The end is missing: <|im_start|>assistant and a line break, where the model goes on.",
-    "closed": "The answer's place is closed with <|im_end|>. It stays open: the model writes <|im_end|> itself.",
-    "tail": "Behind the last 'assistant' stands a line break, as behind every role.",
-    "break": "Behind every <|im_end|> stands a line break.",
-    "role": "Between a role and its content stands a line break.",
-    "start": "Every message begins with <|im_start|>.",
-    "end": "Every message ends with <|im_end|>.",
-    "strip": "Contents are taken as they are: no strip.",
-    "falsy": "`system` is an empty text here, and not None: it is written too. Test `is not None`.",
-    "default": "The dialog brings no system message: `system`, if it is not None, is written as the first message.",
-    "twice": "The dialog has a system message of its own: `system` is not written then.",
-    "None": "`system` is None: there is no default, and no system message is written.",
-    "blank": "`system` is None: no system message is written, not even an empty one.",
-    "replace": "The dialog has a system message of its own: it stays, and `system` does not take its place.",
-    "answers": "The assistant's earlier answers belong to the text too.",
-    "before": "The default system message comes first, before all others.",
-}
+def right_chatml(dialog, system):
+    """f(dialog, system): the text of a dialog in ChatML, ready to be answered; `system` is the default."""
+    if system is not None and dialog[0]["role"] != "system":
+        dialog = [{"role": "system", "content": system}, *dialog]
+    turns = [f"<|im_start|>{turn['role']}\n{turn['content']}<|im_end|>\n" for turn in dialog]
+    return "".join(turns) + "<|im_start|>assistant\n"
 
 
-def chatml(function: Callable[[Dialog, str | None], str]) -> Report:
-    """Judge f(dialog, system): the text of a dialog in ChatML, ready to be answered; `system` is the default."""
-    talk = messages("Hi", "Hello!", "Bye")
-
-    def case(dialog: Dialog, system: str | None) -> Callable[[Callable], None]:
-        return lambda f: _expect_chatml(f, dialog, system)
-
-    return judge(
-        function,
-        [
-            ("one question, no default", case(messages("Hi"), None)),
-            ("one question, with a default", case(messages("Hi"), "Be kind.")),
-            ("a longer talk", case(talk, "Be kind.")),
-            ("a system message of its own", case([*messages(system="Be brief."), *talk], "Be kind.")),
-            ("its own, and no default", case(messages("Hi", system="Be brief."), None)),
-            ("spaces around the contents", case(messages(" Hi\n", " Hello! ", "\tBye "), None)),
-            ("Chinese, and a default of two lines", case(messages("你好"), "Be kind.\nBe brief.")),
-            ("a default that is empty", case(messages("Hi"), "")),
-        ],
-    )
-
-
-def _expect_chatml(f: Callable, dialog: Dialog, system: str | None) -> None:
-    got = call(f, dialog, system)
-    if not isinstance(got, str):
-        advice = {"NoneType": " Is there a `return`?", "list": " ''.join(parts) makes one of a list."}
-        kind = type(got).__name__
-        raise Wrong(f"A str is due, your function returned {kind}.{advice.get(kind, '')}")
-    due = _chatml(dialog, system)
-    if got == due:
-        return
-    for n in (1, 2):
-        for names in combinations(MISTAKES, n):
-            if _chatml(dialog, system, *names) == got:
-                raise Wrong("\n".join([*(MISTAKES[name] for name in names), *_difference(due, got)]))
-    if "[INST]" in got:
-        raise Wrong("[INST] is Llama 2's format. In ChatML every message stands between <|im_start|> and <|im_end|>.")
-    raise Wrong("\n".join(["The texts differ here:", *_difference(due, got)]))
-
-
-def _difference(due: str, got: str) -> list[str]:
-    """Both around the first place where they differ."""
-    first = next((k for k, (a, b) in enumerate(zip(due, got, strict=False)) if a != b), min(len(due), len(got)))
-    start = max(0, first - 24)
-    shown = [("due  ", due), ("yours", got)]
-    return [f"{name} {'…' * bool(start)}{text[start : first + 24]!r}" for name, text in shown]
-
-
-def _chatml(dialog: Dialog, system: str | None, *faults: str) -> str:
-    """A dialog in ChatML, with some of MISTAKES."""
-    turns: Sequence = list(dialog)
-    system = "" if system is None and "blank" in faults else system
-    system = None if system == "" and "falsy" in faults else system
-    if "replace" in faults and turns[0]["role"] == "system" and system is not None:
-        turns = turns[1:]
-    if turns[0]["role"] != "system" or "twice" in faults:
-        wanted = system is not None or "None" in faults
-        if wanted and "default" not in faults:
-            default = {"role": "system", "content": str(system)}
-            turns = [*turns, default] if "before" in faults else [default, *turns]
-    if "answers" in faults:
-        turns = [turn for turn in turns if turn["role"] != "assistant"]
-    start, end = ("" if "start" in faults else "<|im_start|>"), ("" if "end" in faults else "<|im_end|>")
-    lines = []
-    for turn in turns:
-        content = turn["content"].strip() if "strip" in faults else turn["content"]
-        between, behind = (" " if "role" in faults else "\n"), ("" if "break" in faults else "\n")
-        lines.append(f"{start}{turn['role']}{between}{content}{end}{behind}")
-    if "open" not in faults:
-        tail = "" if "tail" in faults else "\n"
-        lines.append(f"<|im_start|>assistant{tail}{'<|im_end|>' if 'closed' in faults else ''}")
-    return "".join(lines)
+_TAIL, _OWN, _IF = r'"<|im_start|>assistant\n"', ' and dialog[0]["role"] != "system"', "system is not None"
+_FIRST = '[{"role": "system", "content": system}, *dialog]'
+chatml = exercise(
+    right_chatml,
+    cases={
+        "one question, no default": (messages("Hi"), None),
+        "one question, with a default": (messages("Hi"), "Be kind."),
+        "a longer talk": (messages("Hi", "Hello!", "Bye", "See you.", "Wait"), "Be kind."),
+        "a system message of its own": (messages("Hi", "Hello!", "Bye", system="Be brief."), "Be kind."),
+        "its own, and no default": (messages("Hi", system="Be brief."), None),
+        "spaces around the contents": (messages(" Hi\n", " Hello! ", "\tBye ", system=" Be \n"), None),
+        "Chinese, and a default of two lines": (messages("你好"), " Be kind.\nBe brief. "),
+        "a default that is empty": (messages("Hi"), ""),
+    },
+    mistakes={
+        "The end is missing: <|im_start|>assistant and a line break.": swap(f" + {_TAIL}", ""),
+        "The answer's place stays open: no <|im_end|> at the very end.":
+            swaps(r"assistant\n", r"assistant\n<|im_end|>", r"assistant\n<|im_end|>\n", r"assistant<|im_end|>\n"),
+        "Put one line break after the last 'assistant'.": swaps(r"nt\n", "nt", "nt ", r"nt\n\n", r"nt:\n"),
+        "The end is <|im_start|>assistant, and a line break.": swaps(_TAIL, r'"<|im_start|>user\n"', r'"assistant\n"'),
+        "Put one line break after every <|im_end|>.": [
+            *swaps(r"end|>\n", "end|>", "end|> ", r"end|>\n\n"),
+            swap(r"end|>\n", "end|>", '"".join', r'"\n".join'), swap(r"end|>\n", "end|>", r"nt\n", "nt")],
+        "<|im_end|> follows the content directly.": swaps("<|im_end|>", r"\n<|im_end|>", " <|im_end|>"),
+        "Between a role and its content is one line break.": swaps(r"]}\n{", "]} {", "]}{", "]}: {", r"]}\n\n{"),
+        "Every message begins with <|im_start|>.": swap("<|im_start|>{", "{"),
+        "Every message ends with <|im_end|>.": swaps("<|im_end|>", "", "</s>", "<|im_start|>"),
+        "Contents are written as they are: no strip.": swaps("nt']", *(f"nt'].{x}strip()" for x in ("", "l", "r"))),
+        "`system` is an empty text here, not None: it is written too.": swap(_IF, "system"),
+        "The default is lost: `system` comes first, if the dialog has no system message.": swap(_IF, "False"),
+        "The dialog has a system message of its own: it stays, and `system` is not written.":
+            [swap(_OWN, ""), swap(_OWN, "", "*dialog", "*(t for t in dialog if t['role'] != 'system')")],
+        "`system` is None: no system message is written then.":
+            [swap(_IF, "True", "system}", f"{x}}}") for x in (
+                "str(system)", "system or ''", "'' + system", "system or 'You are a helpful assistant.'")],
+        "`system` comes first, before all other messages.":
+            swaps(_FIRST, f"[*dialog, {_FIRST[1:-10]}]", f"[dialog[0], {_FIRST[1:-10]}, *dialog[1:]]"),
+        "The assistant's earlier answers are missing.": swap("in dialog]", "in dialog if turn['role'] != 'assistant']"),
+        "Messages are missing, or not in order. Write all of the dialog.": [
+            *(lambda d, s, x=x: right_chatml(d[x], s) for x in (slice(-1, None), slice(1), slice(None, None, -1))),
+            *(swap("in dialog]", f"in dialog if turn['role'] {x}]") for x in ("== 'user'", "!= 'system'")),
+            *(swap("in dialog]", f"in dialog[{x}]]") for x in ("-1:", ":1", "1:", ":-1", "::-1"))],
+        "Nothing comes before the first <|im_start|>.": swaps('"".join', r'"\n" + "".join', '"<s>" + "".join'),
+    },
+)  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
 from minillama.check.compare import About
 from minillama.check.exercise import exercise, swap, swaps
@@ -18,11 +17,6 @@ SURE = torch.tensor([[0.05, 0.05, 0.9, 0.0], [0.2, 0.1, 0.3, 0.4], [0.4, 0.3, 0.
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def reference(probs: Tensor, p: float) -> Tensor:
-    """The renormalised nucleus in the order of the ids, (…, vocab_size)."""
-    return right_top_p(probs, p)
 
 
 def right_greedy(probs):

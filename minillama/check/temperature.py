@@ -1,172 +1,118 @@
 """Checks of the exercises on softmax and temperature."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
-
 import torch
-from torch import Tensor
 
-from minillama.check.former import Wrong, call, expect_close, expect_tensor, judge
-from minillama.check.report import Report
-from minillama.logprobs import entropy as package_entropy
-from minillama.sampling import apply_temperature
-
-NOTES = torch.tensor([[3.0, 4.0, 5.0, 6.0], [1.5, 2.5, 3.5, 4.5]])
-MIXED = torch.tensor([[2.0, -1.0, 0.5, 0.0], [-3.0, 1.0, 0.0, 4.0]])
-LARGE = torch.tensor([[1000.0, 999.0, 998.0], [-1000.0, -1002.0, -999.0]])
-WIDE = torch.tensor([[1000.0, 5000.0, 3000.0]])
-Mistakes = Sequence[tuple[str, Callable[[], Tensor]]]
+from minillama.check.exercise import exercise, swap
 
 
-def softmax(function: Callable[[Tensor, float], Tensor]) -> Report:
-    """Judge f(logits (bsz, vocab_size), temperature): probabilities of the same shape, for any logits; 0 is argmax."""
-
-    def case(logits: Tensor, temperature: float) -> Callable[[Callable], None]:
-        scaled = logits / temperature if temperature else logits
-        best = logits.amax(-1, keepdim=True)
-        mistakes = [
-            ("You divided by the temperature first: the quotients became inf, and inf - inf is nan. Subtract the "
-             "largest first, then divide.", lambda: (scaled - scaled.amax(-1, keepdim=True)).softmax(-1)),
-            ("exp overflowed: inf / inf is nan. Subtract each row's largest logit before exp.",
-             lambda: _plain(scaled.exp())),
-            ("One largest logit was subtracted from all rows. A row far below it has only zeros left. Each row has its "
-             "own: amax(dim=-1, keepdim=True).", lambda: _plain(((logits - logits.max()) / (temperature or 1)).exp())),
-            ("At temperature 0 you divided by 0. Treat it by itself: probability 1 for the argmax, 0 for the rest.",
-             lambda: ((logits - best) / temperature).softmax(-1)),
-            ("You multiplied by the temperature. Divide by it.", lambda: (logits * temperature).softmax(-1)),
-            ("The temperature has no effect. Divide the logits by it before exp.", lambda: logits.softmax(-1)),
-            ("You divided the probabilities by the temperature. Divide the logits, before exp.",
-             lambda: logits.softmax(-1) / temperature),
-            ("Each column adds up to 1. The vocabulary is the last axis: dim=-1.", lambda: scaled.softmax(0)),
-            ("All rows were divided by one sum. Each row has its own: sum(dim=-1, keepdim=True).",
-             lambda: _over_all(((logits - best) / (temperature or 1)).exp())),
-            ("All rows were divided by one sum. Each row has its own: sum(dim=-1, keepdim=True).",
-             lambda: _over_all(scaled.exp())),
-            ("The rows do not add up to 1. Divide by the sum of each row.",
-             lambda: ((logits - best) / (temperature or 1)).exp()),
-            ("The rows do not add up to 1. Divide by the sum of each row.", lambda: scaled.exp()),
-        ]  # fmt: skip
-        return lambda f: _expect(call(f, logits, temperature), apply_temperature(logits, temperature), mistakes)
-
-    return judge(
-        function,
-        [
-            ("the last position of the notes' example, temperature 0.5", case(NOTES, 0.5)),
-            ("two rows that are not sorted, temperature 2", case(MIXED, 2.0)),
-            ("logits of 1000 and of -1000", case(LARGE, 1.0)),
-            ("float64", case(MIXED.double(), 0.7)),
-            ("temperature 1e-35, almost 0", case(WIDE, 1e-35)),
-            ("temperature 0: the argmax has it all", case(MIXED, 0.0)),
-        ],
-    )
+def _at(old, *new):
+    return [swap(old, each) for each in new]
 
 
-SAME_A = torch.tensor(
-    [[6.0, 8.0, 10.0, 12.0], [1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 0.0, 2.0], [5.0, 1.0, 2.0, 0.0], [0.0, 1.0, 2.0, 3.0]]
-)
-SAME_B = torch.tensor(
-    [[3.0, 5.0, 7.0, 9.0], [2.0, 4.0, 6.0, 8.0], [0.0, 1.0, 0.0, 2.0], [5.0, 2.0, 1.0, 0.0], [3.0, 2.0, 1.0, 0.0]]
-)
-ROUNDED = torch.tensor([[0.1, 10.2, 100.7, -1000.3]])
-FAR_A, FAR_B = torch.tensor([[0.0, 200.0]]), torch.tensor([[0.0, 500.0]])
+def right_softmax(logits, temperature):
+    """f(logits (bsz, vocab_size), temperature): probabilities of the same shape, for any logits; 0 is argmax."""
+    if temperature == 0:
+        return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, True), 1.0)
+    exps = torch.exp((logits - logits.amax(-1, True)) / temperature)
+    return exps / exps.sum(-1, True)
 
 
-def same_probs(function: Callable[[Tensor, Tensor], Tensor]) -> Report:
-    """Judge f(a, b), logits (bsz, vocab_size) each: does softmax make the same of both rows? (bsz,) bool."""
-
-    def case(a: Tensor, b: Tensor, due: list[bool]) -> Callable[[Callable], None]:
-        mistakes = [
-            ("Softmax has rounded both rows to the same numbers; on paper they differ. Do without softmax: look at "
-             "a - b.", lambda: torch.isclose(a.softmax(-1), b.softmax(-1)).all(-1)),
-            ("That is on the right track, but a - b is rounded. Compare with a tolerance: torch.isclose.",
-             lambda: (a - b == (a - b)[:, :1]).all(-1)),
-            ("These rows have equal logits. Logits that differ by a constant count as the same too.",
-             lambda: torch.isclose(a, b).all(-1)),
-            ("You asked whether the order is the same. The probabilities depend on the differences too.",
-             lambda: (a.argsort(-1) == b.argsort(-1)).all(-1)),
-            ("You asked whether the best token is the same. All the others count too.",
-             lambda: a.argmax(-1) == b.argmax(-1)),
-            ("You compared the quotients a / b. Twice the logits are other probabilities; look at a - b.",
-             lambda: torch.isclose(a / b, (a / b)[:, -1:]).all(-1)),
-        ]  # fmt: skip
-
-        def judged(f: Callable) -> None:
-            got = expect_tensor(call(f, a, b), torch.tensor(due))
-            if got.tolist() == due:
-                return
-            for hint, wrong in mistakes:
-                if wrong().tolist() == got.tolist():
-                    raise Wrong(hint)
-            raise Wrong(f"due   {due}\nyours {got.tolist()}")
-
-        return judged
-
-    shifted = SAME_A + torch.tensor([[1.0], [-2.0], [64.0], [0.0], [8.0]])
-    return judge(
-        function,
-        [
-            (
-                "rows shifted, doubled, equal, with two logits swapped, and turned round",
-                case(SAME_A, SAME_B, [True, False, True, False, False]),
-            ),
-            ("every row shifted by another constant", case(SAME_A, shifted, [True] * 5)),
-            (
-                "one logit moved in all rows but the last",
-                case(SAME_A, SAME_A + torch.eye(5, 4) / 2, [False] * 4 + [True]),
-            ),
-            ("a shift by 7 that float32 rounds", case(ROUNDED, ROUNDED + 7, [True])),
-            ("differences that softmax can no longer show", case(FAR_A, FAR_B, [False])),
-        ],
-    )
+_MIXED = torch.tensor([[2.0, -1.0, 0.5, 0.0], [-3.0, 1.0, 0.0, 4.0], [0.7, 0.2, -0.3, 0.9]])
+_LARGE, _BAD = torch.tensor([[998.0, 1000.0, 999.0], [-1000.0, -1002.0, -999.0]]), ("== 0", "== -1")
+_HOT, _MAX = "torch.zeros_like(logits).scatter(-1, logits.argmax(-1, True), 1.0)", " - logits.amax(-1, True)"
+_LATE = f"(logits{_MAX}) / temperature", "(x := logits / temperature) - x.amax(-1, True)"
+softmax = exercise(right_softmax, cases={
+    "three rows that are not sorted, temperature 2": (_MIXED, 2.0),
+    "as many rows as tokens, temperature 0.5": (_MIXED[:, 1:], 0.5),
+    "logits of 1000 and of -1000": (_LARGE, 1.0),
+    "temperature 1e-35, almost 0": (torch.tensor([[1000.0, 5000.0, 3000.0]]), 1e-35),
+    "temperature 0: the argmax has it all": (_MIXED, 0.0),
+    "temperature 0, two best logits: one has it all": lambda f: f(_MIXED[:2, [3, 0, 1, 3, 0, 2]], 0.0).sort().values,
+    "float64": (_MIXED[:1].double(), 0.7),
+    "float64, temperature 0": (_MIXED.double(), 0),
+}, mistakes={
+    "exp overflows: inf / inf is nan. Subtract each row's largest first.": [swap(_MAX, ""), swap(_MAX, "", *_BAD)],
+    "You divided first: inf - inf is nan. Subtract the largest first.": [swap(*_LATE), swap(*_LATE, *_BAD)],
+    "Each row has its own largest: amax(-1, keepdim=True).": _at("amax(-1, True)", "amax(0)", "max()", "min()"),
+    "At temperature 0 you divided by 0. Give the argmax probability 1.": swap(*_BAD),
+    "At temperature 0 return probabilities: 1 for the argmax, 0 for the others.":
+        [*_at(_HOT, "logits.argmax(-1, True)", "logits.argmax(-1)", "logits"), lambda x, t: right_softmax(x, t or 1)],
+    "At temperature 0, if two logits are the largest, one of them gets it all: argmax.":
+        [lambda x, t: right_softmax(x, t or 1e-30), swap(_HOT, "(logits == logits.amax(-1, True)).to(logits)")],
+    "At temperature 0 each row has its own argmax: scatter(-1, best, 1.0), best (bsz, 1).":
+        _at(_HOT, "torch.zeros_like(logits).index_fill(-1, logits.argmax(-1), 1.0)", f"{_HOT}[:1].expand_as(logits)"),
+    "At temperature 0 keep the dtype of logits.": _at(_HOT, f"{_HOT}.float()", f"{_HOT}.long()", f"{_HOT} > 0"),
+    "You multiplied by the temperature. Divide by it.": swap("/ temperature)", "* temperature)"),
+    "The temperature has no effect. Divide by it.": [swap(" / temperature", ""), swap(" / temperature", "", *_BAD)],
+    "Divide the logits by the temperature, before exp.": swap(" / temperature", "", "exps /", "exps / temperature /"),
+    "The sum is that of a row: dim=-1, keepdim=True.": _at("sum(-1, True)", "sum(0)", "sum(-1)", "sum()"),
+    "Divide by the sum of each row: it adds up to 1.": _at("exps.sum(-1, True)", "1", "exps.amax(-1, True)"),
+}, without=("softmax", "log_softmax"))  # fmt: skip
 
 
-def entropy(function: Callable[[Tensor], Tensor]) -> Report:
-    """Judge f(probs (bsz, vocab_size)): the entropy of each row in nats, (bsz,); p = 0 adds nothing."""
-
-    def case(probs: Tensor) -> Callable[[Callable], None]:
-        terms = probs * probs.log()
-        due = package_entropy(probs)
-        mistakes = [
-            ("0 * log(0) is 0 * -inf, which is nan. A token of probability 0 adds nothing: torch.where, or "
-             "torch.xlogy(probs, probs).", lambda: -terms.sum(-1)),
-            ("The sign is wrong. log p is never positive, entropy never negative.", lambda: -due),
-            ("These are bits: log to the base 2. Nats are due: torch.log.", lambda: due / torch.tensor(2.0).log()),
-            ("This is log to the base 10. Nats are due: torch.log.", lambda: due / torch.tensor(10.0).log()),
-            ("You averaged over the tokens. The weights are the probabilities already: sum.",
-             lambda: due / probs.shape[-1]),
-            ("You forgot the weights: p * log p, not log p.", lambda: -probs.log().sum(-1)),
-            ("You worked down the columns. The vocabulary is the last axis: dim=-1.",
-             lambda: package_entropy(probs.T)),
-            ("This is exp of the entropy. The entropy itself is due.", lambda: due.exp()),
-        ]  # fmt: skip
-        return lambda f: _expect(call(f, probs), due, mistakes)
-
-    return judge(
-        function,
-        [
-            ("a loaded coin", case(torch.tensor([[0.75, 0.25]]))),
-            ("as many rows as tokens", case(torch.tensor([[0.5, 0.3, 0.2], [0.6, 0.2, 0.2], [0.1, 0.1, 0.8]]))),
-            ("tokens of probability 0", case(torch.tensor([[0.5, 0.0, 0.5], [0.0, 1.0, 0.0]]))),
-            ("float64", case(torch.full((2, 6), 1 / 6, dtype=torch.float64))),
-        ],
-    )
+def right_same_probs(a, b):
+    """f(a, b), logits (bsz, vocab_size) each: does softmax make the same of both rows? (bsz,) bool."""
+    shift = a - b
+    return torch.isclose(shift, shift[:, :1]).all(dim=-1)
 
 
-def _expect(got, due: Tensor, mistakes: Mistakes) -> None:
-    """As expect_close; but a result with nan, too, is held against the known mistakes."""
-    comparable = isinstance(got, Tensor) and got.dtype == due.dtype and got.device == due.device
-    if comparable and got.isnan().any():
-        for hint, wrong in mistakes:
-            other = wrong()
-            if other.shape == got.shape and torch.allclose(got, other, atol=1e-4, equal_nan=True):
-                raise Wrong(hint)
-    expect_close(got, due, mistakes)
+_A = torch.tensor([[6.0, 8, 10, 12], [1, 2, 3, 4], [0, 1, 0, 2], [5, 1, 2, 0], [0, 1, 2, 3], [9, 3, 4, 1]])
+_B = torch.tensor([[3.0, 5, 7, 9], [2, 4, 6, 8], [0, 1, 0, 2], [5, 2, 1, 0], [3, 2, 1, 0], [7, 5, 2, 3]])
+_FAR = torch.tensor([[0.1, 10.2, 100.7, -1000.3], [0.3, 20.1, 77.7, -900.6], [0, 200, 1, 2], [0, 500, 1, 2]])
+_CLOSE = "torch.isclose(shift, shift[:, :1])"
+same_probs = exercise(right_same_probs, cases={
+    "rows shifted, doubled, alike, two logits swapped, turned round, up and down": (_A, _B),
+    "every row shifted by another number": (_A, _A + torch.tensor([[1.0], [-2.0], [64.0], [0.0], [8.0], [0.5]])),
+    "one logit moved by 0.004 in the first four rows": (_A, _A + 2 + torch.eye(6, 4) / 250),
+    "as many rows as tokens": (_A[[0, 4, 2, 3]], _B[[0, 4, 2, 3]]),
+    "shifts that float32 rounds": (_FAR, _FAR + 9.1),
+    "differences that softmax cannot show": (_FAR[[2, 0, 1, 3]], _FAR[[3, 0, 1, 2]]),
+}, mistakes={
+    "Softmax rounds away what differs on paper. Look at a - b instead.":
+        [lambda a, b, x=x: torch.isclose(a.softmax(-1), b.softmax(-1), x, x).all(-1) for x in (0, 1e-6, 1e-5, 1e-4)],
+    "float32 rounds a - b. Compare with torch.isclose as it is.": _at(_CLOSE, "(shift == shift[:, :1])"),
+    "The tolerance is too large: logits 0.004 apart differ.": _at("1])", *(f"1], atol={x})" for x in (0.01, 0.1, 1))),
+    "Rows that differ by a constant are the same too. Look at a - b.": _at(_CLOSE, "(a == b)", "torch.isclose(a, b)"),
+    "The same order, or the same best token, is not enough: the differences between logits count.":
+        [lambda a, b: (a.argsort(-1) == b.argsort(-1)).all(-1), lambda a, b: a.argmax(-1) == b.argmax(-1)],
+    "Doubled logits make other probabilities: look at a - b, no quotient.": swap("a - b", "a / b"),
+    "Look at a - b itself: no abs(), no sum.": _at("a - b", "(a - b).abs()", "a + b"),
+    "Each row has its own shift, (a - b)[:, :1].": _at("shift[:, :1]", "shift.mean()", "shift[:1]", "shift[:, 0]"),
+    "One token that agrees is not enough: all, not any.": _at(".all", ".any", "[:, 1:].any"),
+    "All tokens of a row count: all(dim=-1).": _at(".all(dim=-1)", "[:, 1]", "[:, -1]", "[:, :3].all(-1)"),
+    "One answer a row is expected, (bsz,): all(dim=-1).": _at(".all(dim=-1)", ".all(0)", ".all()", ".all().item()", ""),
+    "True and False changed places.": swap(_CLOSE, f"~{_CLOSE}"),
+})  # fmt: skip
 
 
-def _plain(exps: Tensor) -> Tensor:
-    return exps / exps.sum(-1, keepdim=True)
+def right_entropy(probs):
+    """f(probs (bsz, vocab_size)): the entropy of each row in nats, (bsz,); p = 0 adds nothing."""
+    return -torch.xlogy(probs, probs).sum(dim=-1)
 
 
-def _over_all(exps: Tensor) -> Tensor:
-    return exps / exps.sum()
+_PLOGP, _SQUARE = "torch.xlogy(probs, probs)", torch.tensor([[0.5, 0.3, 0.2], [0.6, 0.25, 0.15], [0.1, 0.1, 0.8]])
+entropy = exercise(right_entropy, cases={
+    "two rows of three tokens": (torch.tensor([[0.5, 0.3, 0.2], [0.7, 0.05, 0.25]]),),
+    "as many rows as tokens": (_SQUARE,),
+    "tokens of probability 0": (torch.tensor([[0.5, 0.0, 0.4, 0.1], [0.0, 1.0, 0.0, 0.0], [0.25, 0.0, 0.0, 0.75]]),),
+    "an improbable token": (torch.tensor([[0.999, 0.001]]),),
+    "float64, all tokens alike": (torch.full((2, 6), 1 / 6, dtype=torch.float64),),
+}, mistakes={
+    "0 * log(0) is nan. A token of probability 0 adds nothing: torch.xlogy.":
+        [swap(_PLOGP, "(probs * probs.log())"), lambda p: -(p * p.log()).sum(-1).nan_to_num()],
+    "What you add to p inside the log, or its lower limit, is too large: 1e-12 is enough.":
+        [swap(_PLOGP, f"(probs * (probs{x}).log())") for x in (" + 1e-3", " + 1e-2", " + 1", ".clamp(min=0.01)")],
+    "The sign is wrong. log p is never positive, entropy never negative.": swap("-torch", "torch"),
+    "Nats need torch.log, not log2 or log10.": _at("dim=-1)", "dim=-1) / 0.6931472", "dim=-1) / 2.3025851"),
+    "You averaged over the tokens. The weights are the probabilities already: sum.": swap("sum", "mean"),
+    "You forgot the weights: p * log p, not log p.":
+        _at(_PLOGP, "probs.log()", "probs.clamp(min=1e-12).log()", "probs.log().nan_to_num(neginf=0)"),
+    "You worked down the columns. The vocabulary is the last axis: dim=-1.": swap("dim=-1", "dim=0"),
+    "One number a row, (bsz,): sum(dim=-1).": _at(".sum(dim=-1)", "", ".sum()", ".sum(-1).mean()", ".sum(-1, True)"),
+    "That is exp of the entropy, the perplexity. Return the entropy.": lambda probs: right_entropy(probs).exp(),
+    "These are probabilities already: no softmax.": _at("(probs, probs)", "(probs.softmax(-1), probs.softmax(-1))"),
+    "That is p * p, not p * log p.": [swap(f"-{_PLOGP}", "probs.square()"), swap(f"-{_PLOGP}.", "1 - probs.square().")],
+    "That is -log p of the best token. Every token counts.": lambda probs: -probs.amax(-1).log(),
+    "Do not divide by log(vocab_size). Return nats.": swap("-torch", "-1 / torch.tensor(probs.shape[1]).log() * torch"),
+    "Only 0 adds nothing. Small probabilities count too.": swap(_PLOGP, f"{_PLOGP}.where(probs > 0.01, 0)"),
+})  # fmt: skip

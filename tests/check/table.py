@@ -20,8 +20,6 @@ EQUIVALENT = {name: listed for module in MODULES for name, listed in module.EQUI
 EXERCISES: dict[str, Exercise] = {
     name: getattr(check, name).exercise for name in check.__all__ if hasattr(getattr(check, name), "exercise")
 }
-FORMER = [name for name in check.__all__ if name not in EXERCISES and name[0].islower()]
-FORMER = [name for name in FORMER if name not in ("check_shape", "use")]  # judges that are no tables yet
 
 
 @cache
