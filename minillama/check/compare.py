@@ -237,7 +237,7 @@ def advice(found: Difference) -> str:
 
 def _cure(_: str, at: str, expected: Any, got: Any) -> str:
     name, makes_tensor = name_of(got) if callable(got) else "", isinstance(got, list | range) or hasattr(got, "tolist")
-    sort, makes_list = type(expected), isinstance(got, tuple | set | range | dict)
+    sort, makes_list = type(expected), isinstance(got, tuple | set | range)
     cures = [
         (got is None and not at, say("Did you forget `return`?")),
         (isinstance(got, GeneratorType), say("`yield` makes this a generator; return {it}.", it=kind_of(expected))),
