@@ -1,4 +1,4 @@
-"""Llama: build, and what is made of the generate loop: streaming, text completion, chat completion.
+"""Llama: build, and what is built on the generate loop: streaming, text completion, chat completion.
 
 The loop itself is in `loop.py`; here it gets a model, whose cache serves one run at a time (`guard.py`). `generate`,
 `stream` and the completions differ only in what they make of its steps.
@@ -58,12 +58,12 @@ class Llama:
         max_batch_size: rows that can run side by side.
         model_parallel_size: under torchrun, how many ranks share the model; None for all of them, 1 for a whole model
             in each process. It need not be the number of the checkpoint's files.
-        seed: of the rows that are given none.
+        seed: seeds the generator from which rows without a seed get theirs.
         device: None for cuda if there is one, else cpu; "mps" is untested.
         dtype: None for bfloat16 on a GPU that has it (float16 on one that does not), float32 elsewhere.
         compile: compile the one-token step: a CUDA graph on a GPU; on a CPU it needs a C++ compiler and a second copy
             of the weights (compiled.py). The first tokens then take a minute.
-        int8: keep the weights of the linear layers in 8 bits (int8.py). Neither this nor compile with several ranks.
+        int8: keep the weights of the linear layers in 8 bits (int8.py). Neither works with several ranks.
 
         Started by torchrun, every rank builds, makes the same calls with the same arguments and gets the same results;
         rank 0 draws (parallel.py). No global state is touched. Raises ValueError or TypeError that names what is wrong
@@ -125,7 +125,7 @@ class Llama:
         """The generate loop of `loop.steps` on this model, one `GenerationStep` for each column that it writes.
 
         It ends when every row has reached eos (on a GPU up to 15 columns later) or the canvas is full. Arguments as
-        for `generate`. A later run on this Llama takes the cache over: this one then raises CacheTaken.
+        for `generate`. A run takes the cache over with its first step; an older one then raises CacheTaken at its next.
         """
         sampling = Sampling(temperature, top_p, top_k, min_p)
         max_gen_len = arguments.whole("max_gen_len", max_gen_len, 0)
@@ -191,9 +191,9 @@ class Llama:
         """Continue every prompt by at most max_gen_len tokens; return (tokens, logprobs or None), one list a row.
 
         prompt_tokens: bsz lists of ids, of any lengths. temperature 0 is greedy; else a token is drawn after
-        temperature, top_k, min_p and top_p, in this order. A row ends before one of the tokenizer's stop_ids or the
-        token in which a `stop` string begins, or when the context of max_seq_len is full. seed: None, an int s (row k
-        draws with s + k), or one for each row; a row's draws depend on its seed alone, not on its neighbours.
+        temperature, top_k, min_p and top_p, in this order. A row ends before one of the tokenizer's stop_ids, at a
+        `stop` string (a token with bytes before it stays), or when max_seq_len is full. seed: an int s (row k draws
+        with s + k), one for each row, or None for seeds from build's; a row's draws depend on its seed alone.
 
         logprobs: log p of each token in nats, from the raw logits: temperature and filters do not enter. echo: the
         prompt comes first; the log-probability of its first token is None. max_gen_len=0 with echo and logprobs
@@ -218,9 +218,10 @@ class Llama:
         stop: str | Sequence[str] = (),
         seed: int | Sequence[int] | None = None,
     ) -> list[CompletionPrediction]:
-        """Continue each prompt; arguments as for `generate`, max_gen_len None for as long as the context allows.
+        """Continue each prompt; arguments and errors as for `generate`, max_gen_len None until the context is full.
 
-        A generation keeps the space that it begins with; with echo it begins with the prompt.
+        One prediction a prompt. A generation keeps the space that it begins with; with echo it begins with the prompt.
+        Stop strings are looked for in what is generated only.
         """
         sampling, stop = Sampling(temperature, top_p, top_k, min_p), arguments.stops(stop)
         max_gen_len = arguments.max_gen_len(max_gen_len, self.model.params)
@@ -243,7 +244,7 @@ class Llama:
         stop: str | Sequence[str] = (),
         seed: int | Sequence[int] | None = None,
     ) -> list[ChatPrediction]:
-        """Answer each dialog; arguments as for `generate`, max_gen_len None for as long as the context allows.
+        """Answer each dialog; arguments and errors as for `generate`, max_gen_len None until the context is full.
 
         A dialog that holds special tags gets a fixed text and the finish_reason "refused"; it is never run.
         """
@@ -276,8 +277,8 @@ class Llama:
     ) -> Iterator[str]:
         """The text of one completion (for a str) or one answer (for a dialog), piece by piece as it comes.
 
-        Joined, the pieces are the `generation` of the completions. Each is whole characters; what may become a stop
-        string is held back until it is known.
+        Joined, the pieces are the text that the completions return. Each is whole characters; what may become a stop
+        string is held back until it is known. Errors as for `generate`, before the first piece.
         """
         sampling, stop = Sampling(temperature, top_p, top_k, min_p), arguments.stops(stop)
         max_gen_len, seeds = arguments.max_gen_len(max_gen_len, self.model.params), arguments.seeds(seed, 1)
@@ -291,7 +292,7 @@ class Llama:
         return collector.texts(self._begin([row], max_gen_len, sampling, seeds, logprobs=False), is_chat)
 
     def _collect(self, run, prompt_tokens, max_gen_len, stop, score: bool = False) -> Collector:
-        """The steps of a run, read to its end. score: where nothing is generated, score the prompts all the same."""
+        """The steps of a run, read to its end. score: where nothing is generated, score the prompts anyway."""
         collector = Collector(self.tokenizer, prompt_tokens, max_gen_len, stop)
         if score and max_gen_len == 0:
             tokens = canvas(prompt_tokens, max(len(t) for t in prompt_tokens), 0, self.device)  # (bsz, seqlen)

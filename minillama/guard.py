@@ -1,4 +1,4 @@
-"""A model as the loop of one run sees it: its cache guarded, its one-token step compiled, a GPU seldom asked."""
+"""A model as the loop of one run sees it: its cache guarded, its one-token step compiled, few waits for a GPU."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POLL_EVERY = 16  # steps between two looks at eos_reached on a GPU: each look wa
 
 
 class CacheTaken(RuntimeError):
-    """A run goes on after a later one on the same model has begun: its keys and values are overwritten."""
+    """A run was continued after a later run took its cache over: its keys and values are overwritten."""
 
 
 class Guard:
@@ -52,13 +52,13 @@ class Guard:
                         position = torch.full((), start_pos, device=tokens.device)  # torch.tensor would wait
                         tokens = tokens.clone(memory_format=torch.contiguous_format)  # the same strides on any canvas
                         logits = self.decode(tokens, position, last_only=True)
-                return logits.clone()  # tensors of inference mode refuse gradients; a CUDA graph overwrites its own
+                return logits.clone()  # inference tensors cannot be used in autograd; a CUDA graph overwrites its own
 
         return forward
 
 
 def polled(device: torch.device) -> Callable[[Tensor], bool]:
-    """Whether every row has reached eos; on a GPU it is asked only every POLL_EVERY steps, and False in between."""
+    """A function that says whether every row has reached eos; on a GPU it looks only every POLL_EVERY steps."""
     n_steps = 0
 
     def all_ended(eos_reached: Tensor) -> bool:  # (bsz,)

@@ -1,8 +1,8 @@
 """The generate loop: one column of the canvas after another, each from the logits of those before it.
 
-`steps` is the whole of it. It knows nothing of text and of Llama: `forward` may be any function from token ids to
-logits. What a model needs around it (one run at a time on its cache, several ranks, a GPU that should not wait) is in
-`generation.py`. Names are those of Meta's `llama/generation.py`.
+`steps` is the whole of it. It knows nothing about text or about Llama: `forward` may be any function from token ids
+to logits. What a model needs around it (one run at a time on its cache, several ranks, few waits for a GPU) is in
+`generation.py` and `guard.py`. Names are those of Meta's `llama/generation.py`.
 """
 
 from __future__ import annotations
@@ -68,15 +68,17 @@ def steps(
 
     forward(tokens (bsz, n) int64, start_pos) gives the logits (bsz, n, vocab_size) after tokens that stand at the
     positions start_pos to start_pos + n - 1; it has seen the earlier ones in the calls before. Where no logprobs are
-    asked for it may give those of the last position alone, (bsz, 1, vocab_size). The first call reads what all prompts
-    have, min_prompt_len columns; every later one reads the column just written.
+    asked for it may give those of the last position alone, (bsz, 1, vocab_size). The first call reads the columns that
+    every prompt fills, min_prompt_len; every later call reads the column just written.
 
     prompt_tokens: bsz lists of ids, of any lengths, none of them pad_id. The canvas is max_gen_len columns longer than
-    the longest prompt, at most max_seq_len; max_gen_len = 0 gives no step. sampling: temperature 0 is greedy; else row
+    the longest prompt (so shorter rows are written on), at most max_seq_len; max_gen_len = 0, or prompts that fill
+    max_seq_len, give no step. sampling: temperature 0 is greedy; else row
     k draws with a generator of its own, seeded by seeds[k] (by k if seeds is None), and only after its prompt. A row
     has reached eos when it writes one of stop_ids after its prompt. The loop ends when all_ended(eos_reached (bsz,))
     says so, or at the last column; a row that has ended is written until then, and whoever reads the canvas cuts it.
     agree: what next_token (bsz,) passes through, so that processes which share a model all write the same.
+    Nothing is judged here: `Llama.generate_steps` does that before it calls.
 
     A model that counts down, and stops at 2:
 
@@ -105,7 +107,7 @@ def steps(
         probs = sampling.probs(last)  # (bsz, vocab_size), None if greedy
         drawing = [k for k, t in enumerate(prompt_tokens) if len(t) <= cur_pos]  # rows past their prompt
         if probs is not None and drawing:
-            rows = drawing if len(drawing) < bsz else slice(None)  # a slice is no copy
+            rows = drawing if len(drawing) < bsz else slice(None)  # a slice is a view, a list would copy
             drawn = sample_top_p(probs[rows], sampling.top_p, [generators[k] for k in drawing])  # (n drawing, 1)
             candidate[rows] = drawn.reshape(-1)
         from_prompt = input_text_mask[:, cur_pos]  # (bsz,)

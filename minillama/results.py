@@ -24,7 +24,7 @@ class Prediction(TypedDict, total=False):
     finish_reason: Literal["stop", "length", "refused"]
     tokens: list[str]  # with logprobs, as are the three below: the tokenizer's pieces
     token_ids: list[int]
-    token_bytes: list[bytes]  # joined, exactly the text
+    token_bytes: list[bytes]  # joined, exactly the bytes of the text
     logprobs: list[float | None]
 
 
@@ -85,7 +85,7 @@ class Row:
             self.token_bytes[-1] = self.token_bytes[-1][: end - start]
 
     def settled(self) -> int:
-        """How many bytes are certain to stay: all but an end that may turn out to begin a stop string."""
+        """How many bytes are certain to stay: all but a tail that may be the beginning of a stop string."""
         longest = 0 if self.ended else max((len(text) - 1 for text in self.stop), default=0)
         for held in range(min(longest, len(self.data)), 0, -1):
             if any(text.startswith(self.data[-held:]) for text in self.stop):
@@ -130,7 +130,7 @@ class Collector:
             yield rest
 
     def add(self, step: GenerationStep) -> bool:
-        """Take one step; True once every row is known to have ended."""
+        """Take one step; True if watching and every row has ended."""
         self.canvas, self.n_written = step.tokens, step.cur_pos + 1
         if step.logprobs is not None:
             self.scores.append(step.logprobs)

@@ -22,10 +22,10 @@ ROUNDING = 1e-4  # more than float32 loses in a sum of probabilities
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen; judged once, when it is made.
+    """How the next token is chosen; its settings are judged once, when it is made.
 
     temperature: at least 0; 0 is greedy. top_p: 0 to 1. top_k: at least 1, or None. min_p: 0 to 1, or None. Raises
-    TypeError or ValueError that names the setting. numpy's numbers are taken as Python's.
+    TypeError or ValueError that names the setting. numpy's numbers become Python's.
     """
 
     temperature: float = 0.6
@@ -73,7 +73,7 @@ def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
 
 
 def filter_top_k(probs: Tensor, k: int) -> Tensor:
-    """Keep the k most probable tokens (and any that tie with the k-th), renormalised; same shape.
+    """Keep the k most probable tokens (and any that tie with the k-th), renormalised: (..., vocab_size), same shape.
 
     >>> filter_top_k(torch.tensor([0.5, 0.3, 0.2]), k=2)
     tensor([0.6250, 0.3750, 0.0000])
@@ -83,7 +83,7 @@ def filter_top_k(probs: Tensor, k: int) -> Tensor:
 
 
 def filter_min_p(probs: Tensor, min_p: float) -> Tensor:
-    """Keep the tokens at least min_p times as probable as the best one, renormalised; same shape.
+    """Keep the tokens at least min_p times as probable as the best one, renormalised: (..., vocab_size), same shape.
 
     >>> filter_min_p(torch.tensor([0.5, 0.3, 0.2]), min_p=0.5)
     tensor([0.6250, 0.3750, 0.0000])
@@ -92,10 +92,10 @@ def filter_min_p(probs: Tensor, min_p: float) -> Tensor:
 
 
 class Nucleus(NamedTuple):
-    """What top_p does to a distribution, in order of falling probability; every tensor is (..., vocab_size)."""
+    """What top_p does to a distribution, in order of falling probability; every tensor has the shape of probs."""
 
     probs_sort: Tensor  # the probabilities, largest first; ties in the order of their ids
-    probs_idx: Tensor  # the token ids in that order, int64
+    probs_idx: Tensor  # which column of probs each came from, int64: the token id
     mass_before: Tensor  # the probability of all tokens further up
     kept: Tensor  # bool
     renormalised: Tensor  # the kept ones, divided by their sum; 0 elsewhere
@@ -160,7 +160,8 @@ def draw(
     """Columns drawn from each row of probs (bsz, n), with replacement: (bsz, num_samples) int64.
 
     generator: as for `sample_top_p`. kept (bsz, n) bool: which columns of a sorted row can be drawn at all, the first
-    ones. With a generator a row, the others then use up no random numbers on a CPU, so that n does not matter.
+    ones. With a generator a row, on a CPU, the dropped columns then consume no random numbers: the draw does not depend
+    on n. Raises ValueError where there are not as many generators as rows.
     """
     if generator is None or isinstance(generator, Generator):
         return torch.multinomial(probs, num_samples, replacement=num_samples > 1, generator=generator)

@@ -3,7 +3,7 @@
 import torch
 
 from minillama.check.cache import COUNTS, gives
-from minillama.check.exercise import exercise, swap
+from minillama.check.exercise import exercise, swap, swaps
 from minillama.model import ModelArgs
 
 # The longest is not the last, nor what max finds; 0 and 2 are ids like others.
@@ -42,18 +42,19 @@ canvas = exercise(
             [swap(_LONGEST, x) for x in (f"min({_LENGTHS})", f"{_LENGTHS}[0]", f"{_LENGTHS}[-1]", f"sum({_LENGTHS})")],
         "max(prompt_tokens) compares ids. Compare lengths: key=len.": swap(_LONGEST, "len(max(prompt_tokens))"),
         "total_len counts the prompt too: longest prompt + max_gen_len.": swap(f" + {_LONGEST}", ""),
-        "total_len is at most max_seq_len: the cache ends there. Take the min.": swap("min(max_seq_len, ", "(0 + "),
-        "max_seq_len is only the limit. Take the min of both.":
-            [swap("min(", "max("), swap("max_gen_len + m", "max_seq_len + m")],
+        "total_len is at most max_seq_len: the cache ends there. Take the min.":
+            [swap("min(max_seq_len,", "(0 +"), swap("max_gen_len + m", "max_gen_len) + m", "t_tokens))", "t_tokens)")],
+        "max_seq_len is only a limit: take the min.": [swap("min(", "max("), swap("gen_len + m", "seq_len + m")],
         "total_len is one off. It is min(max_seq_len, max_gen_len + longest prompt).":
             [swap(x, f"{y} + {x}") for x in ("max_seq_len", "max_gen_len", "min(") for y in (1, -1)],
         "Rows and columns are swapped: the canvas is (bsz, total_len).": swap(_END, f"{_END}.T"),
-        "Every prompt begins at column 0.": [swap(": len(t)]", "-len(t) :]"), swap(": len(t)]", "1 : len(t) + 1]"),
-            swap(": len(t)]", f"(n := {_LONGEST}) - len(t) : n]")],
+        "Every prompt begins at column 0.":
+            swaps(": len(t)]", "-len(t) :]", "1 : len(t) + 1]", f"(n := {_LONGEST}) - len(t) : n]"),
         "A free place holds pad_id, whatever that is.": [swap(", pad_id", f", {i}") for i in (-1, 0, 2)],
         "An id of a prompt became pad_id. Fill, then write.": swap(_END, f"{_END}.where(tokens != 0, pad_id)"),
         "The prompts are missing. Write each: tokens[k, : len(t)] = torch.tensor(t).": swap(_ROW, "pass"),
-        "Only one row was written. Row k belongs to prompt k.": [swap(_ROW, f"{_ROW}; break"), swap("ns[k", "ns[0")],
+        "Row k is prompt k. Write all prompts, in their order.": [swap(_ROW, f"{_ROW}; break"),
+            *swaps("[k", "[0", "[:"), swap("ate(", "ate(sorted(", "ens):", "ens, key=len)[::-1]):")],
         "A prompt lost tokens. Write all of it, from column 0 to column len(t) - 1.":
             [swap("t)]", "t) - 1]", "or(t", "or(t[:-1]"), swap(": len(t)]", "1 : len(t)]", "or(t", "or(t[1:]")],
     },
@@ -79,18 +80,18 @@ input_text_mask = exercise(
         "Upside down: True is where a prompt has a token, False after it.": [gives("~mask"), swap("<", ">")],
         "One column too many: columns count from 0, so a prompt ends in column len(t) - 1.": swap("<", "<="),
         "One column too few: column len(t) - 1 is still the prompt's.": swap("<", "< -1 +"),
-        "A prompt's length is len(t), none of its ids.": [swap("len(t)", x) for x in ("max(t)", "t[-1]", "sum(t)")],
+        "A prompt's length is len(t).": swaps("len(t)", "max(t)", "t[-1]", "sum(t)", "len(prompt_tokens)"),
         "torch.tensor takes rows of one length. Compare columns with lengths.": lambda p, n: torch.tensor(p) >= 0,
         "All rows are alike. Each prompt has its own length.":
             [swap("[:, None]", x + y) for x in (".max()", ".min()", "[0]") for y in ("", ".expand(len(lengths), 1)")],
         "Each row has its own length: take lengths[:, None].": [swap("[:, None]", ""), swap("[:, None]", "[None]")],
-        "An id was taken for padding or for the end. Any id may come: compare columns with lengths.":
-            [lambda p, n, i=i: right_canvas(p, n, n, i) != i for i in (0, 1, 2)],
+        "An id was taken for padding or for the end. Any id may occur: compare columns with lengths.":
+            [swap("len(t)", "[*t, 2].index(2)"), *(lambda p, n, i=i: right_canvas(p, n, n, i) != i for i in (0, 1, 2))],
         "Rows and columns are swapped: the mask is (bsz, total_len).": gives("mask.T"),
         "A mask is True or False, as < gives it. No numbers.": [gives("mask.int()"), gives("mask.float()")],
         "All places are alike. A prompt has the columns < len(t).": [gives("mask | True"), gives("mask & False")],
-        "The prompts are at the end of their rows. They begin at column 0.": gives("mask.flip(1)"),
-        "One column a row is True. Every column before len(t) is: <.": [swap("<", "=="), swap("<", "== -1 +")],
+        "The prompts are at the end of their rows. Begin at column 0.": gives("mask.flip(1)"),
+        "Only one column is True. All before len(t) should be: <.": [swap("<", "=="), swap("<", "== -1 +")],
         "The mask has total_len columns, whatever the longest prompt is.": swap("(total_len)", "(max(lengths))"),
     },
 )  # fmt: skip

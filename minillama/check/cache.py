@@ -2,7 +2,7 @@
 
 import torch
 
-from minillama.check.exercise import Swap, Watched, exercise, swap
+from minillama.check.exercise import Swap, Watched, exercise, swap, swaps
 from minillama.model import ModelArgs, Transformer
 
 
@@ -12,14 +12,13 @@ def right_cache_bytes(args, bsz, seqlen, bytes_per_number):
     return bsz * seqlen * numbers * bytes_per_number
 
 
-_SIZE, _BSZ = "bytes_per_number", "args.max_batch_size"
+_SIZE, _BSZ, _KV, _ALL = "bytes_per_number", "args.max_batch_size", "args.n_kv_heads", "args.n_heads"
 COUNTS = {  # mistakes in what one position of one row takes
     "Keys and values are stored, each in its own tensor: twice as much.": swap("2 * ", ""),
     "That is one layer. Each of the n_layers layers has its own cache.": swap("args.n_layers * ", ""),
-    "That is one tensor of one layer. Each layer stores keys and values.": swap("2 * args.n_layers * ", ""),
     "Only keys and values are stored, 2 tensors a layer: 2, not more.": [swap("2 * ", "3 * "), swap("2 * ", "4 * ")],
-    "That is dim numbers a token. The cache holds n_kv_heads heads of head_dim.":
-        [swap("n_kv_heads", "n_heads"), swap("2 * ", "", "n_kv_heads", "n_heads")],
+    "Keys and values both have n_kv_heads heads of head_dim numbers: not n_heads, not dim.":
+        [*swaps(_KV, _ALL, f"({_ALL} // {_KV})"), *(swap("2 * ", "", _KV, x) for x in (_ALL, f"({_KV} + {_ALL})"))],
     "That is one head. There are n_kv_heads of them.": swap("args.n_kv_heads * ", ""),
     "n_heads times too much: n_kv_heads heads, each of head_dim = dim // n_heads.": swap("head_dim", "dim"),
     "Each head has head_dim numbers. That factor is missing.": swap(" * args.head_dim", ""),
@@ -43,7 +42,7 @@ cache_bytes = exercise(
         "That is one position of one row. There are bsz * seqlen of them.": swap("bsz * seqlen * ", ""),
         "Count bsz rows of seqlen positions, not all that args allows.":
             [swap("bsz", _BSZ), swap("seqlen", "args.max_seq_len"), swap("bsz", _BSZ, "seqlen", "args.max_seq_len")],
-        "There are seqlen positions, all stored.": [swap("seqlen", x) for x in ("(seqlen - 1)", "seqlen**2")],
+        "There are seqlen positions, all stored.": [swap("seqlen", x) for x in ("(seqlen - 1)", "(seqlen + 1)")],
         **COUNTS,
     },
 )  # fmt: skip
@@ -70,12 +69,12 @@ cache_mask = exercise(
     },
     mistakes={
         "Upside down: True means that the query may look.": gives("~mask"),
-        "Everybody sees everything. A new token must not see a later one.": gives("mask | True"),
-        "After old tokens too, a new token must not see a later one.": gives("mask | (start_pos > 0)"),
+        "A new token must not see a later one, not even after old tokens.":
+            [gives("mask | True"), gives("mask | (start_pos > 0)")],
         "Query 0 is at position start_pos and sees all old slots: tril(start_pos).": swap(_TRIL, "tril()"),
         "A query sees its own token too: slots up to start_pos + i.": swap(_TRIL, "tril(start_pos - 1)"),
         "Every query sees one token of the future. Slots end at start_pos + i.": swap(_TRIL, "tril(start_pos + 1)"),
-        "The diagonal moves by start_pos, to the right.": [swap(_TRIL, f"tril({x})") for x in ("seqlen", "-start_pos")],
+        "The diagonal moves right, by start_pos.": swaps("(start_pos)", "(seqlen)", "(seqlen - 1)", "(-start_pos)"),
         "The new tokens must see one another, too, each the ones before it.":
             [gives(f"mask & {_OLD}"), gives(f"mask.triu(start_pos) | {_OLD}")],
         "The old slots are closed. Every query may look at them.": gives("mask & (mask.cumsum(1) > start_pos)"),
@@ -83,7 +82,7 @@ cache_mask = exercise(
         "The old slots have no columns. There is one for each slot: start_pos + seqlen.": gives("mask[:, start_pos:]"),
         "Only the new tokens have rows: there are seqlen.": swap("(seqlen,", "(start_pos + seqlen,", _TRIL, "tril()"),
         "Queries are rows, slots are columns. Here they are swapped.": gives("mask.T"),
-        "The past is to the left: tril(start_pos), and nothing is turned or mirrored.":
+        "The past is to the left: tril(start_pos), neither turned nor mirrored.":
             [swap("tril", "triu"), swap("tril(start_pos)", "triu()"), gives("mask.flip(0)"), gives("mask.flip(1)")],
         "Expected True and False, nothing that is added to scores.": [gives("mask.int()"), gives("mask.log()")],
         "One new token needs a mask too: one row, all True.": gives("mask if seqlen > 1 else None"),
@@ -124,30 +123,30 @@ cached_logits = exercise(
     },
     mistakes={
         "Columns that the cache holds were read again. End each round with prev_pos = cur_pos.":
-            [swap(_MOVE, f"prev_pos = {x}") for x in ("0", "n_prompt", "cur_pos - 1", "prev_pos + 1")],
+            swaps("s = cur_pos", "s = 0", "s = n_prompt", "s = cur_pos - 1", "s = cur_pos * (cur_pos > n_prompt)"),
         "start_pos is the position of the first token handed over: prev_pos.":
             [swap(", prev_pos)", f", {x})") for x in ("0", "cur_pos", "prev_pos and cur_pos", "cur_pos - 1")],
         "The prompt is read in one call of its own: tokens[:, 0:n_prompt].":
             [*(swap(_FIRST, f"range({x}") for x in ("n_prompt + 1", "n_prompt - 1", "1")),
              swap("cur_pos],", "cur_pos + 1],"), swap("prev_pos:cur_pos], prev_pos", "(a := cur_pos - 1):cur_pos], a"),
              swap(_FIRST, "range(1", "(found", "(found[n_prompt - 1 :]")],
-        "All was read in one call. The later tokens are not known then: one a round.":
+        "Everything was read in one call. Later tokens are not known yet: read one a round.":
             [lambda m, t, n: m(t[:, :-1], 0)[:, n - 1 :], lambda m, t, n: m(t, 0)[:, n - 1 : -1],
              lambda m, t, n: m(t, 0)[:, n:], lambda m, t, n: m(t, 0)],
         "A column was left out, its slot stays empty. Read tokens[:, prev_pos:cur_pos].":
             swap("prev_pos:cur_pos], prev_pos", "(a := prev_pos and cur_pos) : cur_pos + (prev_pos > 0)], a"),
-        "The last token was read too: stop before it.":
-            [swap("[1]", "[1] + 1"), swap("[1]", "[1] + 1", "(found", "(found[:-1]")],
+        "Do not read the last token.": [swap("[1]", "[1] + 1"), swap("[1]", "[1] + 1", "(found", "(found[:-1]")],
         "Rounds are missing. cur_pos goes up to total_len - 1.": [swap("[1]", "[1] - 1"), swap(_MOVE, "break")],
         "Keep the logits of the last position of each call: logits[:, -1].":
             [swap(_LAST, "[:, 0]"), swap(_LAST, ""), swap(_LAST, "[-1]"), swap(_LAST, "", "stack", "cat")],
-        "There is an axis too many. logits[:, -1] drops that of the positions.": swap(_LAST, "[:, -1:]"),
+        "One axis too many. logits[:, -1] drops the axis of the positions.": swap(_LAST, "[:, -1:]"),
         "That is a list. torch.stack(found, dim=1) makes the tensor.": swap(_STACK, "found"),
         "The rounds are axis 1: torch.stack(found, dim=1).":
             [swap(_STACK, f"torch.{x})") for x in ("stack(found", "stack(found, dim=2", "cat(found", "cat(found, 1")],
         "Only one round's logits came back. Keep all.": [swap(_STACK, "logits[:, -1:]"), swap(_STACK, "found[-1]")],
         "Return the logits as the model gives them.": [swap(_LAST, f"{_LAST}.{x}(-1)") for x in ("softmax", "argmax")],
-        "The model reads (bsz, seqlen). Cut a slice, tokens[:, a:b].": swap("prev_pos:cur_pos]", "cur_pos - 1]"),
+        "The model reads (bsz, seqlen). Cut a slice, tokens[:, a:b].":
+            swaps("prev_pos:cur_pos]", "cur_pos - 1]", "prev_pos] if prev_pos else tokens[:, :cur_pos]"),
         "A call has no token: prev_pos must be below cur_pos in every round.":
             [swap("logits = ", f"{_MOVE}; logits = "), swap(_MOVE, f"{_MOVE} + 1"), swap(_FIRST, "range(0")],
         "All rows are read in one call: tokens[:, a:b].":

@@ -1,15 +1,12 @@
 """Checks of the exercises on the chat format."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Callable
 from itertools import combinations
 from types import SimpleNamespace
 
-from minillama.chat import B_INST, B_SYS, E_INST, E_SYS, SPECIAL_TAGS, UNSAFE_ERROR, Dialog, has_special_tags
+from minillama.chat import B_INST, B_SYS, E_INST, E_SYS, SPECIAL_TAGS, UNSAFE_ERROR, has_special_tags
 from minillama.chat import encode_dialog as ids_of
-from minillama.check.exercise import Swap, Watched, exercise, swap
+from minillama.check.exercise import Watched, exercise, swap, swaps
 from minillama.check.judge import Wrong
 from minillama.check.report import say
 from minillama.tokenizer import SPACE, BaseTokenizer
@@ -31,16 +28,15 @@ T = Spelling()
 
 def spell(ids: list[int]) -> str:
     """Ids as they are read. A typed <s> is no bos."""
-    return bytes(list(ids)).decode(errors="backslashreplace").translate({3: "⟨bos⟩", 5: "⟨eos⟩", 32: SPACE})
+    try:
+        return bytes(list(ids)).decode(errors="backslashreplace").translate({3: "⟨bos⟩", 5: "⟨eos⟩", 32: SPACE})
+    except (TypeError, ValueError):
+        raise Wrong(say("Expected one list of ids. Pass each text to tokenizer.encode; + joins lists.")) from None
 
 
 def messages(*contents: str, system: str | None = None) -> list[dict[str, str]]:
     first = [] if system is None else [{"role": "system", "content": system}]
     return first + [{"role": ("user", "assistant")[k % 2], "content": text} for k, text in enumerate(contents)]
-
-
-def swaps(old: str, *new: str) -> list[Swap]:
-    return [swap(old, each) for each in new]
 
 
 def right_encode_dialog(tokenizer, dialog):
@@ -55,25 +51,18 @@ def right_encode_dialog(tokenizer, dialog):
     return ids + tokenizer.encode(f"{B_INST} {contents[-1]} {E_INST}", bos=True, eos=False)
 
 
-def _spelled(result):
-    try:
-        return [spell(result)] if isinstance(result, list) else result
-    except (TypeError, ValueError):
-        raise Wrong(say("Expected one list of ids. Pass each text to tokenizer.encode; + joins lists.")) from None
-
-
 _OFTEN = {  # each of them alone, every two together, and the first three
     "A space is missing after the answer: f'… {answer} '.": ("{answer} ", "{answer}"),
-    "Only the very first bos is there. Each pair and the last turn need their own.": ("bos=True", "bos=not ids"),
+    "Each pair and the last turn need a bos of their own: bos=True.": ("bos=True", "bos=not ids"),
     "The last turn is closed by eos, but it is still open: eos=False.": ("eos=False", "eos=1"),
     "A pair that was answered ends with eos: eos=True.": ("eos=True", "eos=0"),
-    "The contents were not stripped: content.strip().": (".strip()", ""),
+    "Strip every content, all white space at both ends: content.strip().": (".strip()", ""),
     "The system text is lost. Fold it into the first user's text.": ('"content": folded', "**dialog[1]"),
 }
 _ONE = ("[]\n", "''\n", "+= tokenizer.encode", "+= ", ", bos=True, eos=True", "", "+ tokenizer.encode(", "+ (")
 _TYPED, _USER, _ENDS = ('f"', 'f"<s>', "{answer} ", "{answer} </s>"), '1]["content"]\n', ("ids + (", "T.encode(ids + ")
 
-encode_dialog = exercise(right_encode_dialog, look=_spelled, cases={
+encode_dialog = exercise(right_encode_dialog, cases={
     "a pair, then a question": (T, messages("Hi", "Hello!", "Bye")),
     "one question": (T, messages("What does a cow say?")),
     "three pairs, then a question": (T, messages("One?", "1", "Two?", "22", "And three?", "333", "Four, then?")),
@@ -85,48 +74,41 @@ encode_dialog = exercise(right_encode_dialog, look=_spelled, cases={
 }, mistakes={
     **{" ".join(hints): swap(*(piece for hint in hints for piece in _OFTEN[hint])) for hints in (
         *combinations(_OFTEN, 1), *combinations(_OFTEN, 2), [*_OFTEN][:3])},
-    "There is no bos at all: each pair and the last turn need one.": swap("bos=True", "bos=False"),
-    "The last turn needs a bos of its own: bos=True.": swap("bos=True, eos=False", "bos=False, eos=False"),
-    "bos and eos were typed: encode makes only text of '<s>'. Use bos=True and eos=True.": [swap(*_TYPED, "=True",
-        "=0"), *(swap(*_TYPED, *_ONE, *_ENDS, "bos=True", bos) for bos in ("bos=True", "bos=False"))],
-    "The ids 1 and 2 were typed: bos=True and eos=True give the tokenizer's own.": swap("+= tok", "+= [1] + tok",
-        "bos=True, eos=True)", "0, 0) + [2]", "ids + ", "ids + [1] + ", "bos=True", "bos=0"),
+    "Each pair and the last turn need a bos of their own: bos=True.":
+        [*swaps("bos=True", "bos=not ids", "bos=False"), swap("bos=True, eos=False", "bos=False, eos=False")],
+    "bos and eos were typed, as '<s>' or as 1 and 2. Let encode write them: bos=True, eos=True.": [swap(*_TYPED,
+        "=True", "=0"), swap(*_TYPED, *_ONE, *_ENDS), swap(*_TYPED, *_ONE, *_ENDS, "bos=True", "bos=0"), swap("+= t",
+        "+= [1] + t", "bos=True, eos=True)", "0, 0) + [2]", "ids + ", "ids + [1] + ", "bos=True", "bos=0")],
     "All pairs became one text. Encode each pair by itself, with its own bos and eos.": swap(*_ONE, *_ENDS),
-    "The last user turn is missing: zip leaves it over. Encode contents[-1].": swap("return ids + ", "return ids; "),
-    "Pairs are missing or out of place: zip(contents[::2], contents[1::2]), the oldest first.": [*swaps("ids += ",
-        "ids = ", "ids[:0] = "), *swaps("return ids + ", "return "), *swaps("[::2]", "[:1]"), swap("s[::2]", "s[1::2]",
-        ", contents[1::2]", ", contents[::2]"), lambda t, d: right_encode_dialog(t, d[-1:])],
-    "The open turn is the last message: contents[-1].": swap("[-1]", "[0]"),
-    "Not every content was stripped: questions, answers, the last and the folded one.": [swap(".strip()",
-        f".strip() if {when} else message['content']") for when in ("B_SYS not in message['content']",
-        "message is not dialog[-1]", "message is dialog[-1]", "message['role'] == 'user'",
-        "message['role'] != 'user'")],
-    "strip() takes all white space off both ends, and none inside a text.": [swap('content"].strip()',
-        'content"]' + way) for way in (".strip(' ')", r".strip('\n')", ".lstrip()", ".rstrip()",
-        ".strip().replace('  ', ' ')")],
+    "The last user turn is missing: encode contents[-1] too.": [swap("ids + t", "ids; t"), swap("[-1]", "[0]")],
+    "Pairs are missing or out of place: zip(contents[::2], contents[1::2]), the oldest first.":
+        [swap("+= ", "= "), swap("return ids + ", "return "), swap("s[::2]", "s[1::2]", ", contents[1", ", contents["),
+         lambda t, d: right_encode_dialog(t, d[-1:])],
+    "Strip every content, all white space at both ends: content.strip().":
+        swaps("content\"].strip()", *(f"content\"]{way}" for way in ("", ".strip(' ')", r".strip('\n')", ".lstrip()",
+            ".rstrip()", ".strip().replace('  ', ' ')", *(f".strip() if {which} else message['content']" for which in (
+            "message is not dialog[-1]", "message['role'] == 'user'", "'<<SYS' not in message['content']"))))),
     "A text was stripped before it was folded. Fold first, then strip the whole.": [swap('t"] + E', 't"].strip() + E'),
         *(swap('t"] + E', 't"]' + first + " + E", _USER, '1]["content"].strip()\n') for first in ("", ".strip()"))],
-    "The system message was taken for a user's turn. Fold it into the first user's text.": swap('"system"', '"System"'),
+    "The system message was taken for a user's turn. Fold it into the first user's text.":
+        [swap('"system"', '"System"'), swap(' + dialog[1]["content"]', "", "dialog[2:]", "dialog[1:]")],
     "The first user's text is there twice: after folding go on with dialog[2:].": swap("dialog[2:]", "dialog[1:]"),
-    "The system text belongs in the first user turn only.": swap("*dialog[2:]", "*({**m, 'content': folded.replace("
-        "dialog[1]['content'], m['content'])} if m['role'] == 'user' else m for m in dialog[2:])"),
-    "Line breaks are missing or too many: use B_SYS and E_SYS as they are.": [*swaps("SYS +", "SYS.strip() +",
-        r"SYS + '\n' +"), *(swap(f"{tag} +", f"{tag}{end} +") for tag in ("B_SYS", "E_SYS") for end in (".strip()",
-        ".rstrip()", r" + '\n'")), *swaps("E_SYS", "E_SYS.lstrip()", r"'\n' + E_SYS")],
-    "The folded text is B_SYS + system + E_SYS + user: a part is missing, too much, or in another place.": [swap(
-        "B_SYS", "E_SYS ", "E_SYS +", "B_SYS +"), swap("folded = ", "folded = dialog[1]['content'] + ", _USER,
-        "0]['content'][:0]\n"), *swaps("SYS +", "SYS + ' ' +"), swap("SYS +", "SYS + ' ' +", "+ E_", "+ ' ' + E_"), *(
-        swap("B_SYS +", tag, "E_SYS", gap) for tag in ("", "B_SYS +") for gap in ("''", "' '", r"'\n'"))],
+    "The folded text is B_SYS + system + E_SYS + user: a part or a line break is missing, too much, or misplaced.":
+        [*(swap("B_SYS", begin, "E_SYS", end) for begin in ("B_SYS", "B_SYS.strip()", r"B_SYS + '\n'", "''")
+         for end in ("E_SYS", "E_SYS.strip()", r"'\n' + E_SYS", "''", "' '", r"'\n'") if begin + end != "B_SYSE_SYS"),
+         swap("ed = ", "ed = dialog[1]['content'] + ", _USER, "0]['content'][:0]\n"), swap("S +", "S + ' ' +"), swap(
+         "dialog[1]", "dialog[-1]", 'dialog = [{"', 'dialog = [*dialog[1:-1], {"', ", *dialog[2:]", ""), swap(
+         "*dialog[2:]", "*({**m, 'content': folded.replace(dialog[1]['content'], m['content'])} if m['role'] == 'user' "
+         "else m for m in dialog[2:])")],
     "The last turn ends with [/INST], without a space: the answer brings its own.": swap('{E_INST}"', '{E_INST} "'),
-    "A tag, or a space beside it, is missing or wrong: f'{B_INST} {prompt} {E_INST} {answer} '.": [*swaps("{B_INST} ",
-        "{B_INST}", ""), *swaps(" {E_INST}", "{E_INST}", ""), *swaps("{E_INST}", "{B_INST}"), *swaps("{E_INST} ",
-        "{E_INST}"), swap("{B_INST} ", "{B_INST}", " {E_INST} ", "{E_INST}", " {E_INST}", "{E_INST}")],
-    "Two spaces meet, as encode puts one before every text. Build the whole text, then encode it once.": [*swaps(
-        "{E_INST} ", "{E_INST}  "), *swaps("{answer} ", "{answer}  "), swap("{B_INST} ", "{B_INST}  ", " {E_INST} ",
-        "  {E_INST}  ", '} {E_INST}"', '}  {E_INST}"')],
+    "A tag or a space is missing, wrong or doubled: encode f'{B_INST} {prompt} {E_INST} {answer} ' as one text.":
+        [*swaps("{B_INST} ", "{B_INST}", ""), *swaps(" {E_INST}", "{E_INST}", ""), swap("E_INST", "B_INST"), swap(
+         ' {E_INST}"', '"'), *swaps("{E_INST} ", "{E_INST}", "{E_INST}  "), swap("r} ", "r}  "), *(swap("{B_INST} ",
+         "{B_INST}" + gap, " {E_INST} ", gap + "{E_INST}" + gap, '} {E_INST}"', "}" + gap + '{E_INST}"') for gap in ("",
+         "  "))],
     "The dialog that was given has changed. Make new messages: {'role': …, 'content': …}.":
         lambda t, d: (right_encode_dialog(t, d), d[0]["role"] == "system" and d.pop(0))[0],
-})  # fmt: skip
+}, look=lambda ids: [spell(ids)] if isinstance(ids, list | str) else ids)  # fmt: skip
 
 
 def right_chat_faults(tokenizer, ids):
@@ -148,28 +130,25 @@ _CHATS = """(QA )(QA )(Q|(Q|(QA )QA )Q|(QA )QA )(Q|QA )(QA )(Q|QA )Q|(QA )(QA )(
 _CHATS = [list(chat.translate(str.maketrans(_SIGNS)).encode()) for chat in _CHATS.split("|")]
 
 chat_faults = exercise(right_chat_faults, cases={spell(ids): (T, ids) for ids in _CHATS}, mistakes={
-    "A chat has a bos for each [INST], not one in all.": swap(_BOS, "ids.count(tokenizer.bos_id) != 1"),
-    "Compare the number of bos with that of [INST], not of eos.": swaps(_BOS, "ids.count(3) != ids.count(5) + 1",
-        "ids.count(3) != ids.count(5)"),
-    "'bos' is a fault if any turn has none: count bos and [INST].": swaps(_BOS, "ids[0] != 3", "3 not in ids"),
-    "decode leaves bos out, and a typed '<s>' is text. Count bos by its id: ids.count(tokenizer.bos_id).": [swap(
-        "ids.count(tokenizer.bos_id)", f"{t}.count('<s>')") for t in ("T.decode(ids)", "''.join(T.pieces(ids))")],
-    "One `if` is upside down: each fault is named where it is, not where all is right.": [swap(") != tokenizer",
-        ") == tokenizer"), swap("ids[-1] ==", "ids[-1] !="), swap('!= b" "', '== b" "')],
-    "One fault is never found. Has each of the three an `if` of its own?": [*swaps(_BOS, "0", _BOS.replace("!=", ">")),
-        *swaps(_EOS, "0", "ids[-2] == 5"), swap("any(", "0 and any(")],
-    "For 'eos' only the very last id counts: an eos after an answer is right.": swaps(_EOS, "tokenizer.eos_id in ids",
-        "ids.count(tokenizer.eos_id) > 1", "ids.count(5) >= ids.count(3)"),
+    "'bos' is a fault if any turn has none: count bos and [INST].": swaps(_BOS, "ids[0] != 3", "3 not in ids",
+        "ids.count(3) != 1", "ids.count(3) != ids.count(5) + 1", "ids.count(3) != ids.count(5)"),
+    "decode leaves bos out, and a typed '<s>' is text. Count bos by its id: ids.count(tokenizer.bos_id).":
+        swaps("ids.count(tokenizer.bos_id)", "T.decode(ids).count('<s>')", "''.join(T.pieces(ids)).count('<s>')"),
+    "One `if` is the wrong way round or never true. Each fault needs its own, true where the fault is.":
+        [*swaps(_EOS, "0", "ids[-2] == 5", "ids[-1] != 5"), *swaps(_BOS, "0", _BOS.replace("!=", ">"), _BOS.replace(
+         "!=", "==")), swap("any(", "0 and any("), swap('!= b" "', '== b" "')],
+    "For 'eos' only the very last id counts.": swaps(_EOS, "5 in ids", "ids.count(5) > 1"),
     "The very last id ends no answer. For 'space' leave it out: ids[:-1].": swap("ids[:-1]", "ids"),
-    "'space' is a fault if any answer lacks its space, not only the first, the last or all.": [swap("any(",
-        "5 in ids[:-1] and all("), *(swap("i == tok", f"5 not in ids{part} and i == tok") for part in ("[:k]",
-        "[k + 1 : -1]"))],
-    "A space was not seen: look at ids[k - 1]; token_bytes gives b' ', and decode drops a first space.": [swap('b" "',
-        '" "'), *swaps("[k - 1]", "[k]", "[k + 1]")],
+    "'space' is a fault if any answer lacks its space, not only the first, the last or all.":
+        [swap("any(", "5 in ids[:-1] and all("), *swaps("i == t", "5 not in ids[:k] and i == t",
+         "5 not in ids[k + 1 : -1] and i == t")],
+    "A space was not seen: look at ids[k - 1]; token_bytes gives b' ', and decode drops a first space.":
+        [swap('b" "', '" "'), *swaps("[k - 1]", "[k]", "[k + 1]")],
     "Name every fault that is there: no `elif`, no early `return`.": swaps("n found", "n found[:1]", "n found[-1:]"),
-    "A single question has no eos: ids.index raises ValueError.": swap("found = []", "found = [][ids.index(5) :]"),
-    "The ids 1 and 2 were typed. Take tokenizer.bos_id and tokenizer.eos_id.": [*swaps("tokenizer.bos_id", "1"), *swaps(
-        "tokenizer.eos_id", "2"), swap("tokenizer.bos_id", "1", "tokenizer.eos_id", "2")],
+    "Return the names alone, in a list; if nothing is wrong, an empty one: [].": swaps("n found", "n found or None",
+        'n found or ["none"]', 'n {n: n in found for n in ("bos", "eos", "space")}', 'n ", ".join(found)'),
+    "The ids 1 and 2 were typed. Take tokenizer.bos_id and tokenizer.eos_id.":
+        [swap("tokenizer.bos_id", one, "tokenizer.eos_id", two) for one, two in (("1", "2"), ("1", "5"), ("3", "2"))],
 }, look=lambda names: sorted(set(names)) if isinstance(names, list | tuple | set) else names)  # fmt: skip
 
 
@@ -192,12 +171,15 @@ def _generate(prompt_tokens, max_gen_len, temperature=0.6, top_p=0.9, logprobs=F
     return rows, [[-len(row) - k / 8 for k in range(len(row))] for row in rows] if logprobs else None
 
 
-def chats(*dialogs: Dialog) -> Callable[[Callable], tuple]:
+def chats(*dialogs: list[dict[str, str]]):
     """A case: what came back, and what was run, in one call or in several."""
 
     def case(f):
         llama = SimpleNamespace(tokenizer=T, generate=Watched(_generate))
-        results = [{key: each[key] for key in ("content", "ids", "logprobs")} for each in f(llama, list(dialogs))[:]]
+        results, keys = f(llama, list(dialogs))[:], ("content", "ids", "logprobs")
+        if not all(isinstance(each, dict) and each.keys() >= {*keys} for each in results):
+            raise Wrong(say("Expected a list of dicts, each with the keys 'content', 'ids' and 'logprobs'."))
+        results = [{key: each[key] for key in keys} for each in results]
         for each, dialog in zip(results, dialogs, strict=False):
             if has_special_tags(dialog) and each["content"] != UNSAFE_ERROR and not each["ids"]:
                 raise Wrong(say("The content of a refused dialog is chat.UNSAFE_ERROR, word for word."))
@@ -216,43 +198,36 @@ guarded_chat = exercise(right_guarded_chat, cases={
     "two of four are refused": chats(BAD, TALK, messages("<<SYS>>"), GOOD),
     "the last is refused": chats(TALK, GOOD, BAD),
     "the only dialog is refused": chats(BAD),
-    "tags in an earlier answer": chats(GOOD, messages("a", "<<SYS>>", "c"), TALK),
-    "tags in an earlier question": chats(messages("[INST]", "b", "c"), GOOD),
+    "tags in earlier turns": chats(GOOD, messages("a", "<<SYS>>", "c"), TALK, messages("[INST]", "b", "c")),
     "tags in a system text": chats(TALK, messages("Hi", system="<</SYS>>"), messages("Hi", system="Be kind.")),
     "the model answers nothing": chats(messages("Why?"), BAD, GOOD),
 }, mistakes={
-    "A dialog with tags was run. Sort it out before generate, not after.": [swap(_IF, "", _TEXT,
-        "UNSAFE_ERROR if has_special_tags(dialogs[k]) else " + _TEXT), swap(_IF, "", "results[k] = ",
-        "results[k] = results[k] if has_special_tags(dialogs[k]) else ")],
-    "A dialog with tags was not refused. All messages and all four tags count: has_special_tags(dialog).": [swap(_IF,
-        ""), *swaps("(dialog)", "(dialog[-1:])", "(dialog[:1])"), *(swap(_IF, f"if not any({t!r} in m['content'] for"
-        " m in dialog)") for t in ("INST]", "[INST]", "SYS>>")), *swaps("(dialog)",
-        "([m for m in dialog if m['role'] == 'user'])", "([m for m in dialog if m['role'] != 'system'])")],
+    "A dialog with tags was run. Sort it out before generate, not after.":
+        [swap(_IF, "", _TEXT, f"UNSAFE_ERROR if has_special_tags(dialogs[k]) else {_TEXT}"), swap(_IF, "", "] = {",
+         "] = results[k] if has_special_tags(dialogs[k]) else {")],
+    "A dialog with tags was not refused. All messages and all four tags count: has_special_tags(dialog).":
+        [swap(_IF, ""), *swaps("has_special_tags(dialog)", *(f"has_special_tags({one})" for one in ("dialog[-1:]",
+         "dialog[:1]", "[m for m in dialog if m['role'] == 'user']", "[m for m in dialog if m['role'] != 'system']")),
+         *(f"any({t!r} in m['content'] for m in dialog)" for t in ("INST]", "[INST]", "SYS>>")))],
     "A dialog without tags was refused. Decide for each dialog by itself.": [swap("if not has", "if has"), swap(_IF,
         "if not any(map(has_special_tags, dialogs))"), swap("if allowed:", "if False:")],
-    "Every dialog needs a result, a refused one, too.": swap("return results", "return [results[k] for k in allowed]"),
+    "Every dialog needs a result, even a refused one.": swap("return results", "return [results[k] for k in allowed]"),
     "Each result must be in its dialog's place: row n answers the n-th dialog that was run.": swaps("zip(allowed,",
         "zip(range(len(rows)),", "zip(range(len(dialogs) - len(rows), len(dialogs)),", "zip(allowed[::-1],"),
-    "Nothing is left to run here: then do not call generate.": swap("if allowed:", "if True:"),
-    "A refused dialog has two empty lists: 'ids': [] and 'logprobs': [].": [swap(_EMPTY, f'"ids": {a}, "logprobs": {b}')
-        for a, b in (("None", "None"), ("[]", "None"), ("''", "''"), ("[7]", "[-1.0]"))],
-    "All results are one and the same dict, as `[d] * n` makes no copies. Make a new one for each dialog.": swap("[{",
-        "[d := {", "for _ in dialogs]", "for _ in [1]] * len(dialogs)", "results[k] = {", "d |= {"),
-    "A refusal is a result here, not an exception: the neighbours want their answers.": [swap("    if all",
-        f"    if len(allowed) < len(dialogs):\n        raise {error}\n    if all") for error in ("ValueError",
-        "AssertionError")],
+    "Nothing is left to run here, so do not call generate.": swap("if allowed:", "if True:"),
+    "A refused dialog has two empty lists: 'ids': [] and 'logprobs': [].":
+        swaps(_EMPTY, '"ids": None, "logprobs": None', '"ids": [], "logprobs": None', '"ids": "", "logprobs": ""'),
+    "A refusal is a result here, not an exception: the other dialogs still need answers.":
+        swaps("    if all", *(f"    if len(allowed) < len(dialogs): raise {error}\n    if all" for error in (
+            "ValueError(0)", "AssertionError"))),
     "The prompt is encode_dialog(llama.tokenizer, dialog): the whole dialog, in the chat format.": [swap("dialogs[k])",
         "dialogs[k][-1:])"), swap("ids_of(llama.tokenizer, dialogs[k])", "T.encode(dialogs[k][-1]['content'], 1, 0)")],
-    "Ask for 20 new tokens at temperature=0, as faulty_chat does.": [*(swap("20", str(n)) for n in (10, 16, 21, 30, 32,
-        50, 64, 100, None)), *swaps(", temperature=0", "", ", temperature=0.6", ", temperature=1")],
+    "Ask for 20 new tokens at temperature=0, as faulty_chat does.": [*swaps(", temperature=0", "", ", temperature=0.6",
+        ", temperature=1"), *swaps("20", *map(str, (10, 16, 21, 30, 32, 50, 64, 100, None)))],
     "The logprobs are missing. Ask for them with logprobs=True, and pass them on.": swaps("scores}", "[]}", "None}"),
     "'ids' are the ids that generate returned for this dialog, without the prompt.": [*swaps('"ids": ids',
         '"ids": rows', '"ids": []', '"ids": prompts[0]'), swap("bs=True)", "bs=True, echo=True)")],
-    "The content is the text of the ids: llama.tokenizer.decode(ids).": swaps(_TEXT, "ids", "T.pieces(ids)"),
-    "An answer without a token is no refusal: its content is ''.": swap(_TEXT, _TEXT + " or UNSAFE_ERROR"),
-    "Expected a list of dicts, each with the keys 'content', 'ids' and 'logprobs'.": [swap('"ids": ids', '"row": ids'),
-        *swaps("return results", "return [r['content'] for r in results]", "return [[*r.values()] for r in results]"),
-        swap(_EMPTY, '"ids": []'), swap(", " + _EMPTY, "")],
+    "The content is llama.tokenizer.decode(ids), even if it is ''.": swaps(_TEXT, "ids", f"{_TEXT} or UNSAFE_ERROR"),
 })  # fmt: skip
 
 
@@ -277,29 +252,29 @@ _TEXTS = {
 special_tags = exercise(right_special_tags, cases={
     name: lambda f, texts=texts: {text: f(text) for text in texts} for name, texts in _TEXTS.items()
 }, mistakes={
-    "Compare in one case: text.lower() and tag.lower().": [swap(".lower()", ""), swap("text.lower()", "text")],
-    "Nothing is ever found: if the text is lowered, lower the tags as well; one tag is enough, any, not all.": [swap(
-        "tag.lower()", "tag"), swap("any(", "all("), lambda text: False],
-    "Take all white space out before you compare: ''.join(text.split()).": swaps(_JOIN, "text.lower()",
-        "text.strip().lower()", '" ".join(text.lower().split())'),
-    "Blanks are not the only white space: text.split() knows every kind.": [swap(_JOIN,
-        f're.sub(r"[{gap}]", "", text.lower())') for gap in (" ", r" \n", r" \t", r" \n\t", r" \n\t\r\f")],
-    "Capitals and white space can come together: lower, squeeze, then search.": swap(_IN,
-        'tag in "".join(text.split()) or tag.lower() in text.lower()'),
-    "The tags were searched as they are written. Drop capitals and white space first.": swap(_JOIN, "text",
-        "tag.lower()", "tag"),
-    "White space can be inside the word, too: [IN ST].": [lambda text, w=r"\s*", gap=gap: bool(re.search(
-        rf"\[{w}/?{w}INST{w}\]|<{gap}<{w}/?{w}SYS{w}>{gap}>", text, re.I)) for gap in ("", r"\s*")],
-    "Not all four tags are found: any(… for tag in SPECIAL_TAGS), no `return False` inside the loop.": [swap(
-        "SPECIAL_TAGS", f"SPECIAL_TAGS[{part}]") for part in (":1", "3:", "2:", "::2", "1::2", ":3", "1:")],
-    "<<SYS>> and <</SYS>> are not found: B_SYS and E_SYS hold line breaks, SPECIAL_TAGS has none.": swap("SPECIAL_TAGS",
-        "(B_INST, E_INST, B_SYS, E_SYS)"),
-    "That is upside down: True is expected if a tag is there.": swap("return any", "return not any"),
-    "A tag can be anywhere in a text: `in`, not == or startswith.": swaps(_IN, "tag.lower() == squeezed",
-        "squeezed.startswith(tag.lower())", "squeezed.endswith(tag.lower())"),
-    "Harmless texts were refused. Only whole tags count: the word with its brackets.": [lambda text: True, lambda text:
-        "[" in text or "<<" in text, lambda text: bool(re.search("inst|sys", text.lower())), *swaps("tag.lower() in",
-        'tag.strip("[]</>").lower() in', "tag.lower()[:-1] in", "tag.lower()[1:] in")],
-    "re takes [INST] for any of its letters: use `in`.": swap(_IN, "bool(re.search(tag.lower(), squeezed))"),
-    "Without a tag nothing is returned: end with return False.": lambda text: right_special_tags(text) or None,
+    "Compare in the same case: text.lower() and tag.lower().": [swap(".lower()", ""), swap("text.lower()", "text")],
+    "Nothing is ever found: if the text is lowered, lower the tags as well; one tag is enough, any, not all.":
+        [swap("tag.lower()", "tag"), swap("any(", "all("), lambda text: False],
+    "Take all white space out before you compare, not only spaces: ''.join(text.split()).":
+        swaps(_JOIN, "text.lower()", "text.lower().split()", "text.strip().lower()", '" ".join(text.lower().split())',
+            *(f're.sub(r"[{x}]", "", text.lower())' for x in (" ", r" \n", r" \t", r" \n\t", r" \n\t\r\f"))),
+    "Capitals and white space can come together: lower, squeeze, then search.": [swap(_JOIN, "text", "tag.lower()",
+        "tag"), swap(_IN, 'tag in "".join(text.split()) or tag.lower() in text.lower()')],
+    "White space can be anywhere in a tag: [IN ST], [/ INST].": [lambda text, w=w: bool(re.search(
+        rf"\[\s*/?{w}INST\s*\]|<<\s*/?{w}SYS\s*>>", text, re.I)) for w in ("", r"\s*")],
+    "Not all four tags are found: any(… for tag in SPECIAL_TAGS), no `return False` inside the loop.":
+        swaps("SPECIAL_TAGS", *(f"SPECIAL_TAGS[{part}]" for part in (":1", "3:", "2:", "::2", "1::2", ":3", "1:"))),
+    "<<SYS>> and <</SYS>> are not found: B_SYS and E_SYS hold line breaks, SPECIAL_TAGS has none.":
+        swaps("SPECIAL_TAGS", "(B_INST, E_INST, B_SYS, E_SYS)"),
+    "That is the wrong way round: expected True if a tag is there.": swap("return any", "return not any"),
+    "A tag can be anywhere in a text: `in`, not == or startswith.":
+        swaps(_IN, "tag.lower() == squeezed", "squeezed.startswith(tag.lower())", "squeezed.endswith(tag.lower())"),
+    "Harmless texts were refused. Only whole tags count: the word with its brackets.":
+        [lambda text: True, lambda text: "[" in text or "<<" in text, lambda text: bool(re.search("inst|sys",
+         text.lower())), *swaps("tag.lower() in", 'tag.strip("[]</>").lower() in', "tag.lower()[:-1] in",
+         "tag.lower()[1:] in", r're.sub(r"\W", "", tag.lower()) in re.sub(r"\W", "", text.lower()) or tag in')],
+    "In re, [INST] means any one of its letters: use `in`.": swap(_IN, "bool(re.search(tag.lower(), squeezed))"),
+    "Return True or False: any(…), or False after the loop.":
+        [lambda text: right_special_tags(text) or None, swap("any(", "sum("), swap("any(",
+         "next((tag for tag in SPECIAL_TAGS if ", " for tag in SPECIAL_TAGS)", "), None)")],
 })  # fmt: skip

@@ -176,7 +176,7 @@ def show(x: Any) -> str:
         return say("the function {name}", name=name_of(x))
     form = "{:.4g}" if isinstance(x, float) else "{:,}" if type(x) is int and abs(x) > 9999 else "{!r}"
     try:
-        text = " ".join(form.format(x).split())
+        text = " ".join(line.strip() for line in form.format(x).splitlines())
         if isinstance(x, list | tuple):  # of floats: 6 digits
             text = re.sub(r"\d+\.\d{6,}(e[+-]\d+)?", lambda number: f"{float(number[0]):.6g}", text)
     except Exception:  # a broken __repr__, or an int of too many digits

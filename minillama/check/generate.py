@@ -2,9 +2,8 @@
 
 import torch
 
-from minillama.check.exercise import Watched, exercise, swap
+from minillama.check.exercise import Watched, exercise, swap, swaps
 from minillama.check.loop import EOS, until
-from minillama.check.next_token import each
 from minillama.loop import canvas
 
 
@@ -57,7 +56,7 @@ generate = exercise(
     cases={
         "three prompts of unequal length": case([[1, 9], [1, 5, 4], [1, 6, 5, 9]], 8),
         "max_gen_len ends two rows, the longest is the first": case([[1, 6, 5, 9], [1, 9], [1, 5, 4]], 4),
-        "every row ends at once": case([[1, 3], [7, 3]], 8),
+        "every row ends at once, one has a prompt of a single token": case([[7, 3], [3]], 8),
         "an eos inside a prompt": case([[1, 5], [1, 4, 2, 7, 9], [1, 6]], 8),
         "a candidate inside a prompt is eos": case([[1, 4], [1, 3, 9, 8]], 8),
         "a prompt's last token is eos": case([[1, 6, 2], [1, 2, 4]], 5),
@@ -67,41 +66,42 @@ generate = exercise(
         "one new token, pad_id is -7": case([[1, 6], [1, 4]], 1, 16, EOS, -7),
     },
     mistakes={
-        "Inside a prompt its own token stays: torch.where with the mask.": each("(inside,", "(inside & False,"),
+        "Inside a prompt its own token stays: mask[:, cur_pos].": swaps("inside,", "inside < 0,", "mask[:, prev_pos],"),
         "No new token is in the canvas: tokens[:, cur_pos] = torch.where(mask, tokens, candidate).":
-            each("tokens[:, cur_pos] = torch", "torch") + each("where(inside", "where(~inside"),
-        "The loop stopped when one row had ended. All must have ended: all, not any.": each(".all", ".any"),
-        "A prompt ended its row. Only a new token that is eos does: ~from_prompt & …": [
-            *each("ended.all", "(tokens == 2).any(1).all"), *each("~inside & ", ""),
-            *each("~inside & (tokens[:, cur_pos]", "(candidate")],
-        "No row ever ended: make the mask before the loop, and stop at eos_reached.all().":
-            each("ended.all()", "False") + each("~inside", "inside", "~(tokens != pad_id)[:, cur_pos]"),
-        "A row that ended in an earlier round was forgotten: eos_reached | …": each("ended | ", ""),
+            swaps("tokens[:, cur_pos] = torch", "torch") + swaps("where(inside", "where(~inside"),
+        "The loop stopped when one row had ended. All must have ended: all, not any.": swaps(".all", ".any"),
+        "A prompt ended its row. Only a new token that is eos does: ~from_prompt & …":
+            [*swaps("ended.all", "(tokens == 2).any(1).all"), *swaps("~inside & ", ""),
+             *swaps("~inside & (tokens[:, cur_pos]", "(candidate")],
+        "No row ever ended. Make the mask before the loop, keep what update returns, and stop at eos_reached.all().":
+            swaps("ended.all()", "False") + swaps("~inside", "inside", "~(tokens != pad_id)[:, cur_pos]"),
+        "A row that ended in an earlier round was forgotten: eos_reached | …": swaps("ended | ", ""),
         "The loop stopped a round late: ask eos_reached.all() at the end of each round.":
             swap(_STOP, "", "tokens[:, cur_pos] = ", f"{_STOP}tokens[:, cur_pos] = "),
-        "The end was taken to be 2. Compare with eos_id, whatever it is.":
-            each("eos_id", "2") + each("== eos_id", "== 2") + each(_CUT, "until(row, 2)"),
-        "The mask was made with -1. Compare with pad_id, whatever it is.": each("!= pad_id", "!= -1"),
-        "cur_pos begins at the shortest prompt's end.": each("min(lengths)", "max(lengths)", "lengths[0]", "1"),
+        "The end was taken to be 2. Compare with eos_id.": [swap(x + "eos_id", x + "2") for x in ("", "== ", "row, ")],
+        "The mask was made with -1. Compare with pad_id, whatever it is.": swaps("!= pad_id", "!= -1"),
+        "cur_pos begins at the shortest prompt's end.": swaps("min(lengths)", "max(lengths)", "lengths[0]", "1"),
         "The model was given no token: cur_pos must be after prev_pos.":
-            each("min(lengths)", "0") + each("prev_pos = cur_pos", "prev_pos = cur_pos + 1"),
+            swaps("min(lengths)", "0") + swaps("prev_pos = cur_pos", "prev_pos = cur_pos + 1"),
         "cur_pos ends at total_len: the longest prompt + max_gen_len, at most max_seq_len.":
-            each("min(max_seq_len, max_gen_len + max(lengths))", "max_seq_len", "max_gen_len + max(lengths)")
-            + each("max(lengths)", "len(max(prompt_tokens))")
-            + each("tokens.shape[1]", "tokens.shape[1] - 1", "min(tokens.shape[1], min(lengths) + max_gen_len)"),
+            swaps("min(max_seq_len, max_gen_len + max(lengths))", "max_seq_len", "max_gen_len + max(lengths)")
+            + swaps("max(lengths)", "len(max(prompt_tokens))")
+            + swaps("tokens.shape[1]", "tokens.shape[1] - 1", "min(tokens.shape[1], min(lengths) + max_gen_len)"),
         "Old columns were read again: tokens[:, prev_pos:cur_pos], then prev_pos = cur_pos.":
-            each(_READ, "[:, :cur_pos], 0", "[:, :cur_pos], prev_pos"),
+            swaps(_READ, "[:, :cur_pos], 0", "[:, :cur_pos], prev_pos"),
         "start_pos is the column of the first token handed over: prev_pos.":
-            each("s], prev", "s], 0 * prev", "s], prev_pos and cur", "s], cur", "s], cur_pos - 1 + 0 * prev"),
-        "The last position predicts the new token, not the first: logits[:, -1].": each("[:, -1]", "[:, 0]"),
-        "An answer ends before its first eos. Cut it there.": each(_CUT, "row", "[t for t in row if t != eos_id]"),
-        "eos is the sign of the end, not a part of the answer.": each(_CUT, f"{_CUT} + [eos_id] * (eos_id in row)"),
-        "An answer has at most max_gen_len tokens.": each("n + max_gen_len", ""),
-        "Nothing was cut: an answer has at most max_gen_len tokens, and ends before its first eos.":
-            swap("n + max_gen_len", "", _CUT, "row"),
+            swaps("s], prev", "s], 0 * prev", "s], prev_pos and cur", "s], cur", "s], cur_pos - 1 + 0 * prev"),
+        "The last position predicts the new token, not the first: logits[:, -1].": swaps("[:, -1]", "[:, 0]", ""),
+        "An answer ends before its first eos. Cut it there.": swaps(_CUT, "row", "[t for t in row if t != eos_id]"),
+        "eos is the sign of the end, not a part of the answer.": swaps(_CUT, f"{_CUT} + [eos_id] * (eos_id in row)"),
+        "An answer has at most max_gen_len tokens.": swaps("n + max_gen_len", ""),
+        "Nothing was cut. An answer ends before its first eos, and has max_gen_len tokens at most.":
+            [swap("n + max_gen_len", "", _CUT, "row"), swap("n : n + max_gen_len", ":", _CUT, "row")],
+        "The prompts are one batch: read them together.": lambda m, p, *x: [right_generate(m, [t], *x)[0] for t in p],
         "An eos in the prompt cut its row. Look for eos after the prompt only.":
             swap("n : n", ": n", f"{_CUT} for row in rows", f"{_CUT}[n:] for row, n in zip(rows, lengths)"),
-        "The prompts were returned too. Only the new tokens are asked for.":
-            each("n : n +", ": n +") + each(f"[{_CUT} for", f"[prompt_tokens[rows.index(row)] + {_CUT} for"),
+        "An answer begins right after its own prompt: only the new tokens are asked for.":
+            swaps("n : n +", ": n +", ": 0 +", *(f"{x}(lengths) : {x}(lengths) +" for x in ("min", "max")))
+            + swaps(f"[{_CUT} for", f"[prompt_tokens[rows.index(row)] + {_CUT} for"),
     },
 )  # fmt: skip

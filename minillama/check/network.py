@@ -3,15 +3,11 @@
 import torch
 import torch.nn.functional as F
 
-from minillama.check.exercise import exercise, swap
+from minillama.check.exercise import exercise, swap, swaps
 
 
 def _of(seed, *shape):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def _at(old, *new):
-    return [swap(old, each) for each in new]
 
 
 def right_rms_norm(x, weight, eps):
@@ -32,27 +28,28 @@ rms_norm = exercise(right_rms_norm, cases={
     "a token in float16": (torch.tensor([[[300.0, 400.0, -900.0]]]).half(), _W[:3].half(), 1e-6),
     "bfloat16": (_of(6, 5, 1, 16).bfloat16(), _of(7, 16).exp().bfloat16(), 1e-5),
 }, mistakes={
-    "LayerNorm subtracts the mean, and so does var; RMSNorm does not.":
-        [swap("x.float()", _OFF), swap("x.float()", _OFF, "square().mean", "var"), swap("square().mean", "var")],
+    "LayerNorm subtracts the mean, and so do var and std; RMSNorm does not.":
+        [swap("x.float()", _OFF), swap("x.float()", _OFF, "square().mean", "var"), swap("square().mean", "var"), swap(
+         _SCALED, "x32 / (x32.std(-1, keepdim=True) + eps)")],
     "Average the squares: mean, not sum.": [swap(".mean(", ".sum("), swap(_SCALED, "F.normalize(x32, dim=-1)")],
     "Each token has its own mean, over the last axis: mean(-1, keepdim=True).":
-        _at("-1, keepdim=True", "", "0, True", "1, True", "(1, 2), True"),
+        swaps("-1, keepdim=True", "", "0, True", "1, True", "(1, 2), True"),
     "keepdim=True is missing: the means must be (bsz, seqlen, 1).": swap(", keepdim=True", ""),
-    "Average the squares, not the numbers.": _at(_MEAN, ".mean(-1, True) ** 2", ".abs().mean(-1, True) ** 2"),
-    "Divide by the root of the mean square: torch.rsqrt.": _at("torch.rsqrt", "1 / ", "torch.sqrt", ""),
+    "Average the squares, not the numbers.": swaps(_MEAN, ".mean(-1, True) ** 2", ".abs().mean(-1, True) ** 2"),
+    "Divide by the root of the mean square: torch.rsqrt.": swaps("torch.rsqrt", "1 / ", "torch.sqrt", ""),
     "The weight is missing: multiply by it at the end.": swap(" * weight", ""),
-    "Multiply by the weight itself.": _at("* weight", "+ weight", "/ weight", "* (1 + weight)"),
+    "Multiply by the weight itself.": swaps("* weight", "+ weight", "/ weight", "* (1 + weight)"),
     "eps is missing: add it to the mean square, under the root.": swap(" + eps", ""),
-    "You typed eps in. Add the eps that is passed.": _at("+ eps", "+ 1e-5", "+ 1e-6", "+ 1e-8", "+ 1e-12"),
-    "eps is added to the mean square, under the root.": _at(
-        "torch.rsqrt(mean + eps)", "1 / (mean.sqrt() + eps)", "(mean.rsqrt() + eps)", "mean.clamp(min=eps).rsqrt()"),
-    "16 bits overflow or round too early. Compute in float32, x.float(), up to the cast back.":
-        [*_at("x.float()", "x"), *_at("x32.square()", "x.square()", "(x * x).float()"), swap("eps)", "eps).type_as(x)"),
-         *(swap("x.float()", "x", "* torch.rsqrt(", y) for y in ("/ torch.sqrt(", "* (lambda z: 1 / z.sqrt())("))],
+    "You typed eps in. Add the eps that is passed.": swaps("+ eps", "+ 1e-5", "+ 1e-6", "+ 1e-8", "+ 1e-12"),
+    "eps is added to the mean square, under the root.": swaps("torch.rsqrt(mean + eps)", "1 / (mean.sqrt() + eps)",
+        "(mean.rsqrt() + eps)", "mean.clamp(min=eps).rsqrt()", "(x32 + eps).square().mean(-1, True).rsqrt()"),
+    "16 bits overflow or round too early. Compute in float32, x.float(), up to the cast back.": [*swaps("x.float()",
+        "x"), *swaps("x32.square()", "x.square()", "(x * x).float()"), swap("eps)", "eps).type_as(x)"), *(swap(
+        "x.float()", "x", "* torch.rsqrt(", y) for y in ("/ torch.sqrt(", "* (lambda z: 1 / z.sqrt())("))],
     "The weight came too early: cast back with .type_as(x), then multiply by it.":
         [swap("y.type_as(x) * weight", "(y * weight).type_as(x)"), lambda x, w, eps: F.rms_norm(x, w.shape, w, eps)],
     "The result is float32. Cast back before the weight: .type_as(x).": swap(".type_as(x)", ""),
-    "You typed the dtype in. .type_as(x) casts back to that of x.": _at("type_as(x)", "half()", "bfloat16()"),
+    "You typed the dtype in. .type_as(x) casts back to that of x.": swaps("type_as(x)", "half()", "bfloat16()"),
 })  # fmt: skip
 
 
@@ -74,18 +71,19 @@ rotary = exercise(right_rotary, cases={
     "You turned the other way. (a, b) becomes (a cos − b sin, a sin + b cos).": swap("angles.sin", "-angles.sin"),
     "You paired number i with i + head_dim / 2. Pair neighbours: x[..., 0::2] with x[..., 1::2].":
         [swap(*_HALVES), swap(*_HALVES, *_CAT)],
-    "Put each pair back side by side: stack on a last axis, flatten(-2).": [swap(*_CAT), swap(".flatten(-2)", "")],
+    "Put each pair back side by side: stack on a last axis, flatten(-2).": [swap(*_CAT), swap(".flatten(-2)", ""), swap(
+        ", dim=-1).flatten(-2)", ").reshape(x.shape)"), swap("torch.stack([", "(", "], dim=-1).flatten(-2)", ")")],
     "The second number was computed from the turned first. Keep both old numbers.": swap("a * sin", f"({_A}) * sin"),
-    "A sign is wrong: (a cos − b sin, a sin + b cos).": [*_at(" +", " -"), *_at("- b", "+ b"), swap("[a *", "[-a *")],
+    "A sign is wrong: (a cos − b sin, a sin + b cos).": [swap(" +", " -"), swap("- b", "+ b"), swap("[a *", "[-a *")],
     "cos and sin changed places: (a cos − b sin, a sin + b cos).":
         [swap("cos, sin", "sin, cos"), swap(_B, "a * cos + b * sin"), swap(_A, "a * sin - b * cos")],
     "The two numbers of each pair changed places.": [swap("a, b =", "b, a ="), swap(f"{_A}, {_B}", f"{_B}, {_A}")],
     "A part is missing: (a cos − b sin, a sin + b cos).":
-        [*_at(_B, "b", "b * cos"), *_at(" - b * sin", ""), swap(_A, "a * cos", _B, "b * cos"), swap(" * cos", "")],
+        [*swaps(_B, "b", "b * cos"), swap(" - b * sin", ""), swap(_A, "a * cos", _B, "b * cos"), swap(" * cos", "")],
     "Nothing was turned: return the new numbers of each pair.": swap(_A, "a", _B, "b"),
-    "The angles belong to the positions, not to heads or texts: angles[:, None].": _at(_ANGLES, "", "[:, None, None]"),
+    "The angles go by position, not by head or text: angles[:, None].": swaps(_ANGLES, "", "[:, None, None]"),
     "angles[p, i] turns pair i at position p. Yours turned by another angle.":
-        _at(_ANGLES, "[0]", "[-1]", ".flip(0)[:, None]", "[:, None, :1]", "[:, None, -1:]"),
+        swaps(_ANGLES, "[0]", "[-1]", ".flip(0)[:, None]", "[:, None, :1]", "[:, None, -1:]"),
     "Only a part was turned. All texts, positions, heads and pairs turn.":
         [lambda x, t, d=d: torch.cat([right_rotary(x, t).split(2, d)[0], *x.split(2, d)[1:]], d) for d in (1, 2, 3)],
     "Turn by the angles as they are, in radians.":
@@ -123,9 +121,9 @@ attention = exercise(right_attention, cases={
     "Tokens see the future. Put -inf wherever the key comes after the query: triu(1).":
         [swap(_MASK, ""), swap("triu(1)", "triu(2)")],
     "The mask hides the wrong half. Hide what is above the diagonal: triu(1).":
-        [*_at("triu(1)", "tril(-1)", "tril()"), swap("triu(1)", "tril()", "-torch.inf", "-1e9")],
-    "The future still gets a share of the softmax. Fill its scores with -inf.":
-        [*_at("-torch.inf", "0.0", "-1.0", "-10.0", "torch.inf", "1e9"), *_at(_MASK, " - 1 * future", " + 1 * future")],
+        [*swaps("triu(1)", "tril(-1)", "tril()"), swap("triu(1)", "tril()", "-torch.inf", "-1e9")],
+    "The future still gets a share of the softmax. Fill its scores with -inf.": [*swaps("-torch.inf", "0.0", "-1.0",
+        "-10.0", "torch.inf", "1e9"), *swaps(_MASK, " - 1 * future", " + 1 * future")],
     "The mask came after the softmax: the rows do not add up to 1. Mask the scores first.":
         [swap(_MASK, "", _SOFT, _SOFT + mask) for mask in (_MASK, ".tril()", ".masked_fill(future, -1e9)")],
     "A token sees itself. Hide only what comes after it: triu(1), not triu().":
@@ -134,23 +132,26 @@ attention = exercise(right_attention, cases={
     "The scores are not divided by sqrt(head_dim).": swap(_ROOT, ""),
     "You divided by head_dim. Divide by its square root, once.": swap(" ** 0.5", ""),
     "You multiplied by sqrt(head_dim). Divide by it.": swap("/ queries", "* queries"),
-    "That is the root of another number. head_dim is the last axis, queries.shape[-1].": [
-        *_at("s.shape[3]", "s.shape[0]", "s.shape[1]", "s.shape[2]", "s[0, :, 0].numel()", "s[0, ::group, 0].numel()"),
-        *_at("queries.shape[3]", "4", "8", "16", "48", "64", "128")],
+    "That is the root of another number. head_dim is the last axis, queries.shape[-1].":
+        [*swaps("s.shape[3]", "s.shape[0]", "s.shape[1]", "s.shape[2]", "s[0, :, 0].numel()",
+         "s[0, ::group, 0].numel()"), *swaps("queries.shape[3]", "4", "8", "16", "48", "64", "128")],
     "Scale the scores, before the softmax.": [swap(_ROOT, "", _OUT, _OUT + _ROOT), swap(_OUT, _OUT + _ROOT)],
     "softmax ran along the wrong axis. Each query shares 1 among the keys: dim=-1.":
-        _at(_SOFT, ".softmax(0)", ".softmax(1)", ".softmax(2)"),
-    "The weights of a query are not below 0, and add up to 1: softmax.":
-        [*_at(_SOFT, "", ".exp()", ".sigmoid()"), *(swap(_MASK, mask, _SOFT, "") for mask in ("", ".tril()"))],
+        swaps(_SOFT, ".softmax(0)", ".softmax(1)", ".softmax(2)"),
+    "The weights of a query are positive and add up to 1: use softmax.":
+        [*swaps(_SOFT, "", ".exp()", ".sigmoid()"), *(swap(_MASK, mask, _SOFT, "") for mask in ("", ".tril()"))],
     "The heads were laid out 0, 1, 0, 1. Neighbours share, 0, 0, 1, 1: repeat_interleave.":
         [swap(_WIDE, _TILE), *(swap(f"{x}.{_WIDE}", f"{x}.{_TILE}") for x in ("keys", "values"))],
-    "All heads use the same keys. Each group has its own.": _at(_WIDE, "narrow(1, 0, 1)", "mean(1, keepdim=True)"),
-    "Query heads share a key head: repeat each, repeat_interleave(group, dim=1).": swap(f".{_WIDE}", ""),
+    "All heads use the same keys. Each group has its own.": swaps(_WIDE, "narrow(1, 0, 1)", "mean(1, keepdim=True)"),
+    "Query heads share a key head: repeat each, repeat_interleave(group, dim=1).":
+        [swap(f".{_WIDE}", ""), swap("group, 1)", "group, 2)"), swap(f"values.{_WIDE}", "values")],
+    "Take the group from the shapes: n_heads // n_kv_heads.": swaps("queries.shape[1] // keys.shape[1]", "2", "3", "4"),
     "Return (bsz, n_heads, seqlen, head_dim), like the queries. You moved or joined axes at the end.":
-        _at(_OUT, *(f"({_OUT}).transpose(1, 2){end}" for end in ("", ".flatten(2)", ".reshape(queries.shape)"))),
-    "Queries meet keys in the scores; their softmax mixes the values.":
-        [*_at("@ values", "@ keys", ""), *_at("queries @ keys", "queries @ values", "keys @ keys"),
-         lambda q, k, v: right_attention(q, v, k)],
+        swaps(_OUT, *(f"({_OUT}).transpose(1, 2){end}" for end in ("", ".flatten(2)", ".reshape(queries.shape)"))),
+    "Queries meet keys in the scores; their softmax mixes the values.": [swap("@ values", "@ keys"), *swaps(
+        "queries @ keys", "queries @ values", "keys @ keys"), lambda q, k, v: right_attention(q, v, k)],
+    "The values are missing: weights @ values.": swaps(_OUT, "scores.softmax(-1)", "scores"),
     "A row is a query, a column a key: queries @ keys.transpose(2, 3).": swap("queries @ keys", "keys @ queries"),
-    "reshape swaps no axes: keys.transpose(2, 3).": swap("transpose(2, 3)", "flatten(2).unflatten(2, (-1, seqlen))"),
+    "Swap the last two axes alone: keys.transpose(2, 3).":
+        swaps("keys.transpose(2, 3)", "keys.flatten(2).unflatten(2, (-1, seqlen))", "keys", "keys.permute(3, 2, 1, 0)"),
 })  # fmt: skip

@@ -5,17 +5,12 @@ from itertools import product
 import torch
 
 from minillama.check.compare import About
-from minillama.check.exercise import Swap, exercise, swap
+from minillama.check.exercise import exercise, swap, swaps
 from minillama.check.sampling import right_top_p, seeded
 from minillama.sampling import sample_top_p
 
 LOGITS = torch.tensor([[[0, 3, 0, 1], [2, 1, 0, -1]], [[1, 0, 0, 2], [0, 3, 1, 2]], [[2, 0, 1, 0], [1, 0, 0.5, 2]]])
 TIED = torch.tensor([[[0.0, 0, 9, 0], [1, 5, 5, 5]]]).expand(64, -1, -1)
-
-
-def each(old: str, *new: str) -> list[Swap]:
-    """A swap of old for each of the new."""
-    return [swap(old, piece) for piece in new]
 
 
 def shares(temperature, top_p):
@@ -51,32 +46,33 @@ candidate = exercise(
         "9000 draws at temperature 0.5, top_p 1": shares(0.5, 1.0),
     },
     mistakes={
-        "Only the last position of each row counts: logits[:, -1].": each("[:, -1]", "[:, 0]", "", ".mean(1)"),
-        "Wrong axis: the last position of every row is logits[:, -1].": each("[:, -1]", "[:, :, -1]", "[-1]", "[0]"),
-        "argmax runs along the vocabulary, the last axis: dim=-1.": each("max(dim=-1)", "max(dim=0)", "max()"),
-        "The best id has the largest logit: argmax.": each("argmax", "argmin"),
-        "softmax ran down the rows. The vocabulary is the last axis: dim=-1.": each(", dim=-1", ", dim=0"),
-        "sample_top_p returns a column, (bsz, 1). reshape(-1) makes it (bsz,).": each(".reshape(-1)", ""),
-        "squeeze() drops the batch axis too where bsz is 1. reshape(-1) keeps it.": each(".reshape(-1)", ".squeeze()"),
-        "At temperature 0 you divided by 0. Take the argmax there.": each("== 0", "< 0"),
+        "Only the last position of each row counts: logits[:, -1].": swaps("[:, -1]", "[:, 0]", "", ".mean(1)"),
+        "Wrong axis: the last position of every row is logits[:, -1].": swaps("[:, -1]", "[:, :, -1]", "[-1]", "[0]"),
+        "argmax runs along the vocabulary, the last axis: dim=-1.": swaps("max(dim=-1)", "max(dim=0)", "max()"),
+        "The id is the place of the largest logit: argmax.": swaps("argmax", "argmin", "amax"),
+        "softmax ran down the rows. The vocabulary is the last axis: dim=-1.": swaps(", dim=-1", ", dim=0"),
+        "sample_top_p returns a column, (bsz, 1). reshape(-1) makes it (bsz,).": swaps(".reshape(-1)", ""),
+        "squeeze() drops the batch axis too where bsz is 1. reshape(-1) keeps it.":
+            [swap(".reshape(-1)", ".squeeze()"), lambda *given: right_candidate(*given).squeeze()],
+        "At temperature 0 you divided by 0. Take the argmax there.": swaps("== 0", "< 0"),
         "You drew at temperature 0. Nothing is left to chance there: argmax.":
             [swap("== 0", "< 0", "/ temperature", f"/ (temperature or {x})") for x in ("1", "1e-6")],
-        "argmax is for temperature 0 alone. Above it, draw: sample_top_p.": each("== 0", ">= 0", "< 1", "<= 1"),
-        "The same seed gave different ids. Pass generator on to the sampler.": each(", generator)", ")"),
-        "Every seed gives the same ids. Use generator as it is given.": each(", generator)", ", seeded(0))"),
-        "The temperature has no effect. Divide the logits by it before softmax.": each(" / temperature", ""),
-        "You multiplied by the temperature. Divide by it.": each("/ temp", "* temp"),
+        "argmax is for temperature 0 alone. Above it, draw: sample_top_p.": swaps("== 0", ">= 0", "< 1", "<= 1"),
+        "The same seed gave different ids. Pass generator on to the sampler.": swaps(", generator)", ")"),
+        "Every seed gives the same ids. Use generator as it is given.": swaps(", generator)", ", seeded(0))"),
+        "The temperature has no effect. Divide the logits by it before softmax.": swaps(" / temperature", ""),
+        "You multiplied by the temperature. Divide by it.": swaps("/ temp", "* temp"),
         "You divided probabilities by the temperature. Divide the logits, before softmax.":
-            each("/ temperature, dim=-1)", ", dim=-1) / temperature"),
+            swaps("/ temperature, dim=-1)", ", dim=-1) / temperature"),
         "top_p came before the temperature. Divide the logits by the temperature first.":
             swap("last /", "right_top_p(last.softmax(-1), top_p).log() /", "probs, top_p", "probs, 1.0"),
-        "Tokens that top_p drops were drawn. Pass top_p on as it is.": each("s, top_p", "s, 1.0", "s, 0.9"),
-        "sample_top_p takes probabilities, not logits: softmax comes first.":
-            each("torch.softmax(last / temperature, dim=-1)", "last / temperature"),
+        "Tokens that top_p drops were drawn. Pass top_p on.": [*swaps("s, top_p", "s, 1.0", "s, 0.9", "s, 1 - top_p"),
+            swap("sample_top_p(probs, top_p, ", "probs.multinomial(1, generator=")],
+        "sample_top_p takes probabilities, not logits or logarithms: softmax.":
+            [swap("torch.softmax(last / temperature, dim=-1)", "last / temperature"), swap("h.soft", "h.log_soft")],
         "You drew by rank: these are places in the sorted order, not ids. sample_top_p looks the ids up.":
-            each("sample_top_p(probs, top_p, ", "by_rank(probs, top_p, "),
-        "One draw served all rows. Each row draws from its own probabilities.":
-            each(".reshape(-1)", "[0].expand(len(logits))"),
+            swaps("sample_top_p", "by_rank"),
+        "One draw served all rows. Draw once for each row.": swaps(".reshape(-1)", "[0]", "[0].expand(len(last))"),
     },
 )  # fmt: skip
 
@@ -108,25 +104,26 @@ write_column = exercise(
         "a canvas padded with 2": (torch.where(MASK, CANVAS, 2), MASK, torch.tensor([6, 0, 5]), 3),
     },
     mistakes={
-        "You wrote on the canvas that you were given. Work on a copy: tokens.clone().": each(".clone()", ""),
+        "You wrote on what you were given. Work on a copy: tokens.clone(). Only read the mask.": swaps(".clone()", ""),
         "Other columns got the candidate too. Write column cur_pos only: [:, cur_pos].":
-            each(_LINE, f"return {_ALL}", f"tokens[:, cur_pos:] = {_ALL}[:, cur_pos:]"),
-        "The candidate overwrote the prompts. They stay where the mask is True.": each("(here,", "(here & False,"),
-        "The two are swapped: where the mask is True, the prompt's token stays.": each("(here,", "(~here,"),
-        "You looked for -1. Let the mask decide.": each("(here,", "(tokens[:, cur_pos] != -1,"),
-        "Nothing was written: tokens[:, cur_pos] = …, by the mask of that column.": each("(here,", "(here | True,"),
-        "That is the column. Return the copy of the canvas.": each("return tokens", "return tokens[:, cur_pos]"),
-        "You wrote the column before. The new token belongs in column cur_pos.":
-            each("[:, cur_pos] =", "[:, cur_pos - 1] =") + each("cur_pos]", "cur_pos - 1]"),
-        "The mask of another column decided: [:, cur_pos].": each("k[:, cur_pos]", "k[:, cur_pos - 1]", "k[:, -1]"),
-        "Each row has its own mask. Do not ask all rows together.": each("(here,", "(here.any(),", "(here.all(),"),
+            swaps(_LINE, f"return {_ALL}", f"tokens[:, cur_pos:] = {_ALL}[:, cur_pos:]"),
+        "The candidate overwrote the prompts. They stay where the mask is True.": swaps("(here,", "(here & False,"),
+        "The two are swapped: where the mask is True, the prompt's token stays.": swaps("(here,", "(~here,"),
+        "You looked for -1. Let the mask decide.": swaps("(here,", "(tokens[:, cur_pos] != -1,"),
+        "Nothing was written. Write the candidate where this column's mask is False.": swaps("here,", "here | True,"),
+        "Return the whole canvas.": swaps("rn tokens", "rn tokens[:, cur_pos]", "rn tokens[:, : cur_pos + 1]"),
+        "You wrote another column. Every row writes column cur_pos.":
+            [swap(_LINE, "tokens[range(len(tokens)), input_text_mask.sum(1)] = candidate"),
+             *(swap(x, x.replace("pos", f"pos {n} 1")) for x in ("[:, cur_pos] =", "cur_pos]") for n in "+-")],
+        "The mask of another column decided: [:, cur_pos].": swaps("k[:, cur_pos]", "k[:, cur_pos - 1]", "k[:, -1]"),
+        "Each row's own mask decides.": swaps("(here,", "(here.any(),", "(here.all(),", "(here[0],", "(here[-1],"),
         "The free rows took the candidates in turn. Row k takes candidate[k].":
-            each(_LINE, "tokens[~here, cur_pos] = candidate[: int((~here).sum())]"),
-        "Every row got the first row's candidate. Row k takes candidate[k].": each("candidate)", "candidate[0])"),
-        "Inside a prompt its own token stays, not a 0.": each(", tokens[:, cur_pos],", ", 0,"),
-        "You wrote a row. A column is tokens[:, cur_pos].": each("[:, cur_pos] =", "[cur_pos, : len(here)] ="),
+            swaps(_LINE, "tokens[~here, cur_pos] = candidate[: int((~here).sum())]"),
+        "Every row got the first row's candidate. Row k takes candidate[k].": swaps("candidate)", "candidate[0])"),
+        "Inside a prompt its own token stays, not a 0.": swaps(", tokens[:, cur_pos],", ", 0,"),
+        "You wrote a row. A column is [:, cur_pos].": [swap("[:, cur_pos]" + x, "[cur_pos]" + x) for x in ("", " =")],
         "The candidates ran along the rows. They make a column: candidate[:, None].":
-            each(_LINE, f"return {_ALL}".replace("[:, None]", "")),
+            swaps(_LINE, f"return {_ALL}".replace("[:, None]", "")),
     },
 )  # fmt: skip
 
@@ -197,26 +194,27 @@ draw_rows = exercise(
         "A row inside its prompt drew for nothing: its text then depends on how long it waited.":
             [swap("not from_prompt[k]", "True"), swap("not from_prompt[k]", f"int({_ONE}) < 0 or not from_prompt[k]")],
         "Row k draws from generators[k], also where rows before it are inside their prompts.":
-            each("generators[k]", "generators[int((~from_prompt[:k]).sum())]", "generators[~k]", "generators[k - 1]"),
-        "Your generators were not used as they are. Pass generators[k] to the sampler.":
-            each("generators[k]", "None", "seeded(k)", "seeded(0)", "seeded(generators[k].initial_seed())"),
-        "Nothing was drawn. Where from_prompt is False, use sample_top_p.": each("not from_prompt[k]", "False"),
-        "It is the wrong way round: a row draws where from_prompt is False.": each("not from", "from"),
-        "Each row has its own from_prompt. Do not ask all rows together.":
-            each("prompt[k]", "prompt.any()", "prompt.all()", "prompt[0]", "prompt[-1]"),
+            swaps("generators[k]", "generators[int((~from_prompt[:k]).sum())]", "generators[~k]", "generators[k - 1]"),
+        "Your generators were not used as they are. Pass generators[k] to the sampler.": swaps("generators[k]", "None",
+            "generators", "seeded(k)", "seeded(0)", "seeded(generators[k].initial_seed())"),
+        "Nothing was drawn. Where from_prompt is False, use sample_top_p.": swaps("not from_prompt[k]", "False"),
+        "It is the wrong way round: a row draws where from_prompt is False.": swaps("not from", "from"),
+        "Each row has its own from_prompt. Ask every row.": [swap("if n", "if from_prompt[k]: break\n        if n"),
+            swap("    return", "        return"), *swaps("t[k]", "t.any()", "t.all()", "t[0]", "t[-1]")],
         "The rows are mixed up. The id of row k belongs in place k, prompt or not.":
-            each("rn candidate", *(f"rn candidate[({x}from_prompt).argsort(stable=True)]" for x in " ~")),
-        "Every row gets an id, also inside its prompt: argmax.": each("rn candidate", "rn candidate[~from_prompt]"),
+            swaps("rn candidate", *(f"rn candidate[({x}from_prompt).argsort(stable=True)]" for x in " ~")),
+        "Every row gets an id, also inside its prompt: argmax.": swaps("rn candidate", "rn candidate[~from_prompt]"),
         "Inside a prompt the most probable id is expected: argmax(dim=-1).":
-            each("argmax(dim=-1)", "argmin(dim=-1)", "argmax(dim=0)", "argmax(dim=-1) * 0", "argmax(dim=-1) * 0 - 1"),
+            swaps("max(dim=-1)", "min(dim=-1)", "max(dim=0)", "max(-1) * 0", "max(-1) * 0 - 1", "max().repeat(3)"),
         "Do not seed a generator again: it goes on where it stopped.":
-            each("generators[k]", "generators[k].manual_seed(0)", "generators[k].manual_seed(k)"),
+            swaps("generators[k]", "generators[k].manual_seed(0)", "generators[k].manual_seed(k)"),
         "generators[k] drew for all rows, so bsz changes the text. Draw row k alone.":
-            each(_ONE, "sample_top_p(probs, top_p, generators[k])[k]"),
-        "Row k draws from its own probabilities: probs[k : k + 1].": each("probs[k : k + 1]", "probs[:1]"),
-        "probs[k] lost an axis. sample_top_p wants (1, vocab_size): probs[k : k + 1].": each("[k : k + 1]", "[k]"),
-        "Tokens that top_p drops were drawn. Pass top_p on as it is.": each(", top_p,", ", 1.0,", ", 0.9,"),
+            [swap("s[k : k + 1]", x, "rs[k])", f"rs[k])[{k}]") for x, k in (("s", "k"), ("s[k:]", "0"))],
+        "Row k draws from its own probabilities: probs[k : k + 1].": swaps("probs[k : k + 1]", "probs[:1]"),
+        "probs[k] lost an axis. sample_top_p wants (1, vocab_size): probs[k : k + 1].": swaps("[k : k + 1]", "[k]"),
+        "Tokens that top_p drops were drawn. Pass top_p on.": [*swaps(", top_p,", ", 1.0,", ", 0.9,"),
+            swap(_ONE, "probs[k].multinomial(1, generator=generators[k])")],
         "You drew by rank: these are places in the sorted order, not ids. sample_top_p looks the ids up.":
-            each("sample_top_p", "by_rank"),
+            swaps("sample_top_p", "by_rank"),
     },
 )  # fmt: skip

@@ -2,11 +2,7 @@
 
 import torch
 
-from minillama.check.exercise import exercise, swap
-
-
-def _at(old, *new):
-    return [swap(old, each) for each in new]
+from minillama.check.exercise import exercise, swap, swaps
 
 
 def right_softmax(logits, temperature):
@@ -31,22 +27,24 @@ softmax = exercise(right_softmax, cases={
     "float64": (_MIXED[:1].double(), 0.7),
     "float64, temperature 0": (_MIXED.double(), 0),
 }, mistakes={
-    "exp overflows: inf / inf is nan. Subtract each row's largest first.": [swap(_MAX, ""), swap(_MAX, "", *_BAD)],
+    "exp overflows: inf / inf is nan. Subtract each row's largest first.":
+        [swap(_MAX, ""), swap(_MAX, "", *_BAD), swap("amax", "mean")],
     "You divided first: inf - inf is nan. Subtract the largest first.": [swap(*_LATE), swap(*_LATE, *_BAD)],
-    "Each row has its own largest: amax(-1, keepdim=True).": _at("amax(-1, True)", "amax(0)", "max()", "min()"),
+    "Each row has its own largest: amax(-1, keepdim=True).":
+        swaps("amax(-1, True)", "amax(0)", "max()", "min()", "amax(-1)", "max(-1, True)"),
     "At temperature 0 you divided by 0. Give the argmax probability 1.": swap(*_BAD),
     "At temperature 0 return probabilities: 1 for the argmax, 0 for the others.":
-        [*_at(_HOT, "logits.argmax(-1, True)", "logits.argmax(-1)", "logits"), lambda x, t: right_softmax(x, t or 1)],
-    "At temperature 0, if two logits are the largest, one of them gets it all: argmax.":
+        [*swaps(_HOT, "logits.argmax(-1, True)", "logits.argmax(-1)", "logits"), lambda x, t: right_softmax(x, t or 1)],
+    "At temperature 0, if two logits tie for the largest, the argmax alone gets 1.":
         [lambda x, t: right_softmax(x, t or 1e-30), swap(_HOT, "(logits == logits.amax(-1, True)).to(logits)")],
     "At temperature 0 each row has its own argmax: scatter(-1, best, 1.0), best (bsz, 1).":
-        _at(_HOT, "torch.zeros_like(logits).index_fill(-1, logits.argmax(-1), 1.0)", f"{_HOT}[:1].expand_as(logits)"),
-    "At temperature 0 keep the dtype of logits.": _at(_HOT, f"{_HOT}.float()", f"{_HOT}.long()", f"{_HOT} > 0"),
+        swaps(_HOT, "torch.zeros_like(logits).index_fill(-1, logits.argmax(-1), 1.0)", f"{_HOT}[:1].expand_as(logits)"),
+    "At temperature 0 keep the dtype of logits.": swaps(_HOT, f"{_HOT}.float()", f"{_HOT}.long()", f"{_HOT} > 0"),
     "You multiplied by the temperature. Divide by it.": swap("/ temperature)", "* temperature)"),
     "The temperature has no effect. Divide by it.": [swap(" / temperature", ""), swap(" / temperature", "", *_BAD)],
     "Divide the logits by the temperature, before exp.": swap(" / temperature", "", "exps /", "exps / temperature /"),
-    "The sum is that of a row: dim=-1, keepdim=True.": _at("sum(-1, True)", "sum(0)", "sum(-1)", "sum()"),
-    "Divide by the sum of each row: it adds up to 1.": _at("exps.sum(-1, True)", "1", "exps.amax(-1, True)"),
+    "Sum over each row: dim=-1, keepdim=True.": swaps("sum(-1, True)", "sum(0)", "sum(-1)", "sum()"),
+    "Divide by the sum of each row: it adds up to 1.": swaps("exps.sum(-1, True)", "1", "exps.amax(-1, True)"),
 }, without=("softmax", "log_softmax"))  # fmt: skip
 
 
@@ -70,17 +68,19 @@ same_probs = exercise(right_same_probs, cases={
 }, mistakes={
     "Softmax rounds away what differs on paper. Look at a - b instead.":
         [lambda a, b, x=x: torch.isclose(a.softmax(-1), b.softmax(-1), x, x).all(-1) for x in (0, 1e-6, 1e-5, 1e-4)],
-    "float32 rounds a - b. Compare with torch.isclose as it is.": _at(_CLOSE, "(shift == shift[:, :1])"),
-    "The tolerance is too large: logits 0.004 apart differ.": _at("1])", *(f"1], atol={x})" for x in (0.01, 0.1, 1))),
-    "Rows that differ by a constant are the same too. Look at a - b.": _at(_CLOSE, "(a == b)", "torch.isclose(a, b)"),
+    "float32 rounds a - b: compare with torch.isclose, not ==.":
+        [swap(_CLOSE, "(shift == shift[:, :1])"), lambda a, b: (a.diff() == b.diff()).all(-1)],
+    "The tolerance is too large: logits 0.004 apart differ.": swaps("1])", *(f"1], atol={x})" for x in (0.01, 0.1, 1))),
+    "Rows that differ by a constant are the same too. Look at a - b.": swaps(_CLOSE, "(a == b)", "torch.isclose(a, b)"),
     "The same order, or the same best token, is not enough: the differences between logits count.":
         [lambda a, b: (a.argsort(-1) == b.argsort(-1)).all(-1), lambda a, b: a.argmax(-1) == b.argmax(-1)],
-    "Doubled logits make other probabilities: look at a - b, no quotient.": swap("a - b", "a / b"),
-    "Look at a - b itself: no abs(), no sum.": _at("a - b", "(a - b).abs()", "a + b"),
-    "Each row has its own shift, (a - b)[:, :1].": _at("shift[:, :1]", "shift.mean()", "shift[:1]", "shift[:, 0]"),
-    "One token that agrees is not enough: all, not any.": _at(".all", ".any", "[:, 1:].any"),
-    "All tokens of a row count: all(dim=-1).": _at(".all(dim=-1)", "[:, 1]", "[:, -1]", "[:, :3].all(-1)"),
-    "One answer a row is expected, (bsz,): all(dim=-1).": _at(".all(dim=-1)", ".all(0)", ".all()", ".all().item()", ""),
+    "Doubled logits give other probabilities: subtract, do not divide.": swap("a - b", "a / b"),
+    "Look at a - b itself: no abs(), no sum.": swaps("a - b", "(a - b).abs()", "a + b"),
+    "Each row has its own shift, (a - b)[:, :1].": swaps("shift[:, :1]", "shift.mean()", "shift[:1]", "shift[:, 0]"),
+    "One token that agrees is not enough: all, not any.": swaps(".all", ".any", "[:, 1:].any"),
+    "All tokens of a row count: all(dim=-1).": swaps(".all(dim=-1)", "[:, 1]", "[:, -1]", "[:, :3].all(-1)"),
+    "Return one answer a row: all(dim=-1).":
+        swaps(".all(dim=-1)", ".all(0)", ".all()", ".all().item()", ".all(-1, True)", ""),
     "True and False changed places.": swap(_CLOSE, f"~{_CLOSE}"),
 })  # fmt: skip
 
@@ -96,21 +96,22 @@ entropy = exercise(right_entropy, cases={
     "as many rows as tokens": (_SQUARE,),
     "tokens of probability 0": (torch.tensor([[0.5, 0.0, 0.4, 0.1], [0.0, 1.0, 0.0, 0.0], [0.25, 0.0, 0.0, 0.75]]),),
     "an improbable token": (torch.tensor([[0.999, 0.001]]),),
-    "float64, all tokens alike": (torch.full((2, 6), 1 / 6, dtype=torch.float64),),
+    "2,000 tokens, all alike": (torch.full((2, 2000), 1 / 2000),),
 }, mistakes={
     "0 * log(0) is nan. A token of probability 0 adds nothing: torch.xlogy.":
         [swap(_PLOGP, "(probs * probs.log())"), lambda p: -(p * p.log()).sum(-1).nan_to_num()],
     "What you add to p inside the log, or its lower limit, is too large: 1e-12 is enough.":
-        [swap(_PLOGP, f"(probs * (probs{x}).log())") for x in (" + 1e-3", " + 1e-2", " + 1", ".clamp(min=0.01)")],
+        [swap(_PLOGP, f"(probs * (probs{x}).log())") for x in (" + 1e-5", " + 1e-3", " + 1", ".clamp(min=0.01)")],
+    "torch.xlogy takes the log itself: torch.xlogy(probs, probs).": swap(", probs)", ", probs.log())"),
     "The sign is wrong. log p is never positive, entropy never negative.": swap("-torch", "torch"),
-    "Nats need torch.log, not log2 or log10.": _at("dim=-1)", "dim=-1) / 0.6931472", "dim=-1) / 2.3025851"),
+    "Nats need torch.log, not log2 or log10.": swaps("dim=-1)", "dim=-1) / 0.6931472", "dim=-1) / 2.3025851"),
     "You averaged over the tokens. The weights are the probabilities already: sum.": swap("sum", "mean"),
     "You forgot the weights: p * log p, not log p.":
-        _at(_PLOGP, "probs.log()", "probs.clamp(min=1e-12).log()", "probs.log().nan_to_num(neginf=0)"),
+        swaps(_PLOGP, "probs.log()", "probs.clamp(min=1e-12).log()", "probs.log().nan_to_num(neginf=0)"),
     "You worked down the columns. The vocabulary is the last axis: dim=-1.": swap("dim=-1", "dim=0"),
-    "One number a row, (bsz,): sum(dim=-1).": _at(".sum(dim=-1)", "", ".sum()", ".sum(-1).mean()", ".sum(-1, True)"),
+    "Return one number a row: sum(dim=-1).": swaps(".sum(dim=-1)", "", ".sum()", ".sum(-1).mean()", ".sum(-1, True)"),
     "That is exp of the entropy, the perplexity. Return the entropy.": lambda probs: right_entropy(probs).exp(),
-    "These are probabilities already: no softmax.": _at("(probs, probs)", "(probs.softmax(-1), probs.softmax(-1))"),
+    "These are probabilities already: no softmax.": swaps("(probs, probs)", "(probs.softmax(-1), probs.softmax(-1))"),
     "That is p * p, not p * log p.": [swap(f"-{_PLOGP}", "probs.square()"), swap(f"-{_PLOGP}.", "1 - probs.square().")],
     "That is -log p of the best token. Every token counts.": lambda probs: -probs.amax(-1).log(),
     "Do not divide by log(vocab_size). Return nats.": swap("-torch", "-1 / torch.tensor(probs.shape[1]).log() * torch"),

@@ -1,6 +1,6 @@
 """Checks of the exercises on tokens."""
 
-from minillama.check.exercise import exercise, swap
+from minillama.check.exercise import exercise, swap, swaps
 
 
 def right_token_bytes(piece):
@@ -31,21 +31,23 @@ token_bytes = exercise(
     },
     mistakes={
         "That is text. encode() makes bytes of it.": [swap(".encode()", ""), lambda piece: piece],
-        "▁ is a space: piece.replace('▁', ' ').": [swap('.replace("▁", " ")', ""), lambda piece: piece.encode()],
+        "▁ is a space: piece.replace('▁', ' '). It is not the underscore on your keyboard.":
+            [swap('.replace("▁", " ")', ""), lambda piece: piece.encode(), swap("▁", "_")],
         "The space is part of the token. It was lost.":
             [swap('"▁", " "', '"▁", ""'), swap(".enc", ".strip().enc"), swap('replace("▁", " ")', 'lstrip("▁")')],
-        "▁ is a space wherever it is, and as often as it comes.": swap('" ")', '" ", 1)'),
+        "▁ is a space wherever it is, and as often as it comes.": [swap('" ")', '" ", 1)'),
+            swap('piece.replace("▁", " ")', '(" " + piece[1:] if piece[0] == "▁" else piece)')],
         "Use UTF-8: encode().": [swap("de()", f"de({x})") for x in ("'utf-16'", "'latin-1'", "'ascii', 'ignore'")],
-        "That is the name of a byte, as text. Its byte is the number in it: bytes([int(piece[3:5], 16)]).":
-            [swap(_BYTE, "piece.encode()"), swap(_BYTE, "piece[3:5].encode()"), swap('piece.startswith("<0x")', "0")],
+        "That is the name of a byte. The byte is the number in it: bytes([int(piece[3:5], 16)]).":
+            swaps(_BYTE, "piece.encode()", "piece[3:5].encode()", r"(r'\x' + piece[3:5]).encode()"),
         "chr(n).encode() is two bytes above 127: bytes([n]) is one.": swap(_BYTE, f"chr({_NUMBER}).encode()"),
         "bytes(n) is n zero bytes. bytes([n]) is the one byte.": swap(_BYTE, f"bytes({_NUMBER})"),
-        "That is a number. bytes([n]) makes a byte of it.": [swap(_BYTE, _NUMBER), swap(_BYTE, f"[{_NUMBER}]")],
+        "That is a number. bytes([n]) turns it into a byte.": [swap(_BYTE, _NUMBER), swap(_BYTE, f"[{_NUMBER}]")],
         "A byte token adds its byte. Only bos and eos add nothing.": swap(_BYTE, 'b""'),
         "The digits are hexadecimal: int(piece[3:5], 16).": swap(", 16", ""),
         "The two digits are piece[3:5].": [swap("[3:5]", x) for x in ("[3:]", "[2:4]", "[3:4]", "[3:6]", "[4:6]")],
         "<s> and </s> both add nothing: b''.": [swap(_IF, x) for x in ('piece == "<s>"', 'piece == "</s>"', "0")],
-        "For bos and eos return b'': bytes, not a string, not None.": [swap('b""', '""'), swap('b""', "None")],
+        "For bos and eos return b'': not a string, not None, not a space.": swaps('b""', '""', "None", "b' '"),
         "Only <s> and </s> add nothing. This piece is text.":
             [swap(_IF, x) for x in ('piece[:2] == "<s"', 'piece in "<s></s>"', 'piece[0] == "<" and "x" not in piece')],
         "The name of a byte begins with <0x. This piece is text.": [swap('"<0x"', x) for x in ('"<"', '"<0"')],
@@ -81,19 +83,19 @@ stream_text = exercise(
         "Each chunk was decoded alone. Keep the bytes of an unfinished character for the next one.":
             [swap("held.decode()", "chunk.decode(errors='replace')"), lambda chunks: [c.decode() for c in chunks]],
         "Bytes were lost. Keep those of an unfinished character: held += chunk.":
-            [swap("held += chunk", "held = chunk"), swap('shown.append("")', 'shown.append(""); held = b""')],
-        "One part for each chunk is expected, \"\" where there is nothing to show.":
+            [swap("held += chunk", "held = chunk"), *swaps('d("")', 'd(""); held = b""', 'd(""); held = chunk')],
+        'One part for each chunk is expected, "" where there is nothing to show.':
             [swap('shown.append("")', "pass"), swap("held +=", "if not chunk: continue\n        held +="),
-             swap(_END, 'return ["".join(shown)]')],
+             swap(_END, 'return ["".join(shown)]'), swap(_END, f"    {_END}")],
         "Text comes too late. Show a character together with its last byte.":
             [swap(_END, 'return [""] * (len(shown) - 1) + ["".join(shown)]'), swap(_END, 'return ["", *shown][:-1]')],
         "Text comes again. Empty the held bytes when they have been shown.":
-            [swap(_CLEAR, ""), swap(_CLEAR, "", "held.decode()", "held.decode(errors='ignore')"),
-             swap('d("")', "d(shown[-1] if shown else '')")],
+            [swap(_CLEAR, "", "held.decode()", "held.decode(errors='ignore')"), swap(_CLEAR, f"{_CLEAR[:-3]}chunk"),
+             swap(_CLEAR, ""), swap('d("")', "d(shown[-1] if shown else '')")],
         "A space is part of the text: no strip().": swap("decode()", "decode().strip()"),
         "A list is expected, a part for each chunk, not one string.": swap(_END, 'return "".join(shown)'),
         "Bytes become text by decode().": [list, swap("held.decode()", "held"), swap("held.decode()", "str(held)")],
-        "An unfinished character is shown as \"\".": [swap('d("")', f"d({x})") for x in ("None", "'?'", "'\\ufffd'")],
+        'An unfinished character is shown as "".': [swap('d("")', f"d({x})") for x in ("None", "'?'", "'\\ufffd'")],
         "At the end an unfinished character is not shown.":
             [swap(_END, f"if held: shown{x}\n    {_END}") for x in (f".append({_REST})", f"[-1] = {_REST}")],
         "A character has one to four bytes. Let decode() say when it is whole.":

@@ -83,6 +83,7 @@ def test_expected_and_got_never_look_alike():
     assert difference([1, 2], [1, 3]).line() == "Expected [1, 2], got [1, 3]."
     assert difference({"ids": [4, [5.0]]}, {"ids": [4, [6.0]]}).line() == "Expected [5.0] at ['ids'][1], got [6.0]."
     assert difference(list(range(100)), [*range(99), 7]).line() == "Expected 99 at [99], got 7."
+    assert difference("a  b", "a b").line() == "Expected 'a  b', got 'a b'."
     assert difference(1, True).line() == "Expected 1, got True."
     assert difference([0] * 99, [0] * 98).line() == "Expected 99 items, got 98."
     assert difference([1, 2], [1]).line() == "Expected [1, 2], got [1]."
