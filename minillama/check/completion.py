@@ -143,7 +143,7 @@ cut_at_stop = exercise(right_cut_at_stop, look=two, cases={
     "The order is text, finish_reason.": lambda p, g, s: right_cut_at_stop(p, g, s)[::-1],
     "Cut, but do not strip: spaces belong to the text.": swaps(_CUT, "$.strip()", "$.lstrip()", "$.rstrip()"),
     "A stop string may be anywhere, not only at the end.": swap(_IF, " if generation.endswith(text)", "find", "rfind"),
-    "A stop string counts as a whole, not each of its characters.": swap("in stop if", "in ''.join(stop) if"),
+    "A stop string counts as a whole, or not at all.": swaps("stop if", "''.join(stop) if", "[x[0] for x in stop] if"),
     "A stop string is not a pattern: . and ? mean themselves. Use find, or re.escape.":
         [swap("generation.find(text)", "re.search(text, generation).start()", _IF, " if re.search(text, generation)")],
     "Expected the text before the stop string, and nothing after it.":
@@ -177,7 +177,6 @@ settled = exercise(right_settled, cases={
         [lambda x, stop, k=k: x[: max(0, len(x) - max(map(len, stop), default=k) + k)] for k in (0, 1)],
     "A shorter end fits too, but the longest counts: start with the largest n.": swap(_N, "range(1, len(text) + 1)"),
     "Compare with every stop string.": swaps("in stop", "in stop[:1]", "in stop[-1:]"),
-    "One stop string that fits is enough: any, not all.": swap("any(", "all("),
     "Compare all stop strings with the whole text: the longest end counts.": [
         lambda x, stop: functools.reduce(lambda left, s: right_settled(left, [s]), stop, x),
         *(lambda x, stop, k=k: next((y for s in stop[::k] if (y := right_settled(x, [s])) != x), x) for k in (1, -1))],
@@ -204,6 +203,7 @@ def right_answer_scores(rows, n_prompt):
     return [(sum(answer), sum(answer) / len(answer)) for answer in answers]
 
 
+_SO_FAR = "sum(answers[:answers.index(answer) + 1], [])"
 _ONE, _NEW, _MEAN = "(sum(answer), sum(answer) / len(answer))", "row[n_prompt:]", "sum(answer) / len(answer)"
 answer_scores = exercise(right_answer_scores, look=lists, cases={
     "one answer of two tokens": ([[None, -6.0, -2.0, -0.5, -1.25]], 3),
@@ -229,11 +229,10 @@ answer_scores = exercise(right_answer_scores, look=lists, cases={
         *swaps(_ONE, "sum(answer)", _MEAN), *swaps("in answers]", "$[:1]", "$[-1:]", "$[0]"),
         lambda rows, n: [*zip(*right_answer_scores(rows, n), strict=True)],
         lambda rows, n: sum(map(list, right_answer_scores(rows, n)), [])],
-    "Each row has its own sum: start at 0.": swaps("sum(answer)", "sum(sum(answers[:answers.index(answer) + 1], []))"),
+    "Each row has its own sum: start at 0.": [swap(*(f"{f}({x})" for f in fs for x in ("answer", _SO_FAR))) for fs in (
+        ("sum",), ("sum", "len"))],
     "The answer is what comes after n_prompt tokens.": swaps(_NEW, "(row[1:n_prompt] or [0.0])", "row[-n_prompt:]"),
     "0.0 is a logprob, and counts.": swaps(_NEW, "[x for x in $ if x]", "([x for x in $ if x] or [0.0])"),
-    "Keep the rows in their order.":
-        swaps("in answers]", "in sorted(answers, key=sum)]", "in sorted(answers, key=sum)[::-1]]"),
-    "Expected the exact numbers: do not round, and divide by /, not //.": swaps(
-        "sum(answer)", "round($)", "round($, 1)") + swaps(_MEAN, "sum(answer) // len(answer)"),
+    "Keep the rows in their order.": swaps("in answers]", *(f"in sorted(answers, key=sum)[::{k}]]" for k in (1, -1))),
+    "Do not round. Divide by /, not //.": swaps(_MEAN, "round($)", "round($, 1)", "sum(answer) // len(answer)"),
 })  # fmt: skip

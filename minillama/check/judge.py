@@ -100,20 +100,19 @@ def run(function: Callable, case: Any, look: Any = None, without: Sequence = (),
 
 def _changed(old: Any, new: Any, at: str = "") -> str:
     """The hint for an argument that was changed: about the innermost list, dict or tensor in it that was."""
-    one, now = (
-        dict(enumerate(x)) if type(x) in (list, tuple) else x if isinstance(x, dict) else {} for x in (old, new)
-    )
-    for key, inner in one.items() if one.keys() == now.keys() else ():
-        if isinstance(inner, list | tuple | dict | torch.Tensor) and compared(inner, now[key], tolerance=0.0):
-            return _changed(inner, now[key], f"{at}[{key!r}]")
+    a, b = (dict(enumerate(x)) if type(x) in (list, tuple) else x if isinstance(x, dict) else {} for x in (old, new))
+    for key, inner in a.items() if a.keys() == b.keys() else ():
+        if isinstance(inner, list | tuple | dict | torch.Tensor) and compared(inner, b[key], tolerance=0.0):
+            return _changed(inner, b[key], f"{at}[{key!r}]")
     if isinstance(old, torch.Tensor):
         template = "Your function changed {what}. Work on a new one: no `x[…] = …`, no `x.div_(…)`."
     elif isinstance(old, list):
         template = "Your function changed {what}: `+=`, `append` and `pop` do that. `a + b` makes a new one."
     else:
         template = "Your function changed {what}. Only read it, or work on a copy."
-    what = "the {kind} at {at} of its argument" if at else "the {kind} it was given"
-    return say(template, what=say(what, kind=kind_of(old).removeprefix("a "), at=at))
+    kind = kind_of(old).removeprefix("a ")
+    what = say("the {kind} at {at} of its argument" if at else "the {kind} it was given", kind=kind, at=at)
+    return say(template, what=what)
 
 
 def message(error: BaseException | None) -> str:

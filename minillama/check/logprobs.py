@@ -56,13 +56,12 @@ token_logprobs = exercise(right_token_logprobs, without=("cross_entropy",), case
     "pad_id may be any number, and is not a column. Put a real one where targets == pad_id, then read.": [
         *swaps(_SAFE, "clone()", "clamp(0)", "abs()"), swap("pad_id", "-1"), swap(_READ, f"table[{_AT}, targets]")],
     "Normalise the logits: log_softmax.": swaps(_LOG, "logits", "logits - logits.amax(-1, True)", "logits.log()"),
-    "Normalise over the vocabulary, the last axis: dim=-1.": swaps("dim=-1", "dim=0", "dim=1"),
+    "The vocabulary is the last axis: dim=-1.": swaps("dim=-1", "dim=0", "dim=1") + swaps("(-1", "(1", "(0"),
     "exp gives 0 or inf here, and + 1e-9 does not fix that. Use log_softmax.":
         swaps(_LOG, f"logits - {_SUM}.log()", f"(logits.exp() / {_SUM}).log()", "logits.softmax(-1).log()",
               *(f"(logits.softmax(-1) + 1e-{k}).log()" for k in range(4, 39))),
     "That is the best token's score, not the target's.": [swap(x, "table.amax(-1)") for x in (_READ, _READ + _MASK)],
-    "Gather along the vocabulary: dim=-1.": swaps("(-1", "(1", "(0"),
-    "Gather the score of each target.": [swap(_READ, "table[..., column[..., 0]]"), swap(_END, "return table")],
+    "Gather the score of each target.": [swap(_READ + _MASK, "table[..., column[..., 0]]"), swap(_END, "return table")],
     "The targets already fit the logits. Do not shift here.": lambda x, t, p: right_prompt_logprobs(x, t, p),
     **_SCORES,
 })  # fmt: skip
@@ -136,7 +135,7 @@ echo_logprobs = exercise(right_echo_logprobs, look=lists, cases={
         swaps(_GIVEN, *(f"right_token_logprobs(logits, tokens, pad_id)[:, {x}]" for x in ("1:", ":-1"))),
     "Return a list for each row, all in one list.":
         swaps("strict=True)]", "$[:1]", "$[0]") + [swap("return [", "return sum([", "True)]", "True)], [])")],
-    "Unpack the row: [None, *row], or [None] + row.": swap("*row[", "row["),
+    "Make each row by [None, *row] or [None] + row. insert returns None.": [swap("*row[", "row["), swap(_ROW, "None")],
     "Use the logprobs as they are: no minus, no exp.": swaps(_GIVEN, "(-$)", "$.exp()"),
 })  # fmt: skip
 
@@ -154,7 +153,7 @@ _KNOWN, _TEST = "[x for x in logprobs if x is not None]", "is not None"
 perplexity = exercise(right_perplexity, cases={
     "no echo: the first entry is a number": ([-2.0, -0.5, -1.25, -0.75],),
     "an echo, and a token of which the model was certain": ([None, -1.0, 0.0, -3.0, -0.25],),
-    "two echoes in a row: None in the middle": ([None, -0.5, -2.5, None, -1.5],),
+    "two echoes in a row: None in the middle": ([None, -0.5, -2.5, None, -0.75],),
     "certain of everything": ([None, 0.0, 0.0],), "2000 tokens": ([None, *[-3.0, -1.5] * 1000],),
     "None alone: ValueError": ([None],), "an empty list: ValueError": ([],),
 }, mistakes={
