@@ -52,7 +52,7 @@ def reading(text: str, *caught: type) -> Callable:
             args, due = f(path), ModelArgs(**({} if caught else json.loads(text)))
         except ValueError as error:
             closed = Wrong(say("The file is closed before it is read. Read inside `with`."))
-            raise closed if "closed file" in str(error) else error
+            raise (closed if "closed file" in str(error) else error) from None
         lost = [key for key, value in vars(due).items() if isinstance(args, ModelArgs) and getattr(args, key) != value]
         if not caught and lost and all(getattr(args, key) == getattr(ModelArgs(), key) for key in lost):
             raise Wrong(say("{key} is lost. Pass on every key: ModelArgs(**fields).", key=lost[0]))
