@@ -59,8 +59,8 @@ _OFTEN = {  # each of them alone, every two together, and the first three
     "Strip every content, all white space at both ends: content.strip().": (".strip()", ""),
     "The system text is lost. Fold it into the first user's text.": ('"content": folded', "**dialog[1]"),
 }
-_ONE = ("[]\n", "''\n", "+= tokenizer.encode", "+= ", ", bos=True, eos=True", "", "+ tokenizer.encode(", "+ (")
-_TYPED, _USER, _ENDS = ('f"', 'f"<s>', "{answer} ", "{answer} </s>"), '1]["content"]\n', ("ids + (", "T.encode(ids + ")
+_ONE, _USER = ("[]\n", "''\n", "+= tokenizer.encode", "+= ", ", bos=True, eos=True", ""), '1]["content"]\n'
+_TYPED, _ENDS = ('f"', 'f"<s>', "{answer} ", "{answer} </s>"), ("ids + tokenizer.encode(", "T.encode(ids + ")
 
 encode_dialog = exercise(right_encode_dialog, cases={
     "a pair, then a question": (T, messages("Hi", "Hello!", "Bye")),

@@ -15,6 +15,7 @@ from torch import Tensor
 from minillama.check.report import say
 
 LONGEST_VALUE = 90  # characters of a value in a hint
+WHOLE = ("shape", "dtype", "device")  # in what whole tensors may differ
 
 
 @dataclasses.dataclass
@@ -28,6 +29,9 @@ class About:
 class Record(dict):
     """The fields of a dataclass, and its name at the key "class"."""
 
+    def __repr__(self) -> str:
+        return self["class"]
+
 
 class Difference(NamedTuple):
     """The first place where a result is not as expected."""
@@ -40,8 +44,10 @@ class Difference(NamedTuple):
     def line(self) -> str:
         """Expected and got, the line beside every hint."""
         expected, got = unlike(self.expected, self.got)
-        if self.kind in ("shape", "dtype", "device"):
-            return say("Expected {kind} {expected}, got {got}.", kind=self.kind, expected=expected, got=got)
+        if self.kind == "keys":
+            return say("The key {at} is missing." if self.expected else "There should be no key {at}.", at=self.at)
+        if self.kind in WHOLE:
+            expected = f"{self.kind} {expected}"
         if self.kind == "length" and len(expected) + len(got) > LONGEST_VALUE:
             template = "Expected 1 item, got {m}." if len(self.expected) == 1 else "Expected {n} items, got {m}."
             return say(template, n=len(self.expected), m=len(self.got))
@@ -114,7 +120,7 @@ def difference(expected: Any, got: Any, tolerance: float = 1e-4, at: str = "") -
         expected, got = list(expected), list(got) if isinstance(got, range | tuple) else got
     if {type(expected), type(got)} <= {int, float}:  # not bool
         kind = _numbers(expected, got, tolerance)
-    elif type(got) is not type(expected):
+    elif type(got) is not type(expected) or isinstance(got, Record) and expected["class"] != got["class"]:
         kind = "type"
     elif isinstance(expected, About):
         return difference(expected.value, got.value, expected.within, at)
@@ -127,8 +133,8 @@ def difference(expected: Any, got: Any, tolerance: float = 1e-4, at: str = "") -
                 return Difference("value", at, expected, got) if short and found.kind == "value" else found
         kind = "length" if len(expected) != len(got) else ""
     elif isinstance(expected, dict):
-        if expected.keys() != got.keys():
-            return Difference("keys", at, list(expected), list(got))
+        if odd := [key for key in expected if key not in got] or [key for key in got if key not in expected]:
+            return Difference("keys", f"{at}[{odd[0]!r}]", odd[0] in expected, odd[0] in got)
         pairs = (difference(value, got[key], tolerance, f"{at}[{key!r}]") for key, value in expected.items())
         return next(filter(None, pairs), None)
     else:
@@ -231,7 +237,7 @@ def advice(found: Difference) -> str:
         "shape": "The shape should be {expected}, but yours is {got}.",
         "dtype": "Expected a {expected} tensor, but yours is {got}.",
         "device": "Expected a {expected} tensor, but yours is {got}.",
-    }.get(found.kind, "{line}")
+    }.get("" if found.at and found.kind in WHOLE else found.kind, "{line}")
     return say(template, expected=show(found.expected), got=show(found.got), line=found.line())
 
 
@@ -245,6 +251,7 @@ def _cure(_: str, at: str, expected: Any, got: Any) -> str:
         (name.isidentifier(), say("It was not called: write the brackets, `{name}()`.", name=name)),
         (sort is Tensor and makes_tensor, say("torch.tensor(…) makes a tensor of it.")),
         (sort is list and hasattr(got, "tolist"), say("`.tolist()` makes a list of it.")),
+        (sort is str and isinstance(got, list), say('`"".join(…)` makes a string of it.')),
         (sort is list and makes_list, say("`list(…)` makes a list of it.")),
     ]
     return next((text for fits, text in cures if fits), "")

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minillama.check import judge
-from minillama.check.compare import Difference, advice, compared, name_of, plain
+from minillama.check.compare import WHOLE, Difference, advice, compared, name_of, plain
 from minillama.check.judge import Changed, Outcome, Wrong, message, raised, readable, run
 from minillama.check.limits import TimeIsUp, pinned, shortened_output
 from minillama.check.report import Case, Report, say
@@ -106,10 +106,11 @@ class Exercise:
 
     def _swapped(self, pieces: Swap) -> Callable:
         head, body = source(self.right)
-        for old, new in pieces:
+        for k, (old, _) in enumerate(pieces):  # a mark first: no pair changes what another has put in
             if old not in body:
-                raise ValueError(f"{self.right.__name__}: {old!r} does not occur in it")
-            body = body.replace(old, new)
+                raise ValueError(f"{self.right.__name__}: {old!r} does not occur in it, or another piece took it")
+            body = body.replace(old, chr(0xE000 + k))
+        body = body.translate({0xE000 + k: new for k, (_, new) in enumerate(pieces)})
         return build(f"{head}\n{body}", self.right)
 
     @functools.cached_property
@@ -174,7 +175,8 @@ class Exercise:
             return say("It is right so far. The next case raises NotImplementedError.")
         generic, beside = self._generic(first, outcomes[first])
         for hint, wrong in self.wrong:
-            if not self.alike(self.run(wrong, self.rounds[first]), outcomes[first]):
+            got = self.run(wrong, self.rounds[first])
+            if not self.trouble(first, got) or not self.alike(got, outcomes[first]):
                 continue
             agree = {k for k, got in enumerate(outcomes) if self.alike(self.run(wrong, self.rounds[k]), got)}
             if len(agree) == len(outcomes):
@@ -216,8 +218,8 @@ class Exercise:
             return ""
         pairs = zip(self.expected[k].returned, got.returned, strict=False)
         found = (compared(one, other, self.tolerance) for one, other in pairs)
-        whole = ("type", "shape", "dtype", "device", "float")
-        return next((advice(each) for each in found if each and each.kind in whole and not each.at), "")
+        sorts = ("type", "float", *WHOLE)
+        return next((advice(each) for each in found if each and each.kind in sorts and not each.at), "")
 
 
 def exercise(right: Callable, cases: Any, mistakes: Mapping[str, Any], **options: Any) -> Callable[[Callable], Report]:

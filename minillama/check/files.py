@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from minillama.check.exercise import exercise, swap
+from minillama.check.exercise import exercise, swap, swaps
 from minillama.check.judge import Wrong
 from minillama.check.report import say
 from minillama.checkpoint import COURSE_MODEL, PARAMS, SHARD
@@ -17,17 +17,6 @@ from minillama.model import ModelArgs, Transformer
 SMALL = {"dim": 16, "n_layers": 1, "n_heads": 4, "n_kv_heads": 2, "vocab_size": 10, "hidden_dim": 24, "max_seq_len": 8}
 OTHER = {"n_heads": 6, "dim": 84, "vocab_size": 15, "n_layers": 3, "hidden_dim": None, "ffn_dim_multiplier": None}
 ALL = SMALL | {"multiple_of": 12, "norm_eps": 0.01, "max_batch_size": 5, "ffn_dim_multiplier": 1.3, "rope_theta": 5e5}
-
-
-def swaps(old: str, *new: str) -> list:
-    return [swap(old, each) for each in new]
-
-
-def told(f: Callable, *args):
-    try:
-        return f(*args)
-    except (TypeError, ValueError) as error:  # as Wrong, they are told apart by their words
-        raise Wrong(f"{type(error).__name__}: {error}") from None
 
 
 def using(file: str, write: Callable, call: Callable, caught: tuple) -> Callable:
@@ -40,7 +29,7 @@ def using(file: str, write: Callable, call: Callable, caught: tuple) -> Callable
             warnings.simplefilter("always")  # Python warns of a file that nobody closed, when it throws it away
             write(Path(name, file))
             try:
-                result = told(call, f, Path(name, file))
+                result = call(f, Path(name, file))
             except caught:
                 raised = True
         warned = " ".join(str(each.message) for each in heard)
@@ -59,7 +48,11 @@ def right_read_params(path):
 
 def reading(text: str, *caught: type) -> Callable:
     def read(f: Callable, path: Path):
-        args, due = f(path), ModelArgs(**({} if caught else json.loads(text)))
+        try:
+            args, due = f(path), ModelArgs(**({} if caught else json.loads(text)))
+        except ValueError as error:
+            closed = Wrong(say("The file is closed before it is read. Read inside `with`."))
+            raise (closed if "closed file" in str(error) else error) from None
         lost = [key for key, value in vars(due).items() if isinstance(args, ModelArgs) and getattr(args, key) != value]
         if not caught and lost and all(getattr(args, key) == getattr(ModelArgs(), key) for key in lost):
             raise Wrong(say("{key} is lost. Pass on every key: ModelArgs(**fields).", key=lost[0]))
@@ -76,26 +69,26 @@ read_params = exercise(
         "a file with all keys": reading(json.dumps(ALL, indent=2)),
         "a file with few keys, and null": reading(json.dumps(OTHER, indent=2)),
         "a file without any key: the defaults": reading("{}"),
-        "the file is closed afterwards": reading(json.dumps(SMALL), Wrong),
-        "the text breaks off: the exception comes out, the file is closed": reading('{"dim": 16, ', Wrong),
+        "the file is closed afterwards": reading(json.dumps(SMALL), ValueError, TypeError),
+        "the text breaks off: the exception comes out, the file is closed": reading('{"a": 1,', ValueError, TypeError),
     },
     mistakes={
-        "ModelArgs(fields) fills the first field only: ModelArgs(**fields).": swap("**", ""),
-        "Fields go by name, in any order: ModelArgs(**fields).": swap("**json.load(f)", "*json.load(f).values()"),
-        "json.loads takes a text. For an open file: json.load(f).": swaps(_READ, "json.loads(f)", "json.loads(path)"),
-        "json.load takes an open file. The text alone is no dict yet.": swaps(_READ, "json.load(path)", "f.read()"),
+        "ModelArgs(fields) fills the first field only. Write ModelArgs(**fields).": swap("**", ""),
+        "json.load(f) makes a dict of the open file; json.loads is for a text.":
+            swaps(_READ, "json.loads(f)", "json.loads(path)", "json.load(path)", "f.read()"),
         "The file is closed before it is read. Read inside `with`.": swap(" " * 8, "        pass\n    "),
-        "A key may be missing: ModelArgs(**fields) takes those that are there.":
-            swap(_READ, "(lambda x: {key: x[key] for key in vars(ModelArgs())})(json.load(f))"),
-        "rope_theta is lost. Pass on every key: ModelArgs(**fields).":
-            swap(_READ, "json.load(f) | {'rope_theta': 1e4}"),
+        "Open the file to read it: no \"w\", which also empties it.": swap("path, ", "path, 'w', "),
+        "`path` is the file itself. Open it, without adding a name.": lambda path: right_read_params(path / PARAMS),
+        "Keys may be missing: ModelArgs(**fields) takes those that are there, and its defaults for the others.":
+            swaps(_READ, "(lambda x: {key: x[key] for key in vars(ModelArgs())})(json.load(f))",
+                  "json.loads((COURSE_MODEL / PARAMS).read_text()) | json.load(f)"),
         "The file is left open. `with open(…) as f:` closes it, whatever happens.":
             [swap(_OPEN, "f = open(path)\n    "), swap(_OPEN, "", "(f)", "(open(path))"),
              swap(_OPEN, "f = open(path)\n    try:\n        ", "(f))", "(f))\n    except: f.close(); raise")],
         "The exception comes before your close(). `with` closes the file then too.":
             swap(_OPEN, "f = open(path)\n    ", f"return {_MAKE}", f"x = {_MAKE}\n    f.close()\n    return x"),
-        "The caller must get the exception: let it out.": swaps(f"return {_MAKE}", _TRY, _TRY + "ModelArgs()"),
-        "This is the file's dict: ModelArgs(**fields) makes one of it.": swap(_MAKE, _READ),
+        "Let the exception reach the caller: do not catch it.": swaps(f"return {_MAKE}", _TRY, _TRY + "ModelArgs()"),
+        "This is the file's dict. Make a ModelArgs of it: ModelArgs(**fields).": swap(_MAKE, _READ),
         "Open `path`, not the course model's file.": lambda path: right_read_params(COURSE_MODEL / PARAMS),
         "eval reads Python, not JSON: it does not know null.": swap(_READ, "eval(f.read())"),
     },
@@ -129,19 +122,20 @@ count_parameters = exercise(
         "The feed-forward network has three matrices: w1, w2, w3.": swaps("3 *", "2 *", "1 *", "0 *"),
         "hidden_dim is None here: args.ffn_width() knows the width.": swap(_WIDTH, "args.hidden_dim"),
         "The width is args.ffn_width(): it knows hidden_dim, multiple_of and ffn_dim_multiplier.": swaps(
-            _WIDTH, "4 * dim", "(8 * dim // 3)", *(f"(args.hidden_dim or {x})" for x in ("4 * dim", "8 * dim // 3",
-                "ModelArgs(dim, n_heads=1, multiple_of=args.multiple_of).ffn_width()"))),
-        "Norms have weights too: dim each, two a layer and one at the end.": swap(" 2 * dim\n", " 0\n", _LAST, ")"),
-        "Each layer has two norms, of dim weights each.": swaps(" 2 * dim\n", " 0\n", " dim\n", " 2\n"),
+            _WIDTH, *(f"({x}({y}))" for x in ("", "args.hidden_dim or ") for y in ("4 * dim", "8 * dim // 3"))),
+        "Each norm has dim weights. There are two in each layer, and one at the end.":
+            [swap(" 2 * dim\n", f" {x}\n", ") + dim", f") + {y}") for x in (0, "dim", 2) for y in ("dim", x and 1)],
         "One norm is missing: the last, after all layers.": swap(_LAST, ")"),
-        "The last norm comes once in all.": [swap("2 * dim\n", "3 * dim\n", _LAST, x) for x in (")", _LAST)],
         "tok_embeddings and output have vocab_size * dim weights each.":
             [*swaps("2 * args", "args", "0 * args"), swap("2 * args", "args", _LAST, ")"), swap("e * dim", "e")],
         "That is one layer. The model has n_layers of them.": swap("args.n_layers * ", ""),
-        "All of a layer comes n_layers times: set brackets.": swaps(_SUM, _SUM[1:-1], "(attention + ffn) + norms"),
-        "tok_embeddings and output come once in all.": swap("tables + args.n_layers * (", "args.n_layers * (tables + "),
+        "All of a layer counts n_layers times: use brackets.": swaps(_SUM, _SUM[1:-1], "(attention + ffn) + norms"),
+        "tok_embeddings, output and the last norm are there once, not in each layer.":
+            [swap("tables + args.n_layers * (", "args.n_layers * (tables + "),
+             *(swap("2 * dim\n", "3 * dim\n", _LAST, x) for x in (")", _LAST))],
+        "These are the course model's parameters. Count those of `args`.":
+            lambda args: right_count_parameters(right_read_params(COURSE_MODEL / PARAMS)),
         "RoPE has no weights.": swaps("return", "return args.head_dim // 2 +", "return args.max_seq_len * dim +"),
-        "Nothing has a bias.": swap("+ ffn", "+ ffn + 3 * dim + 2 * kv_dim + 2 * args.ffn_width()"),
         "Count parameters, not bytes.": [swap("return t", f"return {n} * (t", _LAST, _LAST + ")") for n in (2, 4)],
     },
 )  # fmt: skip
@@ -163,7 +157,8 @@ def loading(sizes: dict, change: dict, *caught: type) -> Callable:
     def load(f: Callable, path: Path):
         model = f(args, path)
         state = model.state_dict() if isinstance(model, Transformer) else {}
-        return {type(model).__name__: {key: None if x.is_meta else x.float() for key, x in state.items()}}
+        weights = {key: None if x.is_meta else x.float() for key, x in state.items()}
+        return {"class": type(model).__name__, "weights": weights}
 
     kept = {key: x for key, x in stored.items() if x is not None}
     return using(SHARD, lambda path: torch.save(kept, path), load, caught)
@@ -180,7 +175,7 @@ load_model = exercise(
         "a larger model's": loading(OTHER | {"max_seq_len": 5}, {}),
         "a file of Meta's, with rope.freqs": loading(SMALL, {"rope.freqs": torch.ones(2)}),
         "the output is missing: an exception": loading(SMALL, {"output.weight": None}, Exception),
-        "a norm is missing: an exception": loading(SMALL, {"norm.weight": None}, Exception),
+        "a wrong name: an exception": loading(SMALL, {"norm.weight": None, "norm.bias": torch.ones(16)}, Exception),
         "a layer too many: an exception": loading(SMALL, {"layers.1.ffn_norm.weight": torch.ones(16)}, Exception),
         "a bias too many: an exception": loading(SMALL, {"output.bias": torch.ones(10)}, Exception),
         "rope.cos too many: an exception": loading(SMALL, {"rope.cos": torch.ones(2)}, Exception),
@@ -189,20 +184,20 @@ load_model = exercise(
     mistakes={
         "Meta's files have rope.freqs, which the model does not know. Take it out.": swap("weights.pop", "weights.get"),
         "Not every file has rope.freqs: weights.pop(key, None) takes it if it is there.": swap(", None", ""),
-        "A missing tensor, and one too many, must end in an exception: strict=True.": [
-            swap(_LOAD, f"{_CATCH}pass"), swap("(weights)", "(weights, strict=False)"),
-            swap("(weights)", "({k: weights.get(k, x) for k, x in model.state_dict().items()})")],
-        "A tensor is missing, and yet a model came: raise.": swap("(weights)", "(model.state_dict() | weights)"),
+        "A missing tensor goes unnoticed. Load the file's own dict with strict=True, and let the exception out.": [
+            swap(_LOAD, f"{_CATCH}pass"), *swaps("(weights)", "(weights, strict=False)",
+                "(model.state_dict() | weights)", "({k: weights.get(k, x) for k, x in model.state_dict().items()})",
+                "(weights, strict=len(weights) != len(model.state_dict()))")],
         "Only rope.freqs may be dropped. Any other surplus tensor must end in an exception.": [
             swap("model =", f"weights = {{k: x for k, x in weights.items() if {x}}}\n    model =")
             for x in ("k in Transformer(args).state_dict()", "'rope' not in k", "'bias' not in k", "'eight' in k")],
-        "The file ran code. Read it with weights_only=True.":
-            [swap("True", "False"), swap(_FILE, f"{_SAFE}weights = {_FILE[:-5]}False)")],
-        "The caller must get the exception: let it out.":
+        "The file ran code. Read it with weights_only=True.": swap("True", "False"),
+        "Let the exception reach the caller: do not catch it.":
             [swap(_FILE, f"{_SAFE}return"), swap(_FILE, f"{_SAFE}return", _LOAD, f"{_CATCH}return")],
         "The model is on the meta device, without numbers: assign=True.": swap("(args)", "(args).to('meta')"),
-        "No weight is the file's. Call load_state_dict with them.": swap(_LOAD, "pass"),
+        "No weight came from the file: call load_state_dict.": swap(_LOAD, "pass"),
         "That is what load_state_dict returns. Return the model.": swap("return model", "", _LOAD, f"return {_LOAD}"),
-        "These are the weights. Return a Transformer.": swaps("n model", "n weights", "n model.state_dict()"),
+        "These are the weights. Return a Transformer.": 
+            [*swaps("n model", "n weights", "n model.state_dict()"), swap(_LOAD, "pass", "n model", "n weights")],
     },
 )  # fmt: skip

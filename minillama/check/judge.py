@@ -123,8 +123,9 @@ def message(error: BaseException | None) -> str:
 
 
 def raised(outcome: Outcome) -> str:
-    """The hint for an exception: its name, the first line of its message, and the learner's line."""
-    short = ": ".join([type(outcome.error).__name__, *message(outcome.error).splitlines()[:1]])
+    """The hint for an exception: its name, its message up to a line that does not end with a colon, and where."""
+    said = re.split(r"(?<!:)\n", message(outcome.error))[0].split()
+    short = f"{type(outcome.error).__name__}: {' '.join(said)}".removesuffix(": ")
     template = "It raised {error}\nin the line: {line}" if outcome.where else "It raised {error}"
     return say(template, error=short, line=outcome.where)
 

@@ -5,8 +5,7 @@ import itertools
 import torch
 import torch.nn.functional as F
 
-from minillama.check.exercise import exercise, swap
-from minillama.check.files import swaps, told
+from minillama.check.exercise import exercise, swap, swaps
 from minillama.checkpoint import part_of
 from minillama.model import ModelArgs, Transformer
 from minillama.shards import SPLIT_DIM, last_word
@@ -30,7 +29,7 @@ def ranks(shape: tuple, hidden_dim: int, n_ranks: int, counted: bool = False):
 
     def run(f):
         with FlopCounterMode(display=False) as counter:
-            parts = {f"rank {k} of {n_ranks}": told(f, x, w1, w2, w3, k, n_ranks) for k in range(n_ranks)}
+            parts = {f"rank {k} of {n_ranks}": f(x, w1, w2, w3, k, n_ranks) for k in range(n_ranks)}
         return parts, counter.get_total_flops()
 
     most = run(right_mlp_part)[1]
@@ -59,7 +58,7 @@ mlp_part = exercise(
         "The parts are added up, not averaged: no / n_ranks.": swap("@ c.T", "@ c.T / n_ranks"),
         "split(n) makes parts of n rows. chunk(n) makes n parts.": swap(".chunk(", ".split("),
         "There are n_ranks parts, not always 2.": swap("n_ranks", "2"),
-        "A rank takes a block of rows, side by side. You took every n-th row.":
+        "A rank takes one block of neighbouring rows. You took every n-th row.":
             swap(_A, "w1[rank::n_ranks]", _B, "w3[rank::n_ranks]", _C, "w2[:, rank::n_ranks]"),
         "Each rank returns the whole result. Take its chunk of each matrix.": swap(*_WHOLE, _C, "w2"),
         "Each rank does all the work, and divides. Take its chunk of each matrix.": swap(*_WHOLE, _C, "w2 / n_ranks"),
@@ -67,13 +66,14 @@ mlp_part = exercise(
             swap(*_WHOLE, _UNITS, f"({_UNITS}).chunk(n_ranks, -1)[rank]"),
         "silu(a + b) is not silu(a) + silu(b). Cut w1 and w3 by rows, dim=0, and leave x whole.":
             swap("n_ranks, 0", "n_ranks, 1", _C, "w2", "x @", "x.chunk(n_ranks, -1)[rank] @"),
-        "That is another rank's part: take [rank], of all three.":
-            [*swaps("[rank]", "[0]", "[-1]", "[rank - 1]", "[~rank]"), *(swap(x, x[:-6] + "[0]") for x in (_B, _C))],
+        "A part has w1.shape[0] // n_ranks hidden units: shape[1] is dim.":
+            swap(*(x for w in "132" for x in (f"w{w}.chunk(n_ranks", f"w{w}.split(w1.shape[1] // n_ranks"))),
+        "That is another rank's part: take [rank] of all three.":
+            [*swaps("[rank]", "[0]", "[-1]", "[rank - 1]", "[-rank]"), *(swap(x, x[:-6] + "[0]") for x in (_B, _C))],
         "The parts do not fit together. Cut w1 and w3 by rows (dim=0), w2 by columns (dim=1).":
             [swap(_A, "w1"), swap(_B, "w3"), swap("ranks, 0", "ranks, 1"), swap("s, 1)", "s, 0)"), swap(_C, "w2")],
         "A linear layer is x @ weight.T: the weights are (outputs, inputs).": swap(".T", ""),
         "w2 was cut by rows. Cut it by columns, dim=1.": swap(*_WHOLE, "n_ranks, 1", "n_ranks, 0"),
-        "This is one process. Leave all_reduce out.": lambda x, *_: torch.distributed.all_reduce(x),
     },
 )  # fmt: skip
 
@@ -92,7 +92,7 @@ def shards(n: int, more: dict, dtype: torch.dtype = torch.float16):
     args = ModelArgs(32, 2, 8, 4, vocab_size=20, hidden_dim=24, max_seq_len=4)
     whole = {key: torch.randn(x.shape) for key, x in Transformer(args).state_dict().items()}
     files = [{key: part_of(key, x, rank, n, dtype) for key, x in whole.items()} | more for rank in range(n)]
-    return lambda f: told(f, files)
+    return (files,)
 
 
 _ROPE, _IF, _CAT = {"rope.freqs": torch.ones(2)}, 'if key != "rope.freqs"', "torch.cat(parts, dim)"
@@ -105,28 +105,27 @@ merge_shards = exercise(
         "four shards, in bfloat16": shards(4, {}, torch.bfloat16),
         "one file": shards(1, {}),
         "one file of Meta's": shards(1, _ROPE),
-        "a norm alone": lambda f: told(f, [{"norm.weight": torch.arange(3.0)}] * 2),
+        "a norm alone": ([{"norm.weight": torch.arange(3.0)}] * 2,),
     },
     mistakes={
         "Not every matrix is joined along its own axis: SPLIT_DIM[last_word(key)].": [
             *swaps("parts[0] if dim is None else torch.cat(parts, dim)", "torch.cat(parts, 0)", "torch.cat(parts, -1)"),
             *swaps("parts, dim", "parts, 0", "parts, 1", "parts, 1 - dim", "parts, dim * ('tok' in key)"),
-            *(swap("parts, dim", f"parts, dim ^ ('{x}' in key)") for x in ("wo", "w2", "tok", "output", "wk"))],
+            *(swap("parts, dim", f"parts, dim ^ ('{x}' in key)") for x in ("wo", "w2", "tok", "output"))],
         "Norms are whole in every file, and SPLIT_DIM is None: take one, do not join.":
             swaps("parts[0]", "parts", "sum(parts)", "torch.stack(parts)", "torch.cat(parts)", "torch.cat(parts, dim)",
                   "torch.cat(parts, dim=dim)"),
         "The parts are in the wrong order: the first file's come first.": swap("in shards]", "in shards[::-1]]"),
         "torch.stack makes a new axis. torch.cat joins along one that is there.": swaps(
             _CAT, *(f"torch.stack(parts{x}" for x in (", dim)", ")", ", 1)", ", dim + 1).flatten(dim, dim + 1)"))),
-        "The parts lie side by side: torch.cat, no sum.": swaps(_CAT, "sum(parts)", "sum(parts) / len(shards)"),
+        "Put the parts side by side with torch.cat: no sum.": swaps(_CAT, "sum(parts)", "sum(parts) / len(shards)"),
         "The parts are still apart. Join them: torch.cat.": swaps(_CAT, "parts", "tuple(parts)"),
-        "Only the first file's parts are there. Join all files'.": swap(_CAT, "parts[0]"),
-        "Only the last file's parts are there: each file overwrites the one before.": swap(_CAT, "parts[-1]"),
-        "There may be more files than two.": swaps("in shards]", "in shards[:2]]", "in (shards[0], shards[1])]"),
-        "rope.freqs is no weight. Leave this key out.":
-            swaps("return", "return shards[0] if len(shards) < 2 else", "return shards[0] |"),
-        "rope.freqs is not in SPLIT_DIM. Skip this key first.": swap(_IF, "if True"),
+        "Only one file's parts are there. Join the parts of all files.": swaps(_CAT, "parts[0]", "parts[-1]"),
+        "There may be more than two files.": swaps("in shards]", "in shards[:2]]", "in (shards[0], shards[1])]"),
+        "rope.freqs is no weight, and SPLIT_DIM does not know it. Skip this key.":
+            [swap(_IF, "if True"), *swaps("return", "return shards[0] if len(shards) < 2 else", "return shards[0] |")],
         "Not every file has rope.freqs. Skip the key if it is there.": swap("merged = {}", _EACH + "['rope.freqs']"),
+        "Only the first key is there: return after the loop, not inside.": swap("    return", "        return"),
         "`if dim` takes axis 0 for no axis. Test `dim is None`.": swap("dim is None", "not dim"),
         "SPLIT_DIM knows last words: SPLIT_DIM[last_word(key)].": swaps("last_word(key)", "key", "key[-6:]"),
         "`merged` does not have this key yet: collect all parts, then join them.":
@@ -160,18 +159,18 @@ fitting_ranks = exercise(
         "48 heads, 96 hidden units": (ModelArgs(480, 7, 48, vocab_size=50, hidden_dim=96),),
     },
     mistakes={
-        "args.ffn_width() counts too: each rank takes equally many hidden units.": swap(", args.ffn_width()", ""),
+        "args.ffn_width() counts too: each rank takes the same number of hidden units.": swap(", args.ffn_width()", ""),
         "n_kv_heads counts too: each rank has key-value heads of its own.": swap(" args.n_kv_heads,", ""),
-        "Only n_heads was asked. All three sizes count.": swap(" args.n_kv_heads, args.ffn_width()", ""),
-        "Only the hidden units were asked. All three sizes count.": swap("args.n_heads, args.n_kv_heads,", "*(),"),
+        "ffn_width is a method. Call it, with brackets: args.ffn_width().": swap("width()", "width"),
         "hidden_dim is None here. args.ffn_width() always knows the width.": swap("ffn_width()", "hidden_dim"),
-        "A rank takes whole heads: dim does not count.": swap("args.n_heads, args.n_kv_heads", "args.dim"),
-        "Only n_heads, n_kv_heads and ffn_width() count: you asked one more.":
-            swaps("= args.", *(f"= args.{x}, args." for x in ("n_layers", "vocab_size", "head_dim"))),
-        "1 fits always: begin with 1.": swap("range(1", "range(2"),
+        "n_heads, n_kv_heads and ffn_width() count: all three, and no other size.": [
+            swap(" args.n_kv_heads, args.ffn_width()", ""), swap("args.n_heads, args.n_kv_heads,", "*(),"),
+            swap("args.n_heads, args.n_kv_heads", "args.dim"),
+            *swaps("= args.", *(f"= args.{x}, args." for x in ("n_layers", "vocab_size", "head_dim")))],
+        "1 always fits: begin with 1.": swap("range(1", "range(2"),
         "Nothing can be divided by 0: begin with 1.": swap("range(1", "range(0"),
-        "The largest number is missing: range leaves its end out.": swap("(sizes) + 1", "(sizes)"),
-        "Not only powers of two: try all.": swaps(_RANGE, "(1, 2, 4, 8)", "(1, 2, 4, 8, 16)", "(1, 2, 4, 8, 16, 32)"),
+        "The largest is missing. Go up to min(sizes) itself: range leaves its end out.": swap("(sizes) + 1", "(sizes)"),
+        "Try all numbers, not only powers of two.": swaps(_RANGE, "(1, 2, 4, 8)", "(1, 2, 4, 8, 16)"),
         "Try all numbers up to the smallest size.": swaps("min(sizes)", "8", "16", "32", "int(min(sizes) ** 0.5)"),
         "The smallest comes first.": swap(_RANGE, "range(min(sizes), 0, -1)"),
         "All numbers that fit are expected, not only the largest.":

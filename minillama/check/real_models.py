@@ -5,8 +5,7 @@ import math  # noqa: F401  (wrong functions call it)
 import torch
 
 from minillama.check.chat import messages
-from minillama.check.exercise import exercise, swap
-from minillama.check.files import swaps
+from minillama.check.exercise import exercise, swap, swaps
 
 
 def right_to_halves(weight, head_dim):
@@ -32,27 +31,27 @@ to_halves = exercise(
         "four heads of 2 rows: nothing to move": rows(4, 2, 7),
     },
     mistakes={
-        "Nothing was moved.": [lambda w, d: w, swap("1).flatten(0, 1)", "2).reshape(weight.shape)")],
+        "Nothing was moved. In each head rows 0, 2, 4 … come first, then 1, 3, 5 ….":
+            [lambda w, d: w, swap("1).flatten(0, 1)", "2).reshape(weight.shape)")],
         "That is the way back. Here the rows 0, 2, 4 … of a head come to its front.":
             lambda w, d: w.unflatten(0, (-1, 2, d // 2)).transpose(1, 2).flatten(0, 2),
-        "Rows 0, 2, 4 … come first, not 1, 3, 5 ….": swap("::2]", "1::2]", "11::2", "::2"),
+        "Rows 0, 2, 4 … come first, not 1, 3, 5 ….": swap(_EVEN, _ODD, _ODD, _EVEN),
         "The columns were moved. Move the rows: axis 0.":
             [lambda w, d: torch.cat([w[:, 0::2], w[:, 1::2]], dim=1), lambda w, d: right_to_halves(w.T, d).T],
         "Rows of different heads were mixed: each head keeps its rows and its place.":
-            [lambda w, d: torch.cat([w[0::2], w[1::2]]), *swaps("dim=1)", "dim=0)", "dim=1).transpose(0, 1)")],
+            [lambda w, d: torch.cat([w[0::2], w[1::2]]), *swaps("dim=1)", "dim=0)", "dim=1).transpose(0, 1)"),
+             lambda w, d: w.unflatten(0, (-1, d // 2, 2)).transpose(0, 1).flatten(0, 2)],
         "A head was cut in its middle. Take every second row: 0::2 and 1::2.":
             [swap(_EVEN, x + "heads[:, head_dim // 2 :]", _ODD, "heads[:, : head_dim // 2]") for x in ("", "-")],
-        "Only one head was moved. Move all.": [
-            lambda w, d: torch.cat([right_to_halves(w[:d], d), w[d:]]),
-            lambda w, d: torch.cat([w[:-d], right_to_halves(w[-d:], d)])],
-        "A head has head_dim rows: type no number in.": swaps(_HEAD, *(f"(-1, {n})" for n in (8, 6, 4, 12))),
-        "The heads are axis 0, and their head_dim rows axis 1.": swap(_HEAD, "(head_dim, -1)"),
+        "There are weight.shape[0] // head_dim heads of head_dim rows: unflatten(0, (-1, head_dim)).": [
+            *swaps(_HEAD, *(f"(-1, {n})" for n in (8, 6, 4, 12, "head_dim // 2")), "(head_dim, -1)", "(4, head_dim)",
+                "(weight.shape[1] // head_dim, head_dim)"),
+            lambda w, d: right_to_halves(w.view(4, d, -1).flatten(0, 1), d).view(w.shape),
+            lambda w, d: right_to_halves(w.view(w.shape[1] // d, d, w.shape[1]).flatten(0, 1), d)],
         "The heads are still an axis of their own: flatten(0, 1).":
             [swap(_FLAT, ""), lambda w, d: w.unflatten(0, (-1, d // 2, 2)).transpose(1, 2)],
-        "Rows only change places: no minus.": [swap(_ODD, "-" + _ODD), swap(_EVEN, "-" + _EVEN)],
         "Half of the rows is lost: 0, 2, 4 … come first, then 1, 3, 5 ….":
-            [swap(f", {_ODD}", ""), swap(f"{_EVEN}, ", ""), swap("1::2", "::2"), swap("::2", "1::2", "11:", "1:")],
-        "Each half keeps its order: no flip.": [lambda w, d: w.flip(0), swap(_ODD, _ODD + ".flip(1)")],
+            [swap(f", {_ODD}", ""), swap(f"{_EVEN}, ", ""), swap(_ODD, _EVEN), swap(_EVEN, _ODD)],
     },
     tolerance=0.0,
 )  # fmt: skip
@@ -83,32 +82,30 @@ nats_per_byte = exercise(
         "the same token three times": tokens((b"", None), (b" no", -3.0), (b" no", -1.0), (b" no", -0.5)),
     },
     mistakes={
-        "Leave out the bytes of a token without a score.": swap("data, _ in known", "data in token_bytes"),
-        "You counted characters. A Chinese one has three bytes: count bytes, len(data).":
-            swaps(_SUM, "len(b''.join(data for data, _ in known).decode())", *(
-                f"sum(len(data.decode(errors='{x}')) for data, _ in known)" for x in ("replace", "ignore"))),
-        "A token may be a part of a character: decode fails. Count bytes.": swap(_LEN, "len(data.decode())"),
+        "Leave out a token that has no score, and its bytes too.":
+            [swap("data, _ in known", "data in token_bytes"), swap(" if x is not None", "")],
+        "Count bytes, len(data), not characters: a token may be a part of one.":
+            swaps(_SUM, "len(b''.join(data for data, _ in known).decode())", *(_SUM.replace(
+                "data)", f"data.decode({x}))") for x in ("", "errors='replace'", "errors='ignore'"))),
         "Divide by bytes. Another tokenizer has other tokens.": swaps(_SUM, "len(known)", "len(logprobs)"),
         "The minus is missing: nats are never below 0.": swap("-sum", "sum"),
-        "These are bits. Nats need no log(2).": swaps(_END, f"{_END} / math.log(2)", f"{_END} * math.log(2)"),
+        "Nats and bytes are asked for, not bits: no log(2) and no 8.":
+            swaps(_END, f"{_END} / math.log(2)", f"{_END} * math.log(2)", f"{_END} / 8"),
         "Leave exp out: nats are logarithms.":
             [swap("m(x", "m(math.exp(x)"), *(swap(_END, f"math.exp({x})") for x in (_END, f"-{_END}", _PPL))],
-        "Count bytes, not bits: no 8.": swap(_END, _END + " / 8"),
         "These are the nats of the whole text. Divide by the bytes.": swap(_END, "nats"),
-        "Nats by bytes, not bytes by nats.": swap(_END, "n_bytes / nats"),
+        "Divide nats by bytes, not bytes by nats.": swap(_END, "n_bytes / nats"),
         "Add all nats, add all bytes, then divide once.":
-            swaps(_END, _RATIOS, f"{_RATIOS} / sum(data > b'' for data, _ in known)"),
+            swaps(_END, _RATIOS, f"{_RATIOS} / sum(data > b'' for data, _ in known)", f"{_RATIOS[:-9]}) / len(known)"),
         "0.0 is a log-probability too. Test `is not None`.": swap("if x is not None", "if x"),
         "A score counts even if its token has no bytes.": swap("is not None", "is not None and data"),
         "A score may be None at any place, or at none: test each.": [
             lambda data, xs: right_nats_per_byte(data[1:], xs[1:]),
             lambda data, xs: -sum(xs[1:]) / len(b"".join(data[1:])),
             lambda data, xs: -sum(xs[xs[0] is None :]) / len(b"".join(data[xs[0] is None :]))],
-        "None is no number: leave this token out, with its bytes.": swap(" if x is not None", ""),
-        "The space before a word is a byte too: no strip.": swap(_LEN, "len(data.strip())"),
-        "Round nothing, divide with /.": swaps(_END, "nats // n_bytes", *(f"round({_END}, {n})" for n in (1, 2, 3))),
-        "A score belongs to the token at the same place.": swap("logprobs,", "[*logprobs[1:], None],"),
-        "A token that comes twice counts twice: no dict.": swap("zip", "dict(zip", "True)", "True)).items()"),
+        "Do not round, and divide with /.": swaps(_END, "nats // n_bytes", *(f"round({_END}, {n})" for n in (1, 2, 3))),
+        "A score belongs to the token at the same place.": [swap("logprobs,", "[*logprobs[1:], None],"),
+            swap("logprobs, strict=True", "[x for x in logprobs if x is not None]")],
     },
 )  # fmt: skip
 
@@ -136,33 +133,32 @@ chatml = exercise(
         "a default that is empty": (messages("Hi"), ""),
     },
     mistakes={
-        "The end is missing: <|im_start|>assistant and a line break.": swap(f" + {_TAIL}", ""),
+        "The end should be <|im_start|>assistant and a line break.":
+            [swap(f" + {_TAIL}", ""), *swaps(_TAIL, r'"<|im_start|>user\n"', r'"assistant\n"')],
         "The answer's place stays open: no <|im_end|> at the very end.":
             swaps(r"assistant\n", r"assistant\n<|im_end|>", r"assistant\n<|im_end|>\n", r"assistant<|im_end|>\n"),
         "Put one line break after the last 'assistant'.": swaps(r"nt\n", "nt", "nt ", r"nt\n\n", r"nt:\n"),
-        "The end is <|im_start|>assistant, and a line break.": swaps(_TAIL, r'"<|im_start|>user\n"', r'"assistant\n"'),
         "Put one line break after every <|im_end|>.": [
             *swaps(r"end|>\n", "end|>", "end|> ", r"end|>\n\n"),
             swap(r"end|>\n", "end|>", '"".join', r'"\n".join'), swap(r"end|>\n", "end|>", r"nt\n", "nt")],
         "<|im_end|> follows the content directly.": swaps("<|im_end|>", r"\n<|im_end|>", " <|im_end|>"),
-        "Between a role and its content is one line break.": swaps(r"]}\n{", "]} {", "]}{", "]}: {", r"]}\n\n{"),
-        "Every message begins with <|im_start|>.": swap("<|im_start|>{", "{"),
-        "Every message ends with <|im_end|>.": swaps("<|im_end|>", "", "</s>", "<|im_start|>"),
+        "Put one line break between a role and its content.": swaps(r"]}\n{", "]} {", "]}{", "]}: {", r"]}\n\n{"),
+        "Every message begins with <|im_start|> and ends with <|im_end|>.":
+            [swap("<|im_start|>{", "{"), *swaps("<|im_end|>", "", "</s>", "<|im_start|>")],
         "Contents are written as they are: no strip.": swaps("nt']", *(f"nt'].{x}strip()" for x in ("", "l", "r"))),
         "`system` is an empty text here, not None: it is written too.": swap(_IF, "system"),
-        "The default is lost: `system` comes first, if the dialog has no system message.": swap(_IF, "False"),
         "The dialog has a system message of its own: it stays, and `system` is not written.":
             [swap(_OWN, ""), swap(_OWN, "", "*dialog", "*(t for t in dialog if t['role'] != 'system')")],
         "`system` is None: no system message is written then.":
             [swap(_IF, "True", "system}", f"{x}}}") for x in (
                 "str(system)", "system or ''", "'' + system", "system or 'You are a helpful assistant.'")],
-        "`system` comes first, before all other messages.":
-            swaps(_FIRST, f"[*dialog, {_FIRST[1:-10]}]", f"[dialog[0], {_FIRST[1:-10]}, *dialog[1:]]"),
-        "The assistant's earlier answers are missing.": swap("in dialog]", "in dialog if turn['role'] != 'assistant']"),
-        "Messages are missing, or not in order. Write all of the dialog.": [
-            *(lambda d, s, x=x: right_chatml(d[x], s) for x in (slice(-1, None), slice(1), slice(None, None, -1))),
-            *(swap("in dialog]", f"in dialog if turn['role'] {x}]") for x in ("== 'user'", "!= 'system'")),
-            *(swap("in dialog]", f"in dialog[{x}]]") for x in ("-1:", ":1", "1:", ":-1", "::-1"))],
+        "Every message keeps its own role, and the default's is system.":
+            [swap("{turn['role']}", "user"), swap('"role": "system", ', '"role": "user", ')],
+        "`system` is the first message, if the dialog has no system message.":
+            swaps(_FIRST, "dialog", f"[*dialog, {_FIRST[1:-10]}]", f"[dialog[0], {_FIRST[1:-10]}, *dialog[1:]]"),
+        "Messages are missing, or not in order. Write all of the dialog, the assistant's answers too.":
+            [lambda d, s: right_chatml(d[-1:], s), *swaps("in dialog]", *(f"in dialog{x}]" for x in ("[1:]", "[::-1]",
+                " if turn['role'] == 'user'", " if turn['role'] != 'system'", " if turn['role'] != 'assistant'")))],
         "Nothing comes before the first <|im_start|>.": swaps('"".join', r'"\n" + "".join', '"<s>" + "".join'),
     },
 )  # fmt: skip

@@ -13,9 +13,10 @@ import torch
 from minillama import ModelArgs, check
 from minillama.check import judge as judging
 from minillama.check import limits as limits_of
-from minillama.check.compare import About, copied, difference, plain
+from minillama.check.compare import About, advice, copied, difference, plain
 from minillama.check.exercise import Watched, exercise, swap
 from minillama.check.judge import Wrong
+from minillama.check.report import Case
 
 
 def right_double(x):
@@ -42,6 +43,18 @@ def test_a_mistake_is_named_only_if_it_explains_every_case():
     assert judge(lambda x: x**2 if x < 5 else 1.0).hint == "Perhaps: Square.\nExpected 3, got 2.25."
     assert judge(lambda x: x**2 if x == 1.5 else 1.0).hint == "Expected 3, got 2.25."
     assert judge(lambda x: 2 * x if x == 1.5 else 0.0).hint == "Perhaps: Zero.\nExpected 6, got 0."
+
+
+def test_a_mistake_that_is_right_in_the_first_failing_case_explains_nothing():
+    judge = double({"Nearly.": lambda x: 2 * x * 1.00008 if x != 7 else 0.0})
+    assert judge(lambda x: 2 * x * 1.00015).hint.startswith("Expected 3.0, got 3.00045")
+
+
+def test_the_pairs_of_a_swap_do_not_see_each_other():
+    judge = double({"Triple.": swap("2", "x", "x", "3")}, {"x = 5": (5.0,)})
+    assert judge(lambda x: 3 * x).hint.startswith("Triple.")
+    with pytest.raises(ValueError, match="'2 ' does not occur in it, or another piece took it"):
+        double({"": swap("2", "3", "2 ", "4 ")})(lambda x: x)
 
 
 def test_a_mistake_may_be_a_wrong_sort_or_an_exception():
@@ -216,6 +229,30 @@ def test_the_same(expected, got):
 ])  # fmt: skip
 def test_not_the_same(expected, got, kind):
     assert difference(plain(expected), plain(got)).kind == kind
+
+
+def test_the_place_of_a_difference_is_named():
+    norm, half, other = {"norm": torch.zeros(2)}, torch.zeros(2).half(), torch.zeros(2, 1)
+    for expected, got, words in [
+        (norm, {"w": 1}, "The key ['norm'] is missing."),
+        ([norm], [{"w": 1} | norm], "There should be no key [0]['w']."),
+        (norm, {"norm": half}, "Expected dtype torch.float32 at ['norm'], got torch.float16."),
+        ([1, norm], [1, {"norm": other}], "Expected shape (2,) at [1]['norm'], got (2, 1)."),
+        (ModelArgs(), {"dim": 64}, "Expected ModelArgs, got {'dim': 64}."),
+        ([ModelArgs()], [Case("", True)], "Expected ModelArgs at [0], got Case."),
+        (ModelArgs(), ModelArgs(dim=64), "Expected 4096 at ['dim'], got 64."),
+    ]:
+        assert difference(plain(expected), plain(got)).line() == words
+    assert advice(difference(norm, {"norm": half})) == "Expected dtype torch.float32 at ['norm'], got torch.float16."
+    assert advice(difference([other], [half.view(2, 1)])) != advice(difference(other, half.view(2, 1)))
+
+
+def test_an_error_is_shown_with_the_line_after_a_colon():
+    def loads(x):
+        torch.nn.Linear(2, 2).load_state_dict({"weight": torch.zeros(2, 2)})
+
+    assert 'for Linear: Missing key(s) in state_dict: "bias".\nin the line: torch.nn' in double()(loads).hint
+    assert double()(lambda x: [][0]).hint.startswith("It raised IndexError: list index out of range\nin the line")
 
 
 class Sly(list):
