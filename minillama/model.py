@@ -134,15 +134,30 @@ def _rotate(x: Tensor, freqs_cis: Tensor) -> Tensor:
     return torch.view_as_real(pairs * freqs_cis).flatten(-2).type_as(x)  # (bsz, seqlen, heads, head_dim)
 
 
+class Writes:
+    """How often the caches of a model were written: whoever reads them later can tell if others wrote in between."""
+
+    count = 0
+
+
 class KVCache(nn.Module):
     """The rotated keys and the values of every position seen so far, for one layer.
 
     Both are (max_batch_size, max_seq_len, n_kv_heads, head_dim). Slots are written before they are read, so
-    nothing has to be cleared between two runs.
+    nothing has to be cleared between two runs. `writes` is the same object in all layers.
     """
 
-    def __init__(self, max_batch_size: int, max_seq_len: int, n_kv_heads: int, head_dim: int, **like):
+    def __init__(
+        self,
+        max_batch_size: int,
+        max_seq_len: int,
+        n_kv_heads: int,
+        head_dim: int,
+        writes: Writes | None = None,
+        **like,
+    ):
         super().__init__()
+        self.writes = writes or Writes()
         shape = (max_batch_size, max_seq_len, n_kv_heads, head_dim)
         self.register_buffer("k", torch.zeros(shape, **like), persistent=False)
         self.register_buffer("v", torch.zeros(shape, **like), persistent=False)
@@ -155,6 +170,8 @@ class KVCache(nn.Module):
         With a 0-d tensor, n = max_seq_len always: fixed shapes, which a compiled step and a CUDA graph need.
         """
         bsz, seqlen = k.shape[:2]
+        if not torch.compiler.is_compiling():  # a compiled step is counted by the one who calls it
+            self.writes.count += 1
         if isinstance(start_pos, Tensor):
             positions = start_pos + torch.arange(seqlen, device=k.device)  # (seqlen,)
             self.k[:bsz].index_copy_(1, positions, k)
@@ -271,12 +288,16 @@ class Transformer(nn.Module):
         It takes 2 * n_layers * max_batch_size * max_seq_len * n_kv_heads * head_dim numbers. `params` is then a new
         ModelArgs with these two sizes; `context` stays. Raises ValueError for a size below 1.
         """
-        self.params = dataclasses.replace(self.params, max_batch_size=max_batch_size, max_seq_len=max_seq_len)
+        params = dataclasses.replace(self.params, max_batch_size=max_batch_size, max_seq_len=max_seq_len)
+        sizes, like, writes = (params.max_batch_size, params.max_seq_len), self.norm.weight, Writes()
+        caches = [
+            KVCache(*sizes, layer.attention.n_kv_heads, params.head_dim, writes, device=like.device, dtype=like.dtype)
+            for layer in self.layers
+        ]
+        for layer, cache in zip(self.layers, caches, strict=True):  # only now: memory may not suffice
+            layer.attention.cache = cache
+        self.params = params
         self._tabulate_rotations()
-        like = self.norm.weight
-        for layer in self.layers:
-            sizes = max_batch_size, max_seq_len, layer.attention.n_kv_heads, layer.attention.head_dim
-            layer.attention.cache = KVCache(*sizes, device=like.device, dtype=like.dtype)
 
     def forward(self, tokens: Tensor, start_pos: int | Tensor, last_only: bool = False) -> Tensor:
         """Logits for the token after each of `tokens`.
@@ -305,7 +326,7 @@ class Transformer(nn.Module):
             raise ValueError(f"start_pos must be 0 without a cache, got {start_pos}; call setup_cache first")
         if cache is not None and bsz > params.max_batch_size:
             raise ValueError(f"tokens has {bsz} rows, the cache has {params.max_batch_size}; call setup_cache for more")
-        if isinstance(start_pos, int) and not 0 <= start_pos <= params.max_seq_len - seqlen:
+        if not isinstance(start_pos, Tensor) and not 0 <= start_pos <= params.max_seq_len - seqlen:
             raise ValueError(
                 f"positions {start_pos} to {start_pos + seqlen - 1} are outside 0 to {params.max_seq_len - 1} "
                 f"(max_seq_len={params.max_seq_len})"

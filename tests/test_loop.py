@@ -129,8 +129,8 @@ def test_scores_of_a_heat_map_take_the_cache_over_as_a_run_does(fresh_llama):
     fresh_llama.logits([[1, 6, 7]])
     with pytest.raises(CacheTaken):
         next(older)
-    held = []
-    handle = fresh_llama.model.register_forward_pre_hook(lambda *_: held.append(fresh_llama._guard._reading.locked()))
+    held, lock = [], fresh_llama._guard._turns.reading
+    handle = fresh_llama.model.register_forward_pre_hook(lambda *_: held.append(lock.locked()))
     score(fresh_llama, "Once", max_gen_len=2)
     handle.remove()
     assert len(held) > 2 and all(held), "a forward ran outside the guard"
