@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from minillama import loop
 from minillama.compiled import compile_step
-from minillama.loop import Forward
+from minillama.loop import Forward, GenerationStep
 from minillama.model import Transformer, Writes
-from minillama.parallel import is_shared
+from minillama.parallel import answered, is_shared, of_rank_0
+from minillama.sampling import Sampling
+from minillama.tokenizer import BaseTokenizer
 
 POLL_EVERY = 16  # steps between two looks at eos_reached on a GPU: each look waits for all queued work
 TAKEN = "another run on this model has taken the cache over; finish one before the next"
@@ -87,7 +91,7 @@ class Guard:
                 elif owner != (run.number, writes, writes.count):
                     raise CacheTaken(WRITTEN if owner is not None and owner[0] == run.number else TAKEN)
                 # inference_mode is a tenth faster than no_grad; with DTensors half as fast
-                with torch.no_grad() if self._shared else torch.inference_mode():
+                with shared_forward() if self._shared else torch.inference_mode():
                     if self.decode is None or tokens.shape[1] > 1:
                         logits = self.model(tokens, start_pos, last_only)
                     else:
@@ -101,6 +105,32 @@ class Guard:
                 return logits.clone()  # tensors of inference mode refuse gradients; a CUDA graph overwrites its own
 
         return forward
+
+    def steps(
+        self,
+        prompt_tokens: Sequence[Sequence[int]],
+        max_gen_len: int,
+        sampling: Sampling,
+        tokenizer: BaseTokenizer,
+        seeds: Sequence[int] | None,
+        logprobs: bool,
+    ) -> Iterator[GenerationStep]:
+        """One new run of the loop on this model; arguments as for `loop.steps`, judged."""
+        device = self.model.norm.weight.device
+        return loop.steps(
+            self.forward(last_only=not logprobs),
+            prompt_tokens,
+            max_gen_len,
+            sampling,
+            max_seq_len=self.model.params.max_seq_len,
+            stop_ids=tokenizer.stop_ids,
+            pad_id=tokenizer.pad_id,
+            seeds=seeds,
+            logprobs=logprobs,
+            device=device,
+            all_ended=polled(device),
+            **({"agree": of_rank_0} if self._shared else {}),
+        )
 
     def under_way(self, since: int) -> int:
         """How many runs on this model, made after `since` was `run_number()`, are not at their end."""
@@ -117,6 +147,12 @@ class Guard:
                     "numbers inside the network are too large for float16; build with dtype=torch.float32 or bfloat16"
                 )
             raise ValueError(f"dtype: the model's logits are not finite in {dtype}: {advice}")
+
+
+@contextlib.contextmanager
+def shared_forward() -> Iterator[None]:
+    with torch.no_grad(), answered():
+        yield
 
 
 def polled(device: torch.device) -> Callable[[Tensor], bool]:

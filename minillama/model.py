@@ -50,8 +50,8 @@ class ModelArgs:
         self.n_kv_heads = self.n_heads if self.n_kv_heads is None else self.n_kv_heads
         sizes = "dim n_layers n_heads n_kv_heads hidden_dim multiple_of max_batch_size max_seq_len".split()
         for name in sizes:
-            self._judge(arguments.whole, name, 1)
-        self._judge(arguments.whole, "vocab_size", -1)
+            self._judge(arguments.whole, name, 1, arguments.LARGEST_SIZE)
+        self._judge(arguments.whole, "vocab_size", -1, arguments.LARGEST_SIZE)
         for name in ("norm_eps", "rope_theta", "ffn_dim_multiplier"):
             self._judge(arguments.number, name, 0)
             if getattr(self, name) == 0:
@@ -65,13 +65,13 @@ class ModelArgs:
                 f"ModelArgs.n_heads must be a multiple of n_kv_heads, got {self.n_heads} and {self.n_kv_heads}"
             )
 
-    def _judge(self, judge: Callable[..., object], name: str, low: int) -> None:
+    def _judge(self, judge: Callable[..., object], name: str, *limits: int) -> None:
         """Raise a ValueError, also where the type is wrong: sizes come from files more often than from callers."""
         value = getattr(self, name)
         if value is None and name in ("hidden_dim", "ffn_dim_multiplier"):
             return
         try:
-            setattr(self, name, judge(f"ModelArgs.{name}", value, low))
+            setattr(self, name, judge(f"ModelArgs.{name}", value, *limits))
         except TypeError as error:
             raise ValueError(str(error)) from None
 
@@ -261,6 +261,7 @@ class Transformer(nn.Module):
 
     def __init__(self, params: ModelArgs):
         super().__init__()
+        arguments.kind("params", params, ModelArgs)
         if params.vocab_size < 1:
             raise ValueError(
                 f"ModelArgs.vocab_size must be at least 1, got {params.vocab_size}; take tokenizer.n_words"
@@ -286,15 +287,17 @@ class Transformer(nn.Module):
         """Give every layer an empty cache on the weights' device, in their dtype.
 
         It takes 2 * n_layers * max_batch_size * max_seq_len * n_kv_heads * head_dim numbers. `params` is then a new
-        ModelArgs with these two sizes; `context` stays. Raises ValueError for a size below 1.
+        ModelArgs with these two sizes; `context` stays. Raises ValueError for a size below 1 or too large for memory;
+        then nothing changes.
         """
         params = dataclasses.replace(self.params, max_batch_size=max_batch_size, max_seq_len=max_seq_len)
-        sizes, like, writes = (params.max_batch_size, params.max_seq_len), self.norm.weight, Writes()
-        caches = [
-            KVCache(*sizes, layer.attention.n_kv_heads, params.head_dim, writes, device=like.device, dtype=like.dtype)
-            for layer in self.layers
-        ]
-        for layer, cache in zip(self.layers, caches, strict=True):  # only now: memory may not suffice
+        like, shape = self.norm.weight, (params.max_batch_size, params.max_seq_len)
+        common = {"writes": Writes(), "device": like.device, "dtype": like.dtype}
+        try:
+            caches = [KVCache(*shape, each.attention.n_kv_heads, params.head_dim, **common) for each in self.layers]
+        except (RuntimeError, TypeError) as error:  # of torch: no memory, or more than int64 counts
+            raise ValueError(f"max_batch_size={shape[0]} and max_seq_len={shape[1]} are too large: {error}") from error
+        for layer, cache in zip(self.layers, caches, strict=True):
             layer.attention.cache = cache
         self.params = params
         self._tabulate_rotations()

@@ -17,7 +17,7 @@ import atexit
 import contextlib
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from minillama import arguments
 from minillama.model import ModelArgs, Transformer
 
 TIMEOUT = timedelta(seconds=60)  # a rank that waits longer for another's numbers raises RuntimeError
@@ -40,12 +41,14 @@ def join(model_parallel_size: int | None = None) -> int:
     Raises ValueError if it is not.
     """
     global _talk
+    if model_parallel_size is not None:
+        model_parallel_size = arguments.whole("model_parallel_size", model_parallel_size, 1)
     n_ranks = 1 if model_parallel_size == 1 else started()
     if model_parallel_size not in (None, 1, n_ranks):
         here = "in one process" if n_ranks == 1 else f"where torchrun has started {n_ranks} processes"
         raise ValueError(
             f"model_parallel_size must be None or {'1' if n_ranks == 1 else f'1 or {n_ranks}'} {here}, got "
-            f"{model_parallel_size!r}; for N ranks start the program with torchrun --nproc_per_node N"
+            f"{arguments.shown(model_parallel_size)}; for N ranks start the program with torchrun --nproc_per_node N"
         )
     if n_ranks == 1 or model_parallel_size == 1:
         return 1
@@ -87,6 +90,13 @@ def place(device: str | torch.device | None, n_ranks: int) -> torch.device:
     if here > gpus:
         raise ValueError(f"device: {here} ranks on this machine, but {gpus} GPUs; start fewer or take device='cpu'")
     return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+
+
+def usual_dtype(device: torch.device) -> torch.dtype:
+    """What weights are kept in if nobody says otherwise: float32; on a GPU bfloat16, or float16 where it has none."""
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
 def check_sizes(args: ModelArgs, n_ranks: int) -> None:
@@ -154,39 +164,66 @@ def is_shared(weight: Tensor) -> bool:
     return hasattr(weight, "device_mesh")
 
 
+def ranks_of(weight: Tensor) -> int:
+    """How many ranks hold a part of a weight."""
+    return weight.device_mesh.size() if is_shared(weight) else 1
+
+
 # ---- words between the ranks -----------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def together(n_ranks: int) -> Iterator[None]:
-    """What one rank raises inside, all ranks raise, so that none waits for it in vain."""
+def together(n_ranks: int, same: Mapping[str, object] | None = None, patient: bool = False) -> Iterator[None]:
+    """What one rank raises inside, all ranks raise, so that none waits for it in vain.
+
+    same {name of an argument: its value}: these must be alike on all ranks, or all raise a ValueError. A rank that
+    waits longer than TIMEOUT for another raises RuntimeError; patient: PATIENCE.
+    """
     error = None
     try:
         yield
     except Exception as caught:
         error = caught
     if n_ranks > 1:
-        errors: list = [None] * n_ranks
-        dist.all_gather_object(errors, error and f"{type(error).__name__}: {error}", group=_talk)
-        for rank, message in enumerate(errors):
+        call = {name: repr(value) for name, value in (same or {}).items() if name != "self"}
+        said: list = [None] * n_ranks
+        with answered():
+            mine = (error and f"{type(error).__name__}: {error}", call)
+            dist.all_gather_object(said, mine, group=_talk if patient else None)
+        for rank, (message, _) in enumerate(said):
             if message is not None and error is None:
                 error = ValueError(f"rank {rank} of {n_ranks} failed with {message}")
+        error = error or _difference([call for _, call in said])
     if error is not None:
         raise error
 
 
-def check_alike(**values) -> None:
-    """Raise a ValueError on every rank unless all ranks were given the same values."""
-    ranks: list = [None] * dist.get_world_size()
-    dist.all_gather_object(ranks, values)
-    for name in values:
-        if any(rank[name] != ranks[0][name] for rank in ranks):
-            raise ValueError(f"{name} differs between the ranks; make the same call on every rank")
+def _difference(calls: list[dict[str, str]]) -> ValueError | None:
+    """What to raise if the ranks make other calls or pass other arguments."""
+    if any(call.keys() != calls[0].keys() for call in calls):
+        return ValueError("the ranks call different functions; make the same calls on every rank, in the same order")
+    for name, value in calls[0].items():
+        if any(call[name] != value for call in calls):
+            return ValueError(f"{name} differs between the ranks; make the same call on every rank")
+    return None
+
+
+@contextlib.contextmanager
+def answered() -> Iterator[None]:
+    """What torch says of a rank that does not answer, with what to do."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).split("\n")[0]
+        raise RuntimeError(
+            f"the ranks lost each other: {reason}; make the same calls on every rank and read every stream to its end"
+        ) from error
 
 
 def of_rank_0(tensor: Tensor) -> Tensor:
     """The tensor with rank 0's numbers in it, on every rank."""
-    dist.broadcast(tensor, src=0)
+    with answered():
+        dist.broadcast(tensor, src=0)
     return tensor
 
 

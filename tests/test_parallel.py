@@ -147,7 +147,7 @@ def two_ranks(rank, folder):
     half = Llama.build(folder, max_batch_size=3, device="cpu", dtype=torch.bfloat16, model_parallel_size=2)
     seen["bfloat16"] = half.generate(PROMPTS[:2], 5, **HOT, seed=1)
     alone = Llama.build(folder, max_batch_size=3, device="cpu", model_parallel_size=1)
-    seen["alone"] = alone._shared, alone.generate(PROMPTS[:2], 5, temperature=0)[0]
+    seen["alone"] = alone._n_ranks, alone.generate(PROMPTS[:2], 5, temperature=0)[0]
     again = Llama.build(folder, max_batch_size=3, device="cpu", seed=rank)  # seeds that differ: rank 0 draws
     seen["seed of rank 0"] = again.generate(PROMPTS[:2], 5, **HOT)
 
@@ -189,7 +189,7 @@ def test_two_ranks_compute_what_one_process_does(of_two, due):
     few = [row[len(prompt) : len(prompt) + 5] for row, prompt in zip(due["greedy"], PROMPTS[:2], strict=False)]
     for seen in of_two:
         check_equal(seen["all"], due)
-        assert seen["backend"] == "gloo" and seen["after"] == few and seen["alone"] == (False, few)
+        assert seen["backend"] == "gloo" and seen["after"] == few and seen["alone"] == (1, few)
     assert of_two[0]["bfloat16"] == of_two[1]["bfloat16"]
     assert of_two[0]["seed of rank 0"] == of_two[1]["seed of rank 0"]
     assert [seen["asked"] for seen in of_two] == ["by 0", "by 0"]

@@ -55,6 +55,7 @@ class BPETokenizer(BaseTokenizer):
         The text "<|im_end|>" is ten characters, never the token. Raises as `Tokenizer.encode` does.
         """
         arguments.text("s", s)
+        bos, eos = arguments.flags(bos=bos, eos=eos)
         ids = self.tokenizer.encode(s, add_special_tokens=False).ids
         return [self.bos_id] * (bos and self.begins) + ids + [self.eos_id] * eos
 
