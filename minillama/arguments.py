@@ -64,11 +64,12 @@ def whole(name: str, value, low: float = -math.inf, high: float = math.inf) -> i
     elif high < LARGEST_SIZE:
         allowed = f"a whole number from {low} to {high}"
     else:
-        allowed = f"a whole number of at least {low}{', below 2**63' if high == LARGEST_SIZE else ''}"
+        allowed = f"a whole number of at least {low}"
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be {allowed}, got {typed(value)}")
     if not low <= value <= high:
-        raise ValueError(f"{name} must be {allowed}, got {shown(int(value))}")
+        below = " and below 2**63" if value > high == LARGEST_SIZE else ""
+        raise ValueError(f"{name} must be {allowed}{below}, got {shown(int(value))}")
     return int(value)
 
 

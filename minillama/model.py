@@ -320,8 +320,15 @@ class Transformer(nn.Module):
         for layer in self.layers:
             h = layer(h, start_pos, freqs_cis)  # (bsz, seqlen, dim)
         if last_only:
-            h = h[:, -1:]  # (bsz, 1, dim)
-        return self.output(self.norm(h)).float()  # (bsz, seqlen or 1, vocab_size)
+            return self._logits(h[:, -1:])  # (bsz, 1, vocab_size)
+        if self.layers[0].attention.cache is None or seqlen == 1:
+            return self._logits(h)  # (bsz, seqlen, vocab_size)
+        # The last position by itself, as with last_only: in a larger product it would be rounded in another way, and
+        # what is drawn from it would depend on whether the other logits are asked for.
+        return torch.cat([self._logits(h[:, :-1]), self._logits(h[:, -1:])], dim=1)  # (bsz, seqlen, vocab_size)
+
+    def _logits(self, h: Tensor) -> Tensor:  # (bsz, n, dim) -> (bsz, n, vocab_size) float32
+        return self.output(self.norm(h)).float()
 
     def _check_room(self, bsz: int, seqlen: int, start_pos: int | Tensor) -> None:
         cache, params = self.layers[0].attention.cache, self.params
