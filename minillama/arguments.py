@@ -43,8 +43,13 @@ def typed(value) -> str:
 
 def number(name: str, value, low: float, high: float = math.inf) -> float:
     """A finite number from low to high; numpy's, or a tensor without axes, comes back as Python's."""
+    if type(value) is float and low <= value <= high and value < math.inf:  # at once: the loop asks at every step
+        return value
     value = _plain(value)
-    allowed = f"a number from {low:g} to {high:g}" if high < math.inf else f"a finite number of at least {low:g}"
+    if high < math.inf:
+        allowed = f"a number from {low:g} to {high:g}"
+    else:
+        allowed = "a finite number" if low == -math.inf else f"a finite number of at least {low:g}"
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be {allowed}, got {typed(value)}")
     try:
@@ -58,6 +63,8 @@ def number(name: str, value, low: float, high: float = math.inf) -> float:
 
 def whole(name: str, value, low: float = -math.inf, high: float = math.inf) -> int:
     """A whole number from low to high; numpy's, or a tensor without axes, comes back as Python's."""
+    if type(value) is int and low <= value <= high:
+        return value
     value = _plain(value)
     if low == -math.inf:
         allowed = "a whole number"
@@ -99,6 +106,17 @@ def kind(name: str, value, wanted: type) -> None:
     """An object of a class, or of one made from it."""
     if not isinstance(value, wanted):
         raise TypeError(f"{name} must be a {wanted.__name__}, got {typed(value)}")
+
+
+def floats(name: str, value, dims: int | None = None) -> None:
+    """A tensor of floating-point numbers with at least one column; dims: how many axes it has, None for any."""
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"{name} must be a tensor, got {typed(value)}")
+    if not value.dtype.is_floating_point:
+        raise TypeError(f"{name} must be a tensor of floating-point numbers, got {value.dtype}")
+    if (dims is not None and value.dim() != dims) or value.dim() == 0 or value.shape[-1] == 0:
+        axes = "at least one axis" if dims is None else f"{dims} axes"
+        raise ValueError(f"{name} must have {axes} and at least one column, got the shape {tuple(value.shape)}")
 
 
 def path(name: str, value) -> None:
