@@ -13,7 +13,7 @@ import ipywidgets as W
 from minillama import arguments
 from minillama.chat import encode_dialog, format_tags, has_special_tags
 from minillama.generation import Llama
-from minillama.guard import CacheTaken
+from minillama.guard import CacheTaken, run_number
 from minillama.markup import STYLE, escape, wrap
 from minillama.sampling import Sampling
 from minillama.widgets.labels import labels
@@ -114,16 +114,21 @@ class ChatPanel(W.VBox):
 
     # ---- what the controls do
 
-    def send(self) -> bool:
-        """Ask what is in the message field; True if the model took it."""
+    def send(self, since: int | None = None) -> bool:
+        """Ask what is in the message field; True if the model took it. since: as for `ask`."""
         with self._state:  # an answer that is interrupted at once puts the message back, after this
-            took = self.ask(self.message.value)
+            took = self.ask(self.message.value, since)
             if took:
                 self.message.value = ""
         return took
 
-    def ask(self, question: str) -> bool:
-        """Let the worker answer a question. False, with a message on the page, if it cannot be asked now."""
+    def ask(self, question: str, since: int | None = None) -> bool:
+        """Let the worker answer a question. False, with a message on the page, if it cannot be asked now.
+
+        since: the `run_number()` when the reader asked, by default now. A run that was made on the Llama between then
+        and now, and is under way, is a cell's; it goes first, as one that is made later does.
+        """
+        since = run_number() if since is None else since
         with self._state:
             if self.running:
                 return self._say("panel_busy", "missing")
@@ -135,6 +140,9 @@ class ChatPanel(W.VBox):
                 return self._say("panel_other", "missing")
             try:
                 pieces = self._open(question)
+                if pieces is not None and self.llama._guard.under_way(since) > 1:  # more than this one
+                    self._release()
+                    return self._say("panel_taken", "failed")
             except Exception as error:  # whatever it is, the page says it
                 self._release()
                 return self._say("panel_cannot", "failed", reason=error)
@@ -186,16 +194,16 @@ class ChatPanel(W.VBox):
 
     def _key(self, _widget, content, _buffers) -> None:
         if content.get("event") == "submit":
-            threading.Thread(target=self._entered, daemon=True).start()
+            threading.Thread(target=self._entered, args=(run_number(),), daemon=True).start()
 
-    def _entered(self) -> None:
+    def _entered(self, since: int) -> None:
         """Send the message as soon as its text has arrived; if none does, say that it is empty."""
         usual, longest = KEY_TO_TEXT
         end = time.monotonic() + longest
         time.sleep(usual)
         while not (self.message.value or self.running) and time.monotonic() < end:
             time.sleep(usual)
-        self.send()
+        self.send(since)
 
     def _open(self, question: str) -> Iterator[str] | None:
         """The stream of an answer, not yet started; None, with a message on the page, for what must not be run."""

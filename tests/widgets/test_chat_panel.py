@@ -301,3 +301,34 @@ def test_bad_arguments(llama):
         ChatPanel(llama, max_gen_len=-1)
     with pytest.raises(ValueError, match="language"):
         ChatPanel(llama, language="xx")
+
+
+def test_a_cell_that_begins_just_after_enter_goes_first(panel, fresh_llama):
+    """The panel waits for the text of the message; a run that a cell makes meanwhile is later than the key."""
+    panel.message.value = "Hello"
+    panel._key(None, {"event": "submit"}, None)
+    cell = fresh_llama.generate_steps([[1, 5]], 9, temperature=0)
+    next(cell)
+    until(lambda: EN["panel_taken"] in panel.status.value)
+    assert panel.message.value == "Hello" and panel.turns == [] and not panel.running
+    assert len(list(cell)) == 8, "the cell was interrupted"
+    assert panel.send() and panel.wait(DEADLINE) and panel.turns[-1].state == "done"
+
+
+def test_a_cell_that_was_run_just_after_enter_does_no_harm(panel, fresh_llama):
+    panel.message.value = "Hello"
+    panel._key(None, {"event": "submit"}, None)
+    fresh_llama.generate([[1, 5]], 2, temperature=0)
+    until(lambda: panel.turns and panel.turns[-1].state == "done")
+
+
+def test_a_cell_that_begins_before_the_worker_does_goes_first(panel, fresh_llama, monkeypatch):
+    gate, answer = threading.Event(), panel._answer
+    monkeypatch.setattr(panel, "_answer", lambda pieces: (gate.wait(DEADLINE), answer(pieces)))
+    panel.message.value = "Hello"
+    assert panel.send()
+    cell = fresh_llama.generate_steps([[1, 5]], 9, temperature=0)
+    next(cell)
+    gate.set()
+    until(lambda: EN["panel_taken"] in panel.status.value)
+    assert len(list(cell)) == 8 and panel.message.value == "Hello" and panel.turns == []
