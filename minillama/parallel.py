@@ -32,6 +32,7 @@ TIMEOUT = timedelta(seconds=60)  # a rank that waits longer for another's number
 PATIENCE = timedelta(days=7)  # the same for what may take long: a slow disk, a user who thinks
 T = TypeVar("T")
 _talk: dist.ProcessGroup | None = None  # for Python objects, with PATIENCE; None: this process is alone
+_calls: dist.ProcessGroup | None = None  # for comparing calls, apart from the numbers of a run that is under way
 
 
 def join(model_parallel_size: int | None = None) -> int:
@@ -40,7 +41,7 @@ def join(model_parallel_size: int | None = None) -> int:
     model_parallel_size: None for all of them, 1 to keep this process to itself; otherwise it must be their number.
     Raises ValueError if it is not.
     """
-    global _talk
+    global _talk, _calls
     if model_parallel_size is not None:
         model_parallel_size = arguments.whole("model_parallel_size", model_parallel_size, 1)
     n_ranks = 1 if model_parallel_size == 1 else started()
@@ -58,6 +59,7 @@ def join(model_parallel_size: int | None = None) -> int:
         atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
     if _talk is None:
         _talk = dist.new_group(backend="gloo", timeout=PATIENCE)
+        _calls = dist.new_group(backend="gloo", timeout=TIMEOUT)
     return n_ranks
 
 
@@ -189,7 +191,7 @@ def together(n_ranks: int, same: Mapping[str, object] | None = None, patient: bo
         said: list = [None] * n_ranks
         with answered():
             mine = (error and f"{type(error).__name__}: {error}", call)
-            dist.all_gather_object(said, mine, group=_talk if patient else None)
+            dist.all_gather_object(said, mine, group=_talk if patient else _calls)
         for rank, (message, _) in enumerate(said):
             if message is not None and error is None:
                 error = ValueError(f"rank {rank} of {n_ranks} failed with {message}")
