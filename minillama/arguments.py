@@ -45,7 +45,7 @@ def number(name: str, value, low: float, high: float = math.inf) -> float:
     """A finite number from low to high; numpy's, or a tensor without axes, comes back as Python's."""
     if type(value) is float and low <= value <= high and value < math.inf:  # at once: the loop asks at every step
         return value
-    value = _plain(value)
+    value = plain(value)
     if high < math.inf:
         allowed = f"a number from {low:g} to {high:g}"
     else:
@@ -65,7 +65,7 @@ def whole(name: str, value, low: float = -math.inf, high: float = math.inf) -> i
     """A whole number from low to high; numpy's, or a tensor without axes, comes back as Python's."""
     if type(value) is int and low <= value <= high:
         return value
-    value = _plain(value)
+    value = plain(value)
     if low == -math.inf:
         allowed = "a whole number"
     elif high < LARGEST_SIZE:
@@ -82,7 +82,7 @@ def whole(name: str, value, low: float = -math.inf, high: float = math.inf) -> i
 
 def flag(name: str, value) -> bool:
     """True or False; numpy's, or a tensor without axes, comes back as Python's. Nothing else counts as either."""
-    value = _plain(value)
+    value = plain(value)
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, got {typed(value)}")
     return value
@@ -93,7 +93,7 @@ def flags(**values) -> list[bool]:
     return [flag(name, value) for name, value in values.items()]
 
 
-def _plain(value):
+def plain(value):
     """The Python object of a numpy scalar, or of a tensor or array without axes; anything else as it is."""
     if isinstance(value, int | float | str) and type(value).__module__ == "builtins":
         return value

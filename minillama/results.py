@@ -41,7 +41,7 @@ class ChatPrediction(Prediction, total=False):
 
 
 def to_json(prediction: CompletionPrediction | ChatPrediction) -> dict:
-    """A prediction that `json.dumps` can write: token_bytes as lists of numbers, as completion APIs have them.
+    r"""A prediction that `json.dumps` can write: token_bytes as lists of numbers, as completion APIs have them.
 
     >>> to_json({"generation": "é", "token_bytes": [b"\xc3", b"\xa9"]})
     {'generation': 'é', 'token_bytes': [[195], [169]]}
