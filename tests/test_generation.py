@@ -172,7 +172,7 @@ def test_without_logprobs_the_output_layer_sees_one_position_a_row(small):
     shapes.clear()
     small.generate(prompts, 4, temperature=0, logprobs=True)
     handle.remove()
-    assert shapes[0] == (2, 5) and set(shapes[1:]) == {(2, 1)}
+    assert shapes[:2] == [(2, 4), (2, 1)] and {*shapes[1:]} == {(2, 1)}  # the last position by itself
 
 
 def test_the_shortest_prompt_is_read_at_once_then_a_column_a_step(small):
