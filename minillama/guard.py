@@ -98,7 +98,6 @@ class Guard:
                         position = torch.full((), start_pos, device=tokens.device)  # torch.tensor would wait
                         tokens = tokens.clone(memory_format=torch.contiguous_format)  # the same strides on any canvas
                         logits = self.decode(tokens, position, last_only=True)
-                        writes.count += 1
                 turns.last = run.number, writes, writes.count
                 if self.model.norm.weight.device.type == "cpu" or start_pos % POLL_EVERY == 0:
                     self._check_finite(logits)

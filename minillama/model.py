@@ -170,7 +170,7 @@ class KVCache(nn.Module):
         With a 0-d tensor, n = max_seq_len always: fixed shapes, which a compiled step and a CUDA graph need.
         """
         bsz, seqlen = k.shape[:2]
-        if not torch.compiler.is_compiling():  # a compiled step is counted by the one who calls it
+        if not torch.compiler.is_compiling():  # what is compiled cannot count; guard.py knows whose step it was
             self.writes.count += 1
         if isinstance(start_pos, Tensor):
             positions = start_pos + torch.arange(seqlen, device=k.device)  # (seqlen,)
