@@ -16,38 +16,118 @@ from os import PathLike
 import torch
 
 ROLES = ("system", "user", "assistant")
-LARGEST_SEED = 2**63 - 1
+LARGEST_SEED = LARGEST_SIZE = 2**63 - 1  # as int64
 CHAT_FORMATS = ("llama-2", "chatml", "none")
+DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+LONGEST_SHOWN = 200  # characters of a wrong value
+RAW = (bytes, bytearray, memoryview)  # sequences of numbers that were never meant as one
+
+
+def shown(value) -> str:
+    """A wrong value as a message shows it: its repr, cut if it is long."""
+    try:
+        text = repr(value[:LONGEST_SHOWN] if isinstance(value, str | bytes) else value)
+    except Exception:  # a whole number of more than 4300 digits, or an object whose repr is broken
+        digits = " of thousands of digits" if isinstance(value, Integral) else ""
+        return f"<{type(value).__name__}{digits}>"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
+def typed(value) -> str:
+    """The type of a wrong value, and the value.
+
+    >>> typed("a"), typed(None)
+    ("str 'a'", 'NoneType None')
+    """
+    return f"{type(value).__name__} {shown(value)}"
 
 
 def number(name: str, value, low: float, high: float = math.inf) -> float:
     """A finite number from low to high; numpy's, or a tensor without axes, comes back as Python's."""
-    value = _of_tensor(value)
-    allowed = f"a number from {low:g} to {high:g}" if high < math.inf else f"a finite number of at least {low:g}"
+    if type(value) is float and low <= value <= high and value < math.inf:  # at once: the loop asks at every step
+        return value
+    value = plain(value)
+    if high < math.inf:
+        allowed = f"a number from {low:g} to {high:g}"
+    else:
+        allowed = "a finite number" if low == -math.inf else f"a finite number of at least {low:g}"
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be {allowed}, got {type(value).__name__} {value!r}")
+        raise TypeError(f"{name} must be {allowed}, got {typed(value)}")
     try:
         converted = float(value)
     except OverflowError:  # a whole number of hundreds of digits
         converted = math.inf
     if not math.isfinite(converted) or not low <= converted <= high:
-        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+        raise ValueError(f"{name} must be {allowed}, got {shown(value)}")
     return converted
 
 
-def whole(name: str, value, low: int, high: float = math.inf) -> int:
+def whole(name: str, value, low: float = -math.inf, high: float = math.inf) -> int:
     """A whole number from low to high; numpy's, or a tensor without axes, comes back as Python's."""
-    value = _of_tensor(value)
-    allowed = f"a whole number of at least {low}" if high == math.inf else f"a whole number from {low} to {high}"
+    if type(value) is int and low <= value <= high:
+        return value
+    value = plain(value)
+    if low == -math.inf:
+        allowed = "a whole number"
+    elif high < LARGEST_SIZE:
+        allowed = f"a whole number from {low} to {high}"
+    else:
+        allowed = f"a whole number of at least {low}"
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be {allowed}, got {type(value).__name__} {value!r}")
+        raise TypeError(f"{name} must be {allowed}, got {typed(value)}")
     if not low <= value <= high:
-        raise ValueError(f"{name} must be {allowed}, got {value}")
+        below = " and below 2**63" if value > high == LARGEST_SIZE else ""
+        raise ValueError(f"{name} must be {allowed}{below}, got {shown(int(value))}")
     return int(value)
 
 
-def _of_tensor(value):
-    return value.item() if isinstance(value, torch.Tensor) and value.dim() == 0 else value
+def flag(name: str, value) -> bool:
+    """True or False; numpy's, or a tensor without axes, comes back as Python's. Nothing else counts as either."""
+    value = plain(value)
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {typed(value)}")
+    return value
+
+
+def flags(**values) -> list[bool]:
+    """Several of them, each under its name."""
+    return [flag(name, value) for name, value in values.items()]
+
+
+def plain(value):
+    """The Python object of a numpy scalar, or of a tensor or array without axes; anything else as it is."""
+    if isinstance(value, int | float | str) and type(value).__module__ == "builtins":
+        return value
+    if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
+        return "a tensor without numbers" if getattr(value, "is_meta", False) else value.item()
+    return value
+
+
+def kind(name: str, value, wanted: type) -> None:
+    """An object of a class, or of one made from it."""
+    if not isinstance(value, wanted):
+        raise TypeError(f"{name} must be a {wanted.__name__}, got {typed(value)}")
+
+
+def floats(name: str, value, dims: int | None = None) -> None:
+    """A tensor of floating-point numbers with at least one column; dims: how many axes it has, None for any."""
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"{name} must be a tensor, got {typed(value)}")
+    if not value.dtype.is_floating_point:
+        raise TypeError(f"{name} must be a tensor of floating-point numbers, got {value.dtype}")
+    if (dims is not None and value.dim() != dims) or value.dim() == 0 or value.shape[-1] == 0:
+        axes = "at least one axis" if dims is None else f"{dims} axes"
+        raise ValueError(f"{name} must have {axes} and at least one column, got the shape {tuple(value.shape)}")
+
+
+def path(name: str, value) -> None:
+    """A path that can be one: not empty, without the character that no file system has."""
+    if not isinstance(value, str | PathLike):
+        raise TypeError(f"{name} must be a path, got {typed(value)}")
+    if str(value) == "":
+        raise ValueError(f"{name} is an empty path; write '.' for the current folder")
+    if "\0" in str(value):
+        raise ValueError(f"{name} must be a path without a null character, got {shown(str(value))}")
 
 
 def listing(name: str, value, of: str) -> None:
@@ -55,7 +135,7 @@ def listing(name: str, value, of: str) -> None:
     if isinstance(value, str):
         advice = f"; write [{value[:40]!r}]" if of == "str" else ""
         raise TypeError(f"{name} must be a list of {of}, got the bare str {value[:40]!r}{advice}")
-    if not isinstance(value, Sequence):
+    if not isinstance(value, Sequence) or isinstance(value, RAW):
         raise TypeError(f"{name} must be a list of {of}, got {type(value).__name__}")
     if not value:
         raise ValueError(f"{name} is empty; expected at least one of {of}")
@@ -64,12 +144,17 @@ def listing(name: str, value, of: str) -> None:
 def text(name: str, value) -> None:
     """A str that UTF-8 can encode."""
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, got {type(value).__name__} {value!r}")
+        raise TypeError(f"{name} must be a str, got {typed(value)}")
     try:
         value.encode()
     except UnicodeEncodeError as error:
         found = f"a lone surrogate, {value[error.start]!r} at index {error.start}"
         raise ValueError(f"{name} has {found}; that is not a character: take it out") from None
+
+
+def are_texts(value) -> bool:
+    """Whether a value is taken for texts, not for token ids: by its first member, or if it is one text."""
+    return isinstance(value, str) or (isinstance(value, Sequence) and len(value) > 0 and isinstance(value[0], str))
 
 
 def texts(name: str, value) -> None:
@@ -84,31 +169,42 @@ def dialog(value, name: str = "dialog") -> None:
     listing(name, value, "messages {'role': ..., 'content': ...}")
     for k, message in enumerate(value):
         if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
-            raise ValueError(f"{name}[{k}] must be a dict with the keys 'role' and 'content', got {message!r}")
+            raise ValueError(f"{name}[{k}] must be a dict with the keys 'role' and 'content', got {shown(message)}")
         text(f"{name}[{k}]['content']", message["content"])
-        if message["role"] not in ROLES:
-            raise ValueError(f"{name}[{k}]['role'] must be one of {ROLES}, got {message['role']!r}")
+        if not isinstance(message["role"], str) or message["role"] not in ROLES:
+            raise ValueError(f"{name}[{k}]['role'] must be one of {ROLES}, got {shown(message['role'])}")
     roles = [message["role"] for message in value]
     turns = roles[1:] if roles[0] == "system" else roles
     if turns != [("user", "assistant")[k % 2] for k in range(len(turns))]:
-        raise ValueError(f"{name}: roles must be system (if any), then user and assistant in turns, got {roles}")
+        raise ValueError(f"{name}: roles must be system (if any), then user and assistant in turns, got {shown(roles)}")
     if len(turns) % 2 == 0:
         raise ValueError(
             f"{name}: the last message must be the user's, got {roles[-1]!r}; add a user message to answer"
         )
 
 
-def prompt_tokens(value, params, max_gen_len: int, name: str = "prompt_tokens") -> None:
+def prompt_tokens(value, params, max_gen_len: int, name: str = "prompt_tokens") -> list[list[int]]:
     """At most max_batch_size non-empty lists of token ids, each with room for a new token; params are the model's."""
     listing(name, value, "lists of token ids")
     for k, row in enumerate(value):
         if isinstance(row, Integral):
-            raise TypeError(f"{name} must be a list of lists of token ids, but {name}[{k}] is {row!r}; write [[...]]")
+            raise TypeError(
+                f"{name} must be a list of lists of token ids, but {name}[{k}] is {shown(row)}; write [[...]]"
+            )
         listing(f"{name}[{k}]", row, "token ids")
     room(name, dict(enumerate(value)), params, max_gen_len)
-    for k, row in enumerate(value):
-        for i in row:
-            whole(f"a token id in {name}[{k}]", i, 0, params.vocab_size - 1)
+    last = params.vocab_size - 1
+    return [
+        [i if type(i) is int and 0 <= i <= last else whole(f"a token id in {name}[{k}]", i, 0, last) for i in row]
+        for k, row in enumerate(value)
+    ]
+
+
+def run(tokens, max_gen_len, seed, logprobs, params) -> tuple[list[list[int]], int, list[int] | None, bool]:
+    """What `Llama.generate` and `generate_steps` take: prompt_tokens, max_gen_len, seeds and logprobs come back."""
+    logprobs, max_gen_len = flag("logprobs", logprobs), whole("max_gen_len", max_gen_len, 0)
+    rows = prompt_tokens(tokens, params, max_gen_len)
+    return rows, max_gen_len, seeds(seed, len(rows)), logprobs
 
 
 def room(name: str, rows: Mapping[int | None, Sequence[int]], params, max_gen_len) -> None:
@@ -142,12 +238,13 @@ def dialogs(value) -> None:
         dialog(each, f"dialogs[{k}]")
 
 
-def prompt_or_dialog(value) -> None:
-    """A str, or a dialog."""
-    if isinstance(value, str):
-        text("prompt_or_dialog", value)
-    else:
-        dialog(value, "prompt_or_dialog")
+def is_dialog(prompt_or_dialog) -> bool:
+    """Whether it is a dialog rather than a str; it must be one of them."""
+    if isinstance(prompt_or_dialog, str):
+        text("prompt_or_dialog", prompt_or_dialog)
+        return False
+    dialog(prompt_or_dialog, "prompt_or_dialog")
+    return True
 
 
 def max_gen_len(value, params) -> int:
@@ -155,58 +252,60 @@ def max_gen_len(value, params) -> int:
     return params.max_seq_len - 1 if value is None else whole("max_gen_len", value, 0)
 
 
-def build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, dtype, chat_format=None) -> None:
-    """What `Llama.build` takes."""
-    for name, path in (("ckpt_dir", ckpt_dir), ("tokenizer_path", tokenizer_path)):
-        if not isinstance(path, str | PathLike) and (name == "ckpt_dir" or path is not None):
-            raise TypeError(f"{name} must be a path, got {type(path).__name__} {path!r}")
-    if max_seq_len is not None:
-        whole("max_seq_len", max_seq_len, 1)
-    whole("max_batch_size", max_batch_size, 1)
-    whole("seed", seed, 0, LARGEST_SEED)
+def build(
+    ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, dtype, chat_format=None
+) -> tuple[int | None, int, int]:
+    """What `Llama.build` takes; max_seq_len, max_batch_size and seed come back."""
+    path("ckpt_dir", ckpt_dir)
+    if tokenizer_path is not None:
+        path("tokenizer_path", tokenizer_path)
+    numbers = (
+        None if max_seq_len is None else whole("max_seq_len", max_seq_len, 1, LARGEST_SIZE),
+        whole("max_batch_size", max_batch_size, 1, LARGEST_SIZE),
+        whole("seed", seed, 0, LARGEST_SEED),
+    )
     if device is not None:
         try:
-            kind = torch.device(device).type
-        except (RuntimeError, TypeError):
-            raise ValueError(f"device must be 'cpu', 'cuda', 'cuda:1' or 'mps', got {device!r}") from None
-        if kind not in ("cpu", "cuda", "mps"):
-            raise ValueError(f"device must be 'cpu', 'cuda', 'cuda:1' or 'mps', got {device!r}")
-        if kind == "mps" and not torch.backends.mps.is_available():
+            type_ = torch.device(device).type
+        except (RuntimeError, TypeError, ValueError):
+            type_ = None
+        if type_ not in ("cpu", "cuda", "mps") or isinstance(device, bool | int):
+            raise ValueError(f"device must be 'cpu', 'cuda', 'cuda:1' or 'mps', got {shown(device)}")
+        if type_ == "mps" and not torch.backends.mps.is_available():
             raise ValueError(
                 "device is 'mps', but this machine has no such GPU; pass 'cpu', or None to take what there is"
             )
-        if kind == "cuda" and not torch.cuda.is_available():
+        if type_ == "cuda" and not torch.cuda.is_available():
             raise ValueError(
                 f"device is {str(device)!r}, but torch finds no GPU; pass 'cpu', or None to take what there is"
             )
     if dtype is not None and not isinstance(dtype, torch.dtype):
-        raise TypeError(f"dtype must be a torch.dtype such as torch.float32, got {type(dtype).__name__} {dtype!r}")
-    if dtype not in (None, torch.float32, torch.bfloat16, torch.float16, torch.float64):  # no others are computed with
+        raise TypeError(f"dtype must be a torch.dtype such as torch.float32, got {typed(dtype)}")
+    if dtype not in (None, *DTYPES):
         raise ValueError(f"dtype must be torch.float32, bfloat16, float16 or float64, got {dtype}")
-    _chat_format(chat_format)
+    if chat_format is not None and (not isinstance(chat_format, str) or chat_format not in CHAT_FORMATS):
+        error = ValueError if isinstance(chat_format, str) else TypeError
+        allowed = f"None (the checkpoint's own) or one of {CHAT_FORMATS}"
+        raise error(f"chat_format must be {allowed}, got {shown(chat_format)}")
+    return numbers
 
 
-def _chat_format(value) -> None:
-    """The name of a chat format, or None for the checkpoint's own."""
-    if value is not None and value not in CHAT_FORMATS:
-        error = ValueError if isinstance(value, str) else TypeError
-        raise error(f"chat_format must be None (the checkpoint's own) or one of {CHAT_FORMATS}, got {value!r}")
-
-
-def faster(compile: bool, int8: bool, device: torch.device, n_ranks: int) -> None:
+def faster(compile: bool, int8: bool, device: torch.device, n_ranks: int) -> tuple[bool, bool]:
     """The two ways to a faster model that `Llama.build` offers, where this machine has what they need."""
+    compile, int8 = flag("compile", compile), flag("int8", int8)
     for name, wanted in (("compile", compile), ("int8", int8)):
         if wanted and n_ranks > 1:
             raise ValueError(f"{name} must be False where {n_ranks} ranks share a model: together they are untested")
     if compile and device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
         raise ValueError("compile=True needs a C++ compiler on a CPU; install g++, or leave compile out")
+    return compile, int8
 
 
 def stops(value) -> list[str]:
     """stop: one str or several, none of them empty."""
     value = [value] if isinstance(value, str) else value
-    if not isinstance(value, Sequence) or not all(isinstance(text, str) for text in value):
-        raise TypeError(f"stop must be a str or a list of str, got {value!r}")
+    if not isinstance(value, Sequence) or isinstance(value, RAW) or not all(isinstance(each, str) for each in value):
+        raise TypeError(f"stop must be a str or a list of str, got {shown(value)}")
     for each in value:
         text("stop", each)
     if "" in value:
@@ -218,7 +317,7 @@ def seeds(value, bsz: int) -> list[int] | None:
     """One seed a row: None, an int s (row k gets s + k), or a list with one for each row."""
     if value is None:
         return None
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+    if isinstance(value, Sequence) and not isinstance(value, (str, *RAW)):
         if len(value) != bsz:
             raise ValueError(f"seed has {len(value)} seeds for {bsz} rows; give one int, or one for each row")
         return [whole(f"seed[{k}]", each, 0, LARGEST_SEED) for k, each in enumerate(value)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from minillama import allowed
+from minillama.arguments import typed
 from minillama.chat import encode_dialog
 from minillama.generation import Llama
 from minillama.links import REPOSITORY, source_link
@@ -56,9 +58,10 @@ class Flowchart:
     """
 
     def __init__(self, mine: Mapping[str, Callable] | None = None):
+        allowed.table(_function, least=0)("mine", {} if mine is None else mine)
         self.mine = dict(mine or {})
         if unknown := self.mine.keys() - {box.label for box in BOXES}:
-            raise ValueError(f"no box is labelled {sorted(unknown)}; there are {[box.label for box in BOXES]}")
+            raise ValueError(f"mine: no box is labelled {sorted(unknown)}; there are {[box.label for box in BOXES]}")
 
     def __repr__(self) -> str:
         where = [self._name(box) or f"notebook {box.notebook:02}" for box in BOXES]
@@ -76,6 +79,11 @@ class Flowchart:
     def _name(self, box: Box) -> str:
         function = self.mine.get(box.label)
         return getattr(function, "__name__", repr(function)) if function is not None else ""
+
+
+def _function(name: str, value) -> None:
+    if not callable(value):
+        raise TypeError(f"{name} must be a function, got {typed(value)}")
 
 
 def links(box: Box, style: str = "", name: str = "") -> str:

@@ -1,8 +1,7 @@
 """Llama: build, and what is built on the generate loop: streaming, text completion, chat completion.
 
 The loop itself is in `loop.py`; here it gets a model, whose cache serves one run at a time (`guard.py`). `generate`,
-`stream` and the completions differ only in what they make of its steps.
-Names are those of Meta's `llama/generation.py`.
+`stream` and the completions differ only in what they make of its steps. Names are those of Meta's `generation.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from minillama.loop import GenerationStep, canvas, steps
 from minillama.model import Transformer
 from minillama.results import ChatPrediction, Collector, CompletionPrediction, refusal
 from minillama.sampling import Sampling
-from minillama.tokenizer import Tokenizer
+from minillama.tokenizer import BaseTokenizer
 
 
 class Llama:
@@ -70,10 +69,13 @@ class Llama:
         state is touched. Raises ValueError or TypeError that names what is wrong with an argument or a file.
         """
         n_ranks = parallel.join(model_parallel_size)
-        with parallel.together(n_ranks):  # what fails on one rank fails on all
-            arguments.build(ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, dtype, chat_format)
+        same = {"max_seq_len": max_seq_len, "max_batch_size": max_batch_size, "device": device, "dtype": dtype}
+        with parallel.together(n_ranks, same, patient=True):  # what fails on one rank fails on all
+            sizes = max_seq_len, max_batch_size, seed
+            sizes = arguments.build(ckpt_dir, tokenizer_path, *sizes, device, dtype, chat_format)
+            max_seq_len, max_batch_size, seed = sizes
             device = parallel.place(device, n_ranks)
-            arguments.faster(compile, int8, device, n_ranks)
+            compile, int8 = arguments.faster(compile, int8, device, n_ranks)
             source = recognise(ckpt_dir)
             tokenizer = in_format(source.tokenizer(tokenizer_path), chat_format)
             max_seq_len = max_seq_len or min(source.args.max_seq_len, 2048)
@@ -82,17 +84,19 @@ class Llama:
             model.setup_cache(max_batch_size, max_seq_len)
         return cls(model, with_rows(tokenizer, model.params.vocab_size), seed, compile)
 
-    def __init__(self, model: Transformer, tokenizer: Tokenizer, seed: int = 1, compile: bool = False):
+    def __init__(self, model: Transformer, tokenizer: BaseTokenizer, seed: int = 1, compile: bool = False):
         """A model that already has its cache (`Transformer.setup_cache`), and the tokenizer that fits it."""
+        arguments.kind("model", model, Transformer), arguments.kind("tokenizer", tokenizer, BaseTokenizer)
+        seed, compile = arguments.whole("seed", seed, 0, arguments.LARGEST_SEED), arguments.flag("compile", compile)
         if model.params.vocab_size != tokenizer.n_words:
-            sizes = f"{model.params.vocab_size} and {tokenizer.n_words}"
-            raise ValueError(f"tokenizer does not fit the model: their vocabularies have {sizes} tokens")
+            sizes = f"it has {tokenizer.n_words} tokens, the model {model.params.vocab_size}"
+            raise ValueError(f"tokenizer does not fit the model: {sizes}")
         if model.layers[0].attention.cache is None:
             raise ValueError("model has no cache; call model.setup_cache(max_batch_size, max_seq_len) first")
         self.model, self.tokenizer = model.eval(), tokenizer
         self._generator = torch.Generator().manual_seed(seed)  # seeds the rows that are given no seed
         self._guard = Guard(model, compile)
-        self._shared = parallel.is_shared(model.output.weight)  # several ranks hold it in parts
+        self._n_ranks = parallel.ranks_of(model.output.weight)  # that hold a part of it each
 
     def save(
         self, ckpt_dir: str | PathLike, format: str = "meta", shards: int = 1, dtype: torch.dtype | None = None
@@ -126,31 +130,20 @@ class Llama:
         It ends when every row has reached eos (on a GPU up to 15 columns later) or the canvas is full. Arguments as
         for `generate`. A run takes the cache over with its first step; an older one then raises CacheTaken at its next.
         """
-        sampling = Sampling(temperature, top_p, top_k, min_p)
-        max_gen_len = arguments.whole("max_gen_len", max_gen_len, 0)
-        arguments.prompt_tokens(prompt_tokens, self.model.params, max_gen_len)
-        return self._begin(prompt_tokens, max_gen_len, sampling, arguments.seeds(seed, len(prompt_tokens)), logprobs)
+        with parallel.together(self._n_ranks, locals()):
+            sampling = Sampling(temperature, top_p, top_k, min_p)
+            judged = arguments.run(prompt_tokens, max_gen_len, seed, logprobs, self.model.params)
+        return self._begin(sampling, *judged)
 
-    def _begin(self, prompt_tokens, max_gen_len, sampling, seeds, logprobs) -> Iterator[GenerationStep]:
-        """A run of the loop over judged arguments; seeds None: the rows are seeded by the Llama's own generator."""
-        if self._shared:
-            parallel.check_alike(prompt_tokens=prompt_tokens, max_gen_len=max_gen_len, logprobs=logprobs)
-        if seeds is None:
+    def _begin(self, sampling, prompt_tokens, max_gen_len, seeds, logprobs) -> Iterator[GenerationStep]:
+        """A run of the loop over judged arguments; seeds None: the Llama's generator draws them, where any are used."""
+        if seeds is None and sampling.temperature > 0 and max_gen_len > 0:
             seeds = torch.randint(arguments.LARGEST_SEED, (len(prompt_tokens),), generator=self._generator).tolist()
-        return steps(
-            self._guard.forward(last_only=not logprobs),
-            prompt_tokens,
-            max_gen_len,
-            sampling,
-            max_seq_len=self.model.params.max_seq_len,
-            stop_ids=self.tokenizer.stop_ids,
-            pad_id=self.tokenizer.pad_id,
-            seeds=seeds,
-            logprobs=logprobs,
-            device=self.device,
-            all_ended=polled(self.device),
-            **({"agree": parallel.of_rank_0} if self._shared else {}),
-        )
+        forward, limit = self._guard.forward(last_only=not logprobs), self.model.params.max_seq_len
+        how = {"max_seq_len": limit, "stop_ids": self.tokenizer.stop_ids, "pad_id": self.tokenizer.pad_id}
+        how |= {"seeds": seeds, "logprobs": logprobs, "device": self.device, "all_ended": polled(self.device)}
+        how |= {"agree": parallel.of_rank_0} if self._n_ranks > 1 else {}
+        return steps(forward, prompt_tokens, max_gen_len, sampling, **how)
 
     @torch.no_grad()
     def logits(self, prompts_or_tokens: Sequence[str] | Sequence[Sequence[int]]) -> Tensor:
@@ -165,11 +158,12 @@ class Llama:
         >>> llama.logits(["Once upon a"])[0, -1].argmax().item() == llama.tokenizer.encode("time", False, False)[0]
         True
         """
-        rows = prompts_or_tokens
-        if isinstance(rows, Sequence) and len(rows) and isinstance(rows[0], str):
-            arguments.texts("prompts_or_tokens", rows)
-            rows = [self.tokenizer.encode(text, bos=True, eos=False) for text in rows]
-        arguments.prompt_tokens(rows, self.model.params, 0, "prompts_or_tokens")
+        with parallel.together(self._n_ranks, locals()):
+            rows = prompts_or_tokens
+            if arguments.are_texts(rows):
+                arguments.texts("prompts_or_tokens", rows)
+                rows = [self.tokenizer.encode(text, bos=True, eos=False) for text in rows]
+            rows = arguments.prompt_tokens(rows, self.model.params, 0, "prompts_or_tokens")
         tokens = canvas(rows, max(len(t) for t in rows), 0, self.device)  # causal: no row looks at the 0s after its end
         return self._guard.forward(last_only=False)(tokens, 0)
 
@@ -198,10 +192,12 @@ class Llama:
         prompt comes first; the log-probability of its first token is None. max_gen_len=0 with echo and logprobs
         scores the prompts. Raises TypeError or ValueError naming the argument before anything runs.
         """
-        sampler = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "seed": seed}
-        stop, run = arguments.stops(stop), self.generate_steps(prompt_tokens, max_gen_len, logprobs=logprobs, **sampler)
-        rows = self._collect(run, prompt_tokens, int(max_gen_len), stop, score=echo and logprobs)
-        return rows.token_ids(echo), rows.logprobs(echo) if logprobs else None
+        with parallel.together(self._n_ranks, locals()):
+            sampling, stop = Sampling(temperature, top_p, top_k, min_p), arguments.stops(stop)
+            judged = arguments.run(prompt_tokens, max_gen_len, seed, logprobs, self.model.params)
+            (rows, max_gen_len, _, logprobs), echo = judged, arguments.flag("echo", echo)
+        collected = self._collect(self._begin(sampling, *judged), rows, max_gen_len, stop, score=echo and logprobs)
+        return collected.token_ids(echo), collected.logprobs(echo) if logprobs else None
 
     def text_completion(
         self,
@@ -222,14 +218,17 @@ class Llama:
         One prediction a prompt. A generation keeps the space that it begins with; with echo it begins with the prompt.
         Stop strings are looked for in what is generated only.
         """
-        sampling, stop = Sampling(temperature, top_p, top_k, min_p), arguments.stops(stop)
-        max_gen_len = arguments.max_gen_len(max_gen_len, self.model.params)
-        arguments.texts("prompts", prompts)
-        prompt_tokens = [self.tokenizer.encode(text, bos=True, eos=False) for text in prompts]
-        arguments.room("prompts", dict(enumerate(prompt_tokens)), self.model.params, max_gen_len)
-        run = self._begin(prompt_tokens, max_gen_len, sampling, arguments.seeds(seed, len(prompts)), logprobs)
-        rows = self._collect(run, prompt_tokens, max_gen_len, stop, score=echo and logprobs)
-        return rows.predictions(logprobs, echo, prompts=prompts)
+        with parallel.together(self._n_ranks, locals()):
+            sampling, stop = Sampling(temperature, top_p, top_k, min_p), arguments.stops(stop)
+            logprobs, echo = arguments.flags(logprobs=logprobs, echo=echo)
+            max_gen_len = arguments.max_gen_len(max_gen_len, self.model.params)
+            arguments.texts("prompts", prompts)
+            rows = [self.tokenizer.encode(text, bos=True, eos=False) for text in prompts]
+            arguments.room("prompts", dict(enumerate(rows)), self.model.params, max_gen_len)
+            seeds = arguments.seeds(seed, len(prompts))
+        run = self._begin(sampling, rows, max_gen_len, seeds, logprobs)
+        collected = self._collect(run, rows, max_gen_len, stop, score=echo and logprobs)
+        return collected.predictions(logprobs, echo, prompts=prompts)
 
     def chat_completion(
         self,
@@ -248,17 +247,18 @@ class Llama:
 
         A dialog that holds special tags gets a fixed text and the finish_reason "refused"; it is never run.
         """
-        sampling, stop = Sampling(temperature, top_p, top_k, min_p), arguments.stops(stop)
-        max_gen_len = arguments.max_gen_len(max_gen_len, self.model.params)
-        arguments.dialogs(dialogs)
-        seeds = arguments.seeds(seed, len(dialogs))
-        safe = [k for k, dialog in enumerate(dialogs) if not has_special_tags(dialog, self.tokenizer)]
-        prompt_tokens = {k: encode_dialog(self.tokenizer, dialogs[k]) for k in safe}
-        arguments.room("dialogs", prompt_tokens, self.model.params, max_gen_len)
+        with parallel.together(self._n_ranks, locals()):
+            sampling, stop = Sampling(temperature, top_p, top_k, min_p), arguments.stops(stop)
+            max_gen_len = arguments.max_gen_len(max_gen_len, self.model.params)
+            arguments.dialogs(dialogs)
+            logprobs, seeds = arguments.flag("logprobs", logprobs), arguments.seeds(seed, len(dialogs))
+            safe = [k for k, dialog in enumerate(dialogs) if not has_special_tags(dialog, self.tokenizer)]
+            prompt_tokens = {k: encode_dialog(self.tokenizer, dialogs[k]) for k in safe}
+            arguments.room("dialogs", prompt_tokens, self.model.params, max_gen_len)
         answers = {}
         if safe:
             rows, seeds = [*prompt_tokens.values()], None if seeds is None else [seeds[k] for k in safe]
-            run = self._begin(rows, max_gen_len, sampling, seeds, logprobs)
+            run = self._begin(sampling, rows, max_gen_len, seeds, logprobs)
             collected = self._collect(run, rows, max_gen_len, stop)
             answers = dict(zip(safe, collected.predictions(logprobs, chat=True), strict=True))
         return [answers.get(k) or refusal(logprobs) for k in range(len(dialogs))]
@@ -280,16 +280,16 @@ class Llama:
         Joined, the pieces are the text that the completions return. Each is whole characters; what may become a stop
         string is held back until it is known. Errors as for `generate`, before the first piece.
         """
-        sampling, stop = Sampling(temperature, top_p, top_k, min_p), arguments.stops(stop)
-        max_gen_len, seeds = arguments.max_gen_len(max_gen_len, self.model.params), arguments.seeds(seed, 1)
-        asked, is_chat = prompt_or_dialog, not isinstance(prompt_or_dialog, str)
-        arguments.prompt_or_dialog(asked)
-        if is_chat and has_special_tags(asked, self.tokenizer):
-            return iter([refusal()["generation"]["content"]])
-        row = encode_dialog(self.tokenizer, asked) if is_chat else self.tokenizer.encode(asked, bos=True, eos=False)
-        arguments.room("prompt_or_dialog", {None: row}, self.model.params, max_gen_len)
+        with parallel.together(self._n_ranks, locals()):
+            sampling, stop = Sampling(temperature, top_p, top_k, min_p), arguments.stops(stop)
+            max_gen_len, seeds = arguments.max_gen_len(max_gen_len, self.model.params), arguments.seeds(seed, 1)
+            asked, is_chat = prompt_or_dialog, arguments.is_dialog(prompt_or_dialog)
+            if is_chat and has_special_tags(asked, self.tokenizer):
+                return iter([refusal()["generation"]["content"]])
+            row = encode_dialog(self.tokenizer, asked) if is_chat else self.tokenizer.encode(asked, True, False)
+            arguments.room("prompt_or_dialog", {None: row}, self.model.params, max_gen_len)
         collector = Collector(self.tokenizer, [row], max_gen_len, stop, watch=True)
-        return collector.texts(self._begin([row], max_gen_len, sampling, seeds, logprobs=False), is_chat)
+        return collector.texts(self._begin(sampling, [row], max_gen_len, seeds, logprobs=False), is_chat)
 
     def _collect(self, run, prompt_tokens, max_gen_len, stop, score: bool = False) -> Collector:
         """The steps of a run, read to its end. score: where nothing is generated, score the prompts anyway."""

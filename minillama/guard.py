@@ -2,73 +2,97 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from minillama.compiled import compile_step
 from minillama.loop import Forward
-from minillama.model import Transformer
-from minillama.parallel import is_shared
+from minillama.model import Transformer, write_number
+from minillama.parallel import answered, is_shared
 
 POLL_EVERY = 16  # steps between two looks at eos_reached on a GPU: each look waits for all queued work
 
+# One forward at a time on a model: a widget may run it in a thread of its own.
+_locks: weakref.WeakKeyDictionary[Transformer, threading.Lock] = weakref.WeakKeyDictionary()
+
+if hasattr(os, "register_at_fork"):  # the child of a fork has no thread that could give a lock back
+    os.register_at_fork(after_in_child=lambda: _locks.update({model: threading.Lock() for model in _locks}))
+
 
 class CacheTaken(RuntimeError):
-    """A run was continued after a later run took its cache over: its keys and values are overwritten."""
+    """A run was continued after its cache was written by others: its keys and values may be overwritten."""
 
 
 class Guard:
-    """Lets one run at a time use a model's cache: the latest."""
+    """Lets one run at a time use a model's cache.
+
+    The run that wrote last may go on; any other write since (another run, a direct call of the model, `setup_cache`)
+    makes its next step raise CacheTaken.
+    """
 
     def __init__(self, model: Transformer, compile: bool = False):
         """compile: read single tokens by a compiled step, see compiled.py."""
         self.model = model
         self.decode = compile_step(model) if compile else None
         self._shared = is_shared(model.output.weight)
-        self._owner: object = None  # the run that owns the cache
-        self._reading = threading.Lock()  # one forward at a time: a widget may run the model in a thread of its own
+        _locks.setdefault(model, threading.Lock())
 
     def forward(self, last_only: bool) -> Forward:
         """The model's forward for one new run: forward(tokens (bsz, n), start_pos) to logits, as `loop.steps` calls it.
 
-        Its call with start_pos 0 takes the cache over; a later call raises CacheTaken once another run has done so.
-        last_only: give the logits of the last position alone.
+        Its call with start_pos 0 takes the cache over; a later call raises CacheTaken unless the cache is as the call
+        before left it. last_only: give the logits of the last position alone.
         """
-        run = object()
+        left: list[int] = []  # what this run's last call left: the number of the last write to each layer's cache
 
         def forward(tokens: Tensor, start_pos: int) -> Tensor:  # (bsz, n) -> (bsz, n or 1, vocab_size)
-            with self._reading:
-                self._owner = run if start_pos == 0 else self._owner
-                if self._owner is not run:
-                    raise CacheTaken("another run on this Llama has taken the cache over; finish one before the next")
-                # inference_mode is a tenth faster than no_grad; with DTensors half as fast
-                with torch.no_grad() if self._shared else torch.inference_mode():
+            nonlocal left
+            with _locks[self.model]:
+                if start_pos > 0 and left != self._written():
+                    raise CacheTaken(
+                        "another run on this model has taken the cache over; finish one before the next (a call of "
+                        "the model and setup_cache count as runs)"
+                    )
+                with _forward_only(self._shared):
                     if self.decode is None or tokens.shape[1] > 1:
                         logits = self.model(tokens, start_pos, last_only)
                     else:
                         position = torch.full((), start_pos, device=tokens.device)  # torch.tensor would wait
                         tokens = tokens.clone(memory_format=torch.contiguous_format)  # the same strides on any canvas
                         logits = self.decode(tokens, position, last_only=True)
+                        self.model.layers[0].attention.cache.written = write_number()  # a compiled step cannot
+                left = self._written()
                 if self.model.norm.weight.device.type == "cpu" or start_pos % POLL_EVERY == 0:
-                    self._check_finite(logits)
+                    check_finite(logits, self.model.norm.weight.dtype)
                 return logits.clone()  # inference tensors cannot be used in autograd; a CUDA graph overwrites its own
 
         return forward
 
-    def _check_finite(self, logits: Tensor) -> None:
-        """Raise ValueError where a last position's largest logit (bsz,) is NaN or infinite: nothing can be chosen."""
-        largest = logits[:, -1].amax(dim=-1)  # (bsz,), NaN if any is
-        if not bool(largest.isfinite().all()):
-            dtype = str(self.model.norm.weight.dtype).removeprefix("torch.")
-            advice = "the checkpoint's weights are damaged or hold numbers that are not finite"
-            if dtype == "float16":
-                advice = (
-                    "numbers inside the network are too large for float16; build with dtype=torch.float32 or bfloat16"
-                )
-            raise ValueError(f"dtype: the model's logits are not finite in {dtype}: {advice}")
+    def _written(self) -> list[int]:
+        return [layer.attention.cache.written for layer in self.model.layers]
+
+
+@contextlib.contextmanager
+def _forward_only(shared: bool) -> Iterator[None]:
+    """No gradients: inference_mode is a tenth faster than no_grad; with DTensors half as fast."""
+    with torch.no_grad() if shared else torch.inference_mode(), answered() if shared else contextlib.nullcontext():
+        yield
+
+
+def check_finite(logits: Tensor, dtype: torch.dtype) -> None:
+    """Raise ValueError where a last position's largest logit (bsz,) is NaN or infinite: nothing can be chosen."""
+    if not bool(logits[:, -1].amax(dim=-1).isfinite().all()):  # NaN if any is
+        advice = "the checkpoint's weights are damaged or hold numbers that are not finite"
+        if dtype == torch.float16:
+            advice = "numbers inside the network are too large for float16; build with dtype=torch.float32 or bfloat16"
+        name = str(dtype).removeprefix("torch.")
+        raise ValueError(f"dtype: the model's logits are not finite in {name}: {advice}")
 
 
 def polled(device: torch.device) -> Callable[[Tensor], bool]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
+from minillama import allowed
+from minillama.arguments import typed
 from minillama.markup import escape
 
 REPOSITORY = Path(__file__).parent.parent
@@ -34,13 +36,20 @@ def source_link(obj) -> Link:
     >>> source_link(sample_top_p).text.split(",")[0]
     'sample_top_p: minillama/sampling.py'
     """
-    target = inspect.unwrap(obj)
-    path = Path(inspect.getsourcefile(target))
-    line = inspect.getsourcelines(target)[1]
+    try:
+        target = inspect.unwrap(obj)
+        path = Path(inspect.getsourcefile(target))
+        line = inspect.getsourcelines(target)[1]
+        qualname = obj.__qualname__
+    except (TypeError, AttributeError, OSError):
+        raise TypeError(f"obj must be a function or a class that has a source, got {typed(obj)}") from None
+    if not path.is_relative_to(REPOSITORY):
+        raise ValueError(f"obj must be defined in this repository, {qualname} is in {str(path)!r}")
     name = path.relative_to(REPOSITORY).as_posix()
-    return Link(f"{obj.__qualname__}: {name}, line {line}", f"../{name}")
+    return Link(f"{qualname}: {name}, line {line}", f"../{name}")
 
 
+@allowed.only(file=allowed.text, name=allowed.text)
 def meta_link(file: str, name: str) -> Link:
     """A link to Meta's own file, such as "generation.py", at a fixed commit; name: the function or class in it."""
     return Link(f"{name}: llama/{file} in Meta's repository", f"{META}/{file}")

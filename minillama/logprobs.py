@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from minillama import arguments
+
 
 def token_logprobs(logits: Tensor, tokens: Tensor, ignore_index: int = -1) -> Tensor:
     """log p of each token under the logits that predict it.
@@ -20,6 +22,10 @@ def token_logprobs(logits: Tensor, tokens: Tensor, ignore_index: int = -1) -> Te
     >>> token_logprobs(torch.zeros(1, 1, 4), torch.tensor([[2]]))  # four equal logits: log(1/4)
     tensor([[-1.3863]])
     """
+    arguments.floats("logits", logits, 3)
+    if tokens.shape != logits.shape[:2] or tokens.dtype != torch.long:
+        expected = f"{tuple(logits.shape[:2])} and torch.int64"
+        raise ValueError(f"tokens must have the shape {expected}, got {tuple(tokens.shape)} and {tokens.dtype}")
     return -F.cross_entropy(logits.transpose(1, 2), tokens, reduction="none", ignore_index=ignore_index)
 
 
@@ -31,6 +37,7 @@ def entropy(probs: Tensor) -> Tensor:
     >>> entropy(torch.tensor([0.5, 0.5])).exp()  # a coin
     tensor(2.)
     """
+    arguments.floats("probs", probs)
     return torch.special.entr(probs).sum(-1)
 
 
@@ -63,9 +70,17 @@ def least_certain(logprobs: Sequence[float | None], n: int = 3) -> list[int]:
     >>> least_certain([None, -0.1, -2.0, -0.7], n=2)
     [2, 3]
     """
+    n, _ = arguments.whole("n", n, 0), _known(logprobs)
     places = [i for i, logprob in enumerate(logprobs) if logprob is not None]
     return sorted(places, key=lambda i: logprobs[i])[:n]
 
 
 def _known(logprobs: Sequence[float | None]) -> list[float]:
-    return [logprob for logprob in logprobs if logprob is not None]
+    """The numbers; TypeError or ValueError for what is neither a number (minus infinity is one) nor None."""
+    if isinstance(logprobs, str) or not isinstance(logprobs, Sequence):
+        raise TypeError(f"logprobs must be a list of numbers and None, got {arguments.typed(logprobs)}")
+    return [
+        logprob if logprob == -math.inf else arguments.number(f"logprobs[{i}]", logprob, -math.inf)
+        for i, logprob in enumerate(logprobs)
+        if logprob is not None
+    ]

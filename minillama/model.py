@@ -11,6 +11,7 @@ arXiv:2104.09864. Grouped-query attention: arXiv:2305.13245. SwiGLU: arXiv:2002.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,7 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minillama import arguments
-from minillama.rope import RopeScaling
+from minillama.rope import RopeScaling, scaling_of
+
+write_number = itertools.count().__next__  # of each write to a cache in this process
 
 
 @dataclass
@@ -52,13 +55,13 @@ class ModelArgs:
         self.n_kv_heads = self.n_heads if self.n_kv_heads is None else self.n_kv_heads
         sizes = "dim n_layers n_heads n_kv_heads hidden_dim multiple_of max_batch_size max_seq_len".split()
         for name in sizes:
-            self._judge(arguments.whole, name, 1)
-        self._judge(arguments.whole, "vocab_size", -1)
+            self._judge(arguments.whole, name, 1, arguments.LARGEST_SIZE)
+        self._judge(arguments.whole, "vocab_size", -1, arguments.LARGEST_SIZE)
         for name in ("norm_eps", "rope_theta", "ffn_dim_multiplier"):
             self._judge(arguments.number, name, 0)
             if getattr(self, name) == 0:
                 raise ValueError(f"ModelArgs.{name} must be a number above 0, got {getattr(self, name)!r}")
-        self._judge_scaling()
+        self.rope_scaling = scaling_of(self.rope_scaling)
         if self.dim % self.n_heads or (self.dim // self.n_heads) % 2:
             raise ValueError(
                 f"ModelArgs.dim must be n_heads times an even head size, got dim={self.dim}, n_heads={self.n_heads}"
@@ -68,25 +71,15 @@ class ModelArgs:
                 f"ModelArgs.n_heads must be a multiple of n_kv_heads, got {self.n_heads} and {self.n_kv_heads}"
             )
 
-    def _judge(self, judge: Callable[..., object], name: str, low: int) -> None:
+    def _judge(self, judge: Callable[..., object], name: str, *limits: int) -> None:
         """Raise a ValueError, also where the type is wrong: sizes come from files more often than from callers."""
         value = getattr(self, name)
         if value is None and name in ("hidden_dim", "ffn_dim_multiplier"):
             return
         try:
-            setattr(self, name, judge(f"ModelArgs.{name}", value, low))
+            setattr(self, name, judge(f"ModelArgs.{name}", value, *limits))
         except TypeError as error:
             raise ValueError(str(error)) from None
-
-    def _judge_scaling(self) -> None:
-        if isinstance(self.rope_scaling, dict):  # as params.json has it
-            try:
-                self.rope_scaling = RopeScaling(**self.rope_scaling)
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"ModelArgs.rope_scaling: {error}") from None
-        if not isinstance(self.rope_scaling, RopeScaling | None):
-            got = repr(self.rope_scaling)
-            raise ValueError(f"ModelArgs.rope_scaling must be a RopeScaling, a dict of its fields or None, got {got}")
 
     @property
     def head_dim(self) -> int:
@@ -155,11 +148,12 @@ class KVCache(nn.Module):
     """The rotated keys and the values of every position seen so far, for one layer.
 
     Both are (max_batch_size, max_seq_len, n_kv_heads, head_dim). Slots are written before they are read, so
-    nothing has to be cleared between two runs.
+    nothing has to be cleared between two runs. `written` is the number of the last write.
     """
 
     def __init__(self, max_batch_size: int, max_seq_len: int, n_kv_heads: int, head_dim: int, **like):
         super().__init__()
+        self.written = write_number()
         shape = (max_batch_size, max_seq_len, n_kv_heads, head_dim)
         self.register_buffer("k", torch.zeros(shape, **like), persistent=False)
         self.register_buffer("v", torch.zeros(shape, **like), persistent=False)
@@ -172,6 +166,8 @@ class KVCache(nn.Module):
         With a 0-d tensor, n = max_seq_len always: fixed shapes, which a compiled step and a CUDA graph need.
         """
         bsz, seqlen = k.shape[:2]
+        if not torch.compiler.is_compiling():  # guard.py does it for a compiled step
+            self.written = write_number()
         if isinstance(start_pos, Tensor):
             positions = start_pos + torch.arange(seqlen, device=k.device)  # (seqlen,)
             self.k[:bsz].index_copy_(1, positions, k)
@@ -261,6 +257,7 @@ class Transformer(nn.Module):
 
     def __init__(self, params: ModelArgs):
         super().__init__()
+        arguments.kind("params", params, ModelArgs)
         if params.vocab_size < 1:
             raise ValueError(
                 f"ModelArgs.vocab_size must be at least 1, got {params.vocab_size}; take tokenizer.n_words"
@@ -329,9 +326,11 @@ class Transformer(nn.Module):
         h = self.tok_embeddings(tokens)  # (bsz, seqlen, dim)
         for layer in self.layers:
             h = layer(h, start_pos, freqs_cis)  # (bsz, seqlen, dim)
-        if last_only:
-            h = h[:, -1:]  # (bsz, 1, dim)
-        return self.output(self.norm(h)).float()  # (bsz, seqlen or 1, vocab_size)
+        h = self.norm(h[:, -1:] if last_only else h)  # (bsz, seqlen or 1, dim)
+        if h.shape[1] == 1 or self.layers[0].attention.cache is None:
+            return self.output(h).float()  # (bsz, seqlen or 1, vocab_size)
+        # The last position by itself, as with last_only: a larger product would round it in another way.
+        return torch.cat([self.output(h[:, :-1]), self.output(h[:, -1:])], dim=1).float()  # (bsz, seqlen, vocab_size)
 
     def _check_room(self, bsz: int, seqlen: int, start_pos: int | Tensor) -> None:
         cache, params = self.layers[0].attention.cache, self.params

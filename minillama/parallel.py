@@ -17,7 +17,7 @@ import atexit
 import contextlib
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import TypeVar
 
@@ -25,12 +25,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from minillama import arguments
 from minillama.model import ModelArgs, Transformer
 
 TIMEOUT = timedelta(seconds=60)  # a rank that waits longer for another's numbers raises RuntimeError
 PATIENCE = timedelta(days=7)  # the same for what may take long: a slow disk, a user who thinks
 T = TypeVar("T")
 _talk: dist.ProcessGroup | None = None  # for Python objects, with PATIENCE; None: this process is alone
+_calls: dist.ProcessGroup | None = None  # for comparing calls, apart from the numbers of a run that is under way
 
 
 def join(model_parallel_size: int | None = None) -> int:
@@ -39,13 +41,15 @@ def join(model_parallel_size: int | None = None) -> int:
     model_parallel_size: None for all of them, 1 to keep this process to itself; otherwise it must be their number.
     Raises ValueError if it is not.
     """
-    global _talk
+    global _talk, _calls
+    if model_parallel_size is not None:
+        model_parallel_size = arguments.whole("model_parallel_size", model_parallel_size, 1)
     n_ranks = 1 if model_parallel_size == 1 else started()
     if model_parallel_size not in (None, 1, n_ranks):
         here = "in one process" if n_ranks == 1 else f"where torchrun has started {n_ranks} processes"
         raise ValueError(
             f"model_parallel_size must be None or {'1' if n_ranks == 1 else f'1 or {n_ranks}'} {here}, got "
-            f"{model_parallel_size!r}; for N ranks start the program with torchrun --nproc_per_node N"
+            f"{arguments.shown(model_parallel_size)}; for N ranks start the program with torchrun --nproc_per_node N"
         )
     if n_ranks == 1 or model_parallel_size == 1:
         return 1
@@ -55,6 +59,7 @@ def join(model_parallel_size: int | None = None) -> int:
         atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
     if _talk is None:
         _talk = dist.new_group(backend="gloo", timeout=PATIENCE)
+        _calls = dist.new_group(backend="gloo", timeout=TIMEOUT)
     return n_ranks
 
 
@@ -154,39 +159,66 @@ def is_shared(weight: Tensor) -> bool:
     return hasattr(weight, "device_mesh")
 
 
+def ranks_of(weight: Tensor) -> int:
+    """How many ranks hold a part of a weight."""
+    return weight.device_mesh.size() if is_shared(weight) else 1
+
+
 # ---- words between the ranks -----------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def together(n_ranks: int) -> Iterator[None]:
-    """What one rank raises inside, all ranks raise, so that none waits for it in vain."""
+def together(n_ranks: int, same: Mapping[str, object] | None = None, patient: bool = False) -> Iterator[None]:
+    """What one rank raises inside, all ranks raise, so that none waits for it in vain.
+
+    same {name of an argument: its value}: these must be alike on all ranks, or all raise a ValueError. A rank that
+    waits longer than TIMEOUT for another raises RuntimeError; patient: PATIENCE.
+    """
     error = None
     try:
         yield
     except Exception as caught:
         error = caught
     if n_ranks > 1:
-        errors: list = [None] * n_ranks
-        dist.all_gather_object(errors, error and f"{type(error).__name__}: {error}", group=_talk)
-        for rank, message in enumerate(errors):
+        call = {name: repr(value) for name, value in (same or {}).items() if name != "self"}
+        said: list = [None] * n_ranks
+        with answered():
+            mine = (error and f"{type(error).__name__}: {error}", call)
+            dist.all_gather_object(said, mine, group=_talk if patient else _calls)
+        for rank, (message, _) in enumerate(said):
             if message is not None and error is None:
                 error = ValueError(f"rank {rank} of {n_ranks} failed with {message}")
+        error = error or _difference([call for _, call in said])
     if error is not None:
         raise error
 
 
-def check_alike(**values) -> None:
-    """Raise a ValueError on every rank unless all ranks were given the same values."""
-    ranks: list = [None] * dist.get_world_size()
-    dist.all_gather_object(ranks, values)
-    for name in values:
-        if any(rank[name] != ranks[0][name] for rank in ranks):
-            raise ValueError(f"{name} differs between the ranks; make the same call on every rank")
+def _difference(calls: list[dict[str, str]]) -> ValueError | None:
+    """What to raise if the ranks make other calls or pass other arguments."""
+    if any(call.keys() != calls[0].keys() for call in calls):
+        return ValueError("the ranks call different functions; make the same calls on every rank, in the same order")
+    for name, value in calls[0].items():
+        if any(call[name] != value for call in calls):
+            return ValueError(f"{name} differs between the ranks; make the same call on every rank")
+    return None
+
+
+@contextlib.contextmanager
+def answered() -> Iterator[None]:
+    """What torch says of a rank that does not answer, with what to do."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).split("\n")[0]
+        raise RuntimeError(
+            f"the ranks lost each other: {reason}; make the same calls on every rank and read every stream to its end"
+        ) from error
 
 
 def of_rank_0(tensor: Tensor) -> Tensor:
     """The tensor with rank 0's numbers in it, on every rank."""
-    dist.broadcast(tensor, src=0)
+    with answered():
+        dist.broadcast(tensor, src=0)
     return tensor
 
 

@@ -14,6 +14,7 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from minillama import allowed, arguments
 from minillama.logprobs import entropy
 from minillama.markup import BLUE, GREEN, GREY, ORANGE, VERMILLION
 from minillama.sampling import apply_temperature, nucleus
@@ -81,14 +82,16 @@ def _font_names() -> list[str]:
     return ["DejaVu Sans", font] if font else ["DejaVu Sans"]
 
 
+@allowed.only(pieces=allowed.names, probs=allowed.floats(1), p=allowed.probability, n_bars=allowed.count)
 def plot_nucleus(pieces: Sequence[str], probs: Tensor, p: float, n_bars: int = 12) -> Figure:
     """Bars of the n_bars most probable tokens, kept or cut at p, and the probability mass before each.
 
     pieces: the name of every token id; probs (vocab_size,) float, adding up to 1; p: from 0 to 1, as top_p.
     """
+    allowed.as_many(pieces=len(pieces), probs=len(probs))
     top = nucleus(probs, p)
     n_bars = min(n_bars, len(probs))
-    names = [literal(pieces[i], LONGEST_PIECE) for i in top.probs_idx[:n_bars].tolist()]
+    ticks = [literal(pieces[i], LONGEST_PIECE) for i in top.probs_idx[:n_bars].tolist()]
     kept = top.kept[:n_bars].tolist()
     with new_figure(figsize=(7.5, 3)) as (figure, ax):
         places = range(n_bars)
@@ -99,18 +102,21 @@ def plot_nucleus(pieces: Sequence[str], probs: Tensor, p: float, n_bars: int = 1
         ax.axhline(p, color=VERMILLION, ls="--", label=f"top_p = {p:g}")
         ax.bar([0], [0], color=BLUE, label="probability, kept")
         ax.bar([0], [0], color="white", edgecolor=GREY, hatch="///", label="probability, cut")
-        ax.set_xticks(places, names, rotation=30, ha="right")
+        ax.set_xticks(places, ticks, rotation=30, ha="right")
         ax.set(ylim=(0, 1.05), ylabel="probability")
         ax.legend(frameon=False, fontsize=8, loc="center right")
     return figure
 
 
+@allowed.only(freqs_cis=allowed.tensor(2, torch.complex64, torch.complex128), pairs=allowed.listed(allowed.place))
 def plot_rotation(freqs_cis: Tensor, pairs: Sequence[int]) -> Figure:
     """How the rotary embedding turns the point (1, 0): one panel per pair, one hand per position with its number.
 
     freqs_cis (n_positions, head_dim / 2) complex, as `Transformer.freqs_cis`; pairs: which of the head_dim / 2 are
     drawn.
     """
+    for k, pair_ in enumerate(pairs):
+        arguments.whole(f"pairs[{k}]", pair_, 0, freqs_cis.shape[1] - 1)
     shades = plt.get_cmap("cividis")
     with new_figure(1, len(pairs), figsize=(2.6 * len(pairs), 2.9), squeeze=False) as (figure, axes):
         for ax, pair in zip(axes[0], pairs, strict=True):
@@ -126,26 +132,35 @@ def plot_rotation(freqs_cis: Tensor, pairs: Sequence[int]) -> Figure:
     return figure
 
 
+@allowed.only(pieces=allowed.names, weights=allowed.floats(2), title=allowed.label)
 def plot_attention(pieces: Sequence[str], weights: Tensor, title: str = "") -> Figure:
     """A heat map of one head's attention weights: rows look, columns are looked at.
 
     pieces: the tokens' names, seqlen of them; weights (seqlen, seqlen) float. The future (above the diagonal) stays
     white.
     """
-    names = [literal(piece, LONGEST_PIECE) for piece in pieces]
-    side = 1.6 + 0.24 * len(names)
+    allowed.as_many(pieces=len(pieces), weights=len(weights), **{"each of weights": weights.shape[1]})
+    ticks = [literal(piece, LONGEST_PIECE) for piece in pieces]
+    side = 1.6 + 0.24 * len(ticks)
     with new_figure(figsize=(side + 0.8, side)) as (figure, ax):
         future = weights.new_ones(weights.shape).triu(1).bool()
         past = weights.masked_fill(future, float("nan"))  # nan stays white
         image = ax.imshow(past.tolist(), cmap="cividis", vmin=0)
-        places = range(len(names))
-        ax.set_xticks(places, names, rotation=90, fontsize=8)
-        ax.set_yticks(places, names, fontsize=8)
+        places = range(len(ticks))
+        ax.set_xticks(places, ticks, rotation=90, fontsize=8)
+        ax.set_yticks(places, ticks, fontsize=8)
         ax.set(xlabel="token looked at (key)", ylabel="token that looks (query)", title=literal(title))
         figure.colorbar(image, ax=ax, shrink=0.7, label="attention weight")
     return figure
 
 
+@allowed.only(
+    pieces=allowed.names,
+    logits=allowed.floats(1),
+    temperatures=allowed.numbers,
+    truth=allowed.table(allowed.probability, allowed.place, 0),
+    n_tokens=allowed.count,
+)
 def plot_temperatures(
     pieces: Sequence[str],
     logits: Tensor,
@@ -158,9 +173,10 @@ def plot_temperatures(
     pieces: the name of every token id; logits (vocab_size,) float; temperatures: each 0 or more. truth {token id:
     probability}: these tokens are shown, in this order; without it, the n_tokens with the largest logits.
     """
-    truth = truth or {}
+    allowed.as_many(pieces=len(pieces), logits=len(logits))
+    truth = {arguments.whole("a key of truth", i, 0, len(pieces) - 1): p for i, p in (truth or {}).items()}
     ids = list(truth) or logits.topk(min(n_tokens, len(logits))).indices.tolist()
-    names = [literal(pieces[i], LONGEST_PIECE) for i in ids]
+    ticks = [literal(pieces[i], LONGEST_PIECE) for i in ids]
     width = 0.8 / len(temperatures)
     with new_figure(figsize=(7.5, 3)) as (figure, ax):
         for k, temperature in enumerate(temperatures):
@@ -170,17 +186,19 @@ def plot_temperatures(
             ax.bar(places, heights, width, color=color, hatch=hatch, edgecolor="black", label=f"at {temperature:g}")
         if truth:
             ax.plot(range(len(ids)), list(truth.values()), "D", color="black", mfc="white", ms=6, label="truth")
-        ax.set_xticks(range(len(ids)), names)
+        ax.set_xticks(range(len(ids)), ticks)
         ax.set(ylim=(0, 1.05), ylabel="probability")
         ax.legend(frameon=False, fontsize=8)
     return figure
 
 
+@allowed.only(curves=allowed.table(allowed.floats(1)), highest=allowed.positive)
 def plot_entropy(curves: Mapping[str, Tensor], highest: float = 3.0) -> Figure:
     """Entropy in nats against temperature, from 0 to highest: one line for each of curves.
 
     curves {name: logits (vocab_size,) float}, all of the same length.
     """
+    allowed.as_many(**{f"curves[{name!r}]": len(logits) for name, logits in curves.items()})
     temperatures = torch.linspace(0, highest, 61).tolist()
     styles = ["-", "--", "-.", ":"]
     with new_figure(figsize=(7.5, 3.2)) as (figure, ax):
@@ -196,6 +214,7 @@ def plot_entropy(curves: Mapping[str, Tensor], highest: float = 3.0) -> Figure:
     return figure
 
 
+@allowed.only(calls=allowed.listed(allowed.pair(allowed.place)), pieces=allowed.names)
 def plot_cache(calls: Sequence[tuple[int, int]], pieces: Sequence[str]) -> Figure:
     """One row per call of forward and one column per slot of the cache: written, read or empty.
 
@@ -216,6 +235,7 @@ def plot_cache(calls: Sequence[tuple[int, int]], pieces: Sequence[str]) -> Figur
     return figure
 
 
+@allowed.only(contexts=allowed.numbers, counted=allowed.table(allowed.numbers), measured=allowed.table(allowed.numbers))
 def plot_token_cost(
     contexts: Sequence[int], counted: Mapping[str, Sequence[float]], measured: Mapping[str, Sequence[float]]
 ) -> Figure:
@@ -223,6 +243,8 @@ def plot_token_cost(
 
     contexts: the lengths; counted and measured: {name: a number for each of contexts}, a line for each name.
     """
+    allowed.as_many(contexts=len(contexts), **{f"counted[{k!r}]": len(v) for k, v in counted.items()})
+    allowed.as_many(contexts=len(contexts), **{f"measured[{k!r}]": len(v) for k, v in measured.items()})
     styles = ({"color": BLUE, "marker": "o"}, {"color": VERMILLION, "marker": "s", "ls": "--"})
     titles = ("million multiplications, counted", "milliseconds, measured here")
     with new_figure(1, 2, figsize=(7.5, 3)) as (figure, panels):
@@ -235,11 +257,19 @@ def plot_token_cost(
     return figure
 
 
+@allowed.only(
+    from_prompt=allowed.tensor(1, torch.bool),
+    column=allowed.tensor(1, torch.int64),
+    candidate=allowed.tensor(1, torch.int64),
+    titles=allowed.names,
+)
 def plot_where(from_prompt: Tensor, column: Tensor, candidate: Tensor, titles: Sequence[str] = ()) -> Figure:
     """The line torch.where(from_prompt, column, candidate), row by row: which of the two is taken.
 
     from_prompt (bsz,) bool; column and candidate (bsz,) int64 token ids; titles: one for each row, else "row 0" ….
     """
+    allowed.as_many(from_prompt=len(from_prompt), column=len(column), candidate=len(candidate))
+    allowed.as_many(titles=len(titles) or len(column), column=len(column))
     titles = [literal(title) for title in titles or [f"row {k}" for k in range(len(column))]]
     heads = ("input_text_mask\n[:, cur_pos]", "tokens\n[:, cur_pos]", "candidate", "next_token")
     places = (0, 1.25, 2.5, 4.25)
@@ -269,6 +299,7 @@ def plot_where(from_prompt: Tensor, column: Tensor, candidate: Tensor, titles: S
     return figure
 
 
+@allowed.only(points=allowed.table(allowed.listed(allowed.pair(allowed.probability)), least=0))
 def plot_calibration(points: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
     """The model's probabilities against the true ones, on logarithmic axes.
 
@@ -291,6 +322,10 @@ def plot_calibration(points: Mapping[str, Sequence[tuple[float, float]]]) -> Fig
     return figure
 
 
+@allowed.only(
+    models=allowed.table(allowed.table(allowed.pair(allowed.positive), allowed.place)),
+    gpus=allowed.listed(allowed.positive, 0),
+)
 def plot_rank_memory(models: Mapping[str, Mapping[int, tuple[float, float]]], gpus: Sequence[float]) -> Figure:
     """The memory that one rank needs, in GiB: one panel per model, one bar per number of ranks.
 

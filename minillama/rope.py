@@ -71,3 +71,16 @@ class RopeScaling:
 
 
 LLAMA_3_1 = RopeScaling("llama3", 8.0, 1.0, 4.0, 8192)  # what "use_scaled_rope" means in Meta's params.json
+
+
+def scaling_of(value: RopeScaling | dict | None) -> RopeScaling | None:
+    """ModelArgs.rope_scaling, which is a dict in params.json. Raises ValueError for anything else."""
+    if isinstance(value, dict):
+        try:
+            return RopeScaling(**value)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"ModelArgs.rope_scaling: {error}") from None
+    if not isinstance(value, RopeScaling | None):
+        got = arguments.shown(value)
+        raise ValueError(f"ModelArgs.rope_scaling must be a RopeScaling, a dict of its fields or None, got {got}")
+    return value

@@ -7,6 +7,7 @@ arXiv:2407.01082.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -60,16 +61,20 @@ def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
     """softmax(logits / temperature): (..., vocab_size) logits to probabilities of the same shape.
 
     The largest logit is subtracted first, so that no temperature overflows. At temperature 0 all the mass lies on
-    the argmax, which is the limit. Raises ValueError where temperature is below 0 or NaN.
+    the argmax, which is the limit. Raises ValueError where temperature is below 0 or not finite, and on a CPU, where
+    it costs nothing, where the largest logit is not finite.
 
     >>> apply_temperature(torch.tensor([1.0, 2.0, 3.0]), temperature=0.5)
     tensor([0.0159, 0.1173, 0.8668])
     """
-    if not temperature >= 0:
-        raise ValueError(f"temperature must be a number of at least 0, got {temperature!r}")
+    arguments.floats("logits", logits)
+    temperature = arguments.number("temperature", temperature, 0)
+    largest = logits.amax(-1, keepdim=True)  # (..., 1)
+    if largest.device.type == "cpu" and not math.isfinite(largest.sum()):
+        raise ValueError("logits must have a finite largest number in every row, got NaN or infinity")
     if temperature < torch.finfo(torch.float32).tiny:
         return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
-    return torch.softmax((logits - logits.amax(-1, keepdim=True)) / temperature, dim=-1)
+    return torch.softmax((logits - largest) / temperature, dim=-1)
 
 
 def filter_top_k(probs: Tensor, k: int) -> Tensor:
@@ -78,6 +83,8 @@ def filter_top_k(probs: Tensor, k: int) -> Tensor:
     >>> filter_top_k(torch.tensor([0.5, 0.3, 0.2]), k=2)
     tensor([0.6250, 0.3750, 0.0000])
     """
+    arguments.floats("probs", probs)
+    k = arguments.whole("k", k, 1)
     smallest = probs.topk(min(k, probs.shape[-1]), dim=-1).values[..., -1:]  # (..., 1)
     return _renormalise(probs.where(probs >= smallest, 0.0))
 
@@ -88,6 +95,8 @@ def filter_min_p(probs: Tensor, min_p: float) -> Tensor:
     >>> filter_min_p(torch.tensor([0.5, 0.3, 0.2]), min_p=0.5)
     tensor([0.6250, 0.3750, 0.0000])
     """
+    arguments.floats("probs", probs)
+    min_p = arguments.number("min_p", min_p, 0, 1)
     return _renormalise(probs.where(probs >= min_p * probs.amax(-1, keepdim=True), 0.0))
 
 
@@ -111,8 +120,8 @@ def nucleus(probs: Tensor, p: float) -> Nucleus:
     >>> nucleus(torch.tensor([0.1, 0.6, 0.3]), p=0.8).renormalised
     tensor([0.6667, 0.3333, 0.0000])
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"p must be a number from 0 to 1, got {p!r}")
+    arguments.floats("probs", probs)
+    p = arguments.number("p", p, 0, 1)
     probs_sort, probs_idx = torch.sort(probs, dim=-1, descending=True, stable=True)
     mass_before = torch.cumsum(probs_sort, dim=-1) - probs_sort
     kept = mass_before <= p if p < 1 else torch.ones_like(probs_sort, dtype=torch.bool)
@@ -129,6 +138,8 @@ def sample_top_p(probs: Tensor, p: float, generator: Generator | Sequence[Genera
     >>> sample_top_p(torch.tensor([[0.1, 0.6, 0.3]]), p=0.0)
     tensor([[1]])
     """
+    arguments.floats("probs", probs, 2)
+    p = arguments.number("p", p, 0, 1)
     if isinstance(generator, Generator) and len(probs) == 1:
         generator = [generator]  # it serves this row alone
     ids = _few_with_nucleus(probs, p) if isinstance(generator, Sequence) else _all_ids(probs)  # (n,)
@@ -165,6 +176,10 @@ def draw(
     """
     if generator is None or isinstance(generator, Generator):
         return torch.multinomial(probs, num_samples, replacement=num_samples > 1, generator=generator)
+    if not isinstance(generator, Sequence) or isinstance(generator, str):
+        raise TypeError(
+            f"generator must be None, a torch.Generator or a list of them, got {arguments.typed(generator)}"
+        )
     if len(generator) != len(probs):
         raise ValueError(f"generator: expected one for each of the {len(probs)} rows of probs, got {len(generator)}")
     rows = probs.split(1)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
+from minillama import allowed
+from minillama.arguments import shown
 from minillama.markup import BLUE, GREEN, GREY, ORANGE, VERMILLION
 from minillama.plots import legend, literal, new_figure
 
@@ -17,6 +19,7 @@ _STYLES = (
 )
 
 
+@allowed.only(milliseconds=allowed.table(allowed.positive))
 def plot_shares(milliseconds: Mapping[str, float]) -> Figure:
     """A bar for each kind of work, with its milliseconds and its share of the total.
 
@@ -34,6 +37,13 @@ def plot_shares(milliseconds: Mapping[str, float]) -> Figure:
     return figure
 
 
+@allowed.only(
+    x=allowed.numbers,
+    curves=allowed.table(allowed.numbers, least=0),
+    xlabel=allowed.label,
+    ylabel=allowed.label,
+    marks=allowed.table(allowed.positive, least=0),
+)
 def plot_curves(
     x: Sequence[float],
     curves: Mapping[str, Sequence[float]],
@@ -47,6 +57,9 @@ def plot_curves(
     curves {name: a number for each of x}; marks {name: x}: vertical lines. log: which axes are logarithmic, "", "x",
     "y" or "xy".
     """
+    if log not in ("", "x", "y", "xy"):
+        raise ValueError(f"log must be '', 'x', 'y' or 'xy', got {shown(log)}")
+    allowed.as_many(x=len(x), **{f"curves[{name!r}]": len(values) for name, values in curves.items()})
     with new_figure(figsize=(7.5, 3.2)) as (figure, ax):
         for k, values in enumerate(curves.values()):
             ax.plot(x, values, lw=2, **_STYLES[k % len(_STYLES)])
@@ -64,11 +77,13 @@ def plot_curves(
     return figure
 
 
+@allowed.only(batches=allowed.numbers, seconds=allowed.numbers)
 def plot_batch(batches: Sequence[int], seconds: Sequence[float]) -> Figure:
     """Throughput (tokens per second of all rows) and latency (milliseconds per step) against the number of rows.
 
     batches: numbers of rows; seconds: how long one step took with each of them.
     """
+    allowed.as_many(batches=len(batches), seconds=len(seconds))
     throughput, latency = [bsz / took for bsz, took in zip(batches, seconds, strict=True)], [1000 * s for s in seconds]
     lines = (
         (throughput, "throughput: tokens per second, all rows", BLUE, "o"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -129,13 +128,14 @@ class BaseTokenizer:
 
     def _ids(self, t: Iterable[int]) -> list[int]:
         """t as a list of int, each inside the vocabulary. Raises TypeError or ValueError naming the one that is not."""
-        ids = list(t)
+        if isinstance(t, arguments.RAW) or not isinstance(t, Iterable) or getattr(t, "ndim", 1) == 0:
+            raise TypeError(f"t must be a list of token ids, got {arguments.typed(t)}")
+        ids = [i if type(i) is int else arguments.whole("a token id", i) for i in t]
         for i in ids:
-            if not isinstance(i, Integral):
-                raise TypeError(f"a token id must be a whole number, got {type(i).__name__} {i!r}")
             if not 0 <= i < self.n_words:
-                raise ValueError(f"token id {i} is outside the vocabulary, 0 to {self.n_words - 1}")
-        return [int(i) for i in ids]
+                outside = f"token id {arguments.shown(i)} is outside the vocabulary"
+                raise ValueError(f"{outside}, 0 to {self.n_words - 1}")
+        return ids
 
 
 def _name(i: int, data: bytes) -> str:
@@ -150,6 +150,10 @@ class Tokenizer(BaseTokenizer):
 
     def __init__(self, model_path: str | Path | bytes):
         given = isinstance(model_path, bytes)
+        if not given:
+            arguments.path("model_path", model_path)
+        elif not model_path:
+            raise ValueError("model_path: the data that was given is empty; expected a sentencepiece tokenizer.model")
         name = "the data that was given" if given else repr(str(model_path))
         if not given and not Path(model_path).is_file():
             raise ValueError(f"model_path: no tokenizer at {name}; expected a sentencepiece tokenizer.model")
@@ -167,6 +171,7 @@ class Tokenizer(BaseTokenizer):
 
     def encode(self, s: str, bos: bool, eos: bool) -> list[int]:  # as BaseTokenizer says
         arguments.text("s", s)
+        bos, eos = arguments.flags(bos=bos, eos=eos)
         return self._marked(self.sp_model.encode(s), bos, eos)
 
     def decode(self, t: Iterable[int]) -> str:

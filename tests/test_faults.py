@@ -248,7 +248,7 @@ def test_fault_26_logits_of_the_whole_prompt_are_not_computed_in_vain(small):
     assert set(counts) == {1}
     small.generate([[1] * 15], 3, temperature=0, logprobs=True)
     handle.remove()
-    assert max(counts) == 15
+    assert max(counts) == 14  # and the last by itself
 
 
 def test_fault_28_a_later_piece_sees_all_that_came_before(small, without_cache):

@@ -172,7 +172,7 @@ def test_without_logprobs_the_output_layer_sees_one_position_a_row(small):
     shapes.clear()
     small.generate(prompts, 4, temperature=0, logprobs=True)
     handle.remove()
-    assert shapes[0] == (2, 5) and set(shapes[1:]) == {(2, 1)}
+    assert shapes[:2] == [(2, 4), (2, 1)] and {*shapes[1:]} == {(2, 1)}  # the last position by itself
 
 
 def test_the_shortest_prompt_is_read_at_once_then_a_column_a_step(small):
@@ -214,7 +214,7 @@ def test_an_older_run_is_told_that_its_cache_is_gone(small):
     older = small.generate_steps([[1, 5]], 9, temperature=0)
     next(older)
     due = small.generate([[1, 7]], 9, temperature=0)
-    with pytest.raises(RuntimeError, match="another run on this Llama has taken the cache over; finish one"):
+    with pytest.raises(RuntimeError, match="another run on this model has taken the cache over; finish one"):
         next(older)
     assert small.generate([[1, 7]], 9, temperature=0) == due
 
@@ -360,7 +360,7 @@ def test_a_llama_of_ones_own_parts(random_model, letters):
     with pytest.raises(ValueError, match="model has no cache; call model.setup_cache"):
         Llama(model, letters(VOCAB))
     model.setup_cache(1, 8)
-    with pytest.raises(ValueError, match="tokenizer does not fit the model: their vocabularies have 24 and 25 tokens"):
+    with pytest.raises(ValueError, match="tokenizer does not fit the model: it has 25 tokens, the model 24"):
         Llama(model, letters(VOCAB + 1))
     assert Llama(model, letters(VOCAB)).device == torch.device("cpu")
 

@@ -105,7 +105,7 @@ def test_a_logarithmic_axis_keeps_its_powers():
 def test_a_figure_is_closed_and_its_settings_end_with_it():
     before, open_before = dict(plots.plt.rcParams), plots.plt.get_fignums()  # other tests' figures
     plots.plot_entropy({"$": probs(3)})
-    with pytest.raises(IndexError):
+    with pytest.raises(ValueError, match="pieces must be as long as probs"):
         plots.plot_nucleus([], probs(3), 0.9)
     with pytest.raises(ZeroDivisionError), plots.new_figure(figsize=(1, 1)):
         raise ZeroDivisionError

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from minillama import Llama, Sampling, steps
-from minillama.guard import CacheTaken
+from minillama.guard import CacheTaken, _locks
 from minillama.loop import canvas
 from minillama.widgets.scores import score
 
@@ -129,8 +129,8 @@ def test_scores_of_a_heat_map_take_the_cache_over_as_a_run_does(fresh_llama):
     fresh_llama.logits([[1, 6, 7]])
     with pytest.raises(CacheTaken):
         next(older)
-    held = []
-    handle = fresh_llama.model.register_forward_pre_hook(lambda *_: held.append(fresh_llama._guard._reading.locked()))
+    held, lock = [], _locks[fresh_llama.model]
+    handle = fresh_llama.model.register_forward_pre_hook(lambda *_: held.append(lock.locked()))
     score(fresh_llama, "Once", max_gen_len=2)
     handle.remove()
     assert len(held) > 2 and all(held), "a forward ran outside the guard"

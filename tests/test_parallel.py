@@ -147,7 +147,7 @@ def two_ranks(rank, folder):
     half = Llama.build(folder, max_batch_size=3, device="cpu", dtype=torch.bfloat16, model_parallel_size=2)
     seen["bfloat16"] = half.generate(PROMPTS[:2], 5, **HOT, seed=1)
     alone = Llama.build(folder, max_batch_size=3, device="cpu", model_parallel_size=1)
-    seen["alone"] = alone._shared, alone.generate(PROMPTS[:2], 5, temperature=0)[0]
+    seen["alone"] = alone._n_ranks, alone.generate(PROMPTS[:2], 5, temperature=0)[0]
     again = Llama.build(folder, max_batch_size=3, device="cpu", seed=rank)  # seeds that differ: rank 0 draws
     seen["seed of rank 0"] = again.generate(PROMPTS[:2], 5, **HOT)
 
@@ -162,6 +162,16 @@ def two_ranks(rank, folder):
         "long prompt": error_of(llama.generate, [[1] * 100], 5),
         "temperature": error_of(llama.generate, PROMPTS, 5, temperature=-1),
         "other prompts": error_of(llama.generate, [[1, 300 + rank]], 5),
+        "stop of rank 1": error_of(llama.text_completion, TEXTS, stop=5 if rank else "e"),
+        "dialog of rank 1": error_of(llama.chat_completion, DIALOGS[1:] if not rank else [[]]),
+        "logits of rank 1": error_of(llama.logits, TEXTS if not rank else [5]),
+        "steps of rank 1": error_of(llama.generate_steps, PROMPTS, 5, logprobs=bool(rank) or None),
+        "other stop": error_of(llama.generate, PROMPTS, 5, stop=["e", "f"][rank]),
+        "other temperature": error_of(llama.stream, TEXTS[0], temperature=rank),
+        "other seed": error_of(llama.text_completion, TEXTS, seed=[[3, 4], [3, 5]][rank]),
+        "other function": error_of(*([llama.generate, PROMPTS, 5] if rank else [llama.text_completion, TEXTS])),
+        "other dtype": error_of(Llama.build, folder, dtype=[None, torch.float64][rank], device="cpu"),
+        "other batch": error_of(Llama.build, folder, max_batch_size=2 + rank, device="cpu"),
         "nowhere": error_of(Llama.build, folder / "nowhere", device="cpu"),
         "rank 1 alone": error_of(Llama.build, folder / "nowhere" if rank else folder, device="cpu"),
         "arguments of rank 1": error_of(Llama.build, folder, max_batch_size=1 - rank, device="cpu"),
@@ -171,7 +181,8 @@ def two_ranks(rank, folder):
     }
     seen["after"] = llama.generate(PROMPTS[:2], 5, temperature=0)[0]
     seen["asked"] = parallel.from_rank_0(lambda: f"by {dist.get_rank()}")
-    dist.distributed_c10d._set_pg_timeout(timedelta(seconds=2))
+    for group in (None, parallel._calls):
+        dist.distributed_c10d._set_pg_timeout(timedelta(seconds=2), group)
     start = time.monotonic()
     if rank == 1:
         time.sleep(4)  # silent
@@ -189,7 +200,7 @@ def test_two_ranks_compute_what_one_process_does(of_two, due):
     few = [row[len(prompt) : len(prompt) + 5] for row, prompt in zip(due["greedy"], PROMPTS[:2], strict=False)]
     for seen in of_two:
         check_equal(seen["all"], due)
-        assert seen["backend"] == "gloo" and seen["after"] == few and seen["alone"] == (False, few)
+        assert seen["backend"] == "gloo" and seen["after"] == few and seen["alone"] == (1, few)
     assert of_two[0]["bfloat16"] == of_two[1]["bfloat16"]
     assert of_two[0]["seed of rank 0"] == of_two[1]["seed of rank 0"]
     assert [seen["asked"] for seen in of_two] == ["by 0", "by 0"]
@@ -212,6 +223,16 @@ def test_each_rank_holds_its_part_alone(of_two, model):
         ("long prompt", ValueError, ["prompt_tokens", "max_seq_len"]),
         ("temperature", ValueError, ["temperature", "-1"]),
         ("other prompts", ValueError, ["prompt_tokens differs between the ranks"]),
+        ("stop of rank 1", (TypeError, ValueError), ["stop must be a str or a list of str, got 5"]),
+        ("dialog of rank 1", ValueError, ["dialogs[0] is empty"]),
+        ("logits of rank 1", (TypeError, ValueError), ["prompts_or_tokens[0] is 5"]),
+        ("steps of rank 1", (TypeError, ValueError), ["logprobs must be True or False"]),
+        ("other stop", ValueError, ["stop differs between the ranks", "the same call on every rank"]),
+        ("other temperature", ValueError, ["temperature differs between the ranks"]),
+        ("other seed", ValueError, ["seed differs between the ranks"]),
+        ("other function", ValueError, ["the ranks call different functions"]),
+        ("other dtype", ValueError, ["dtype differs between the ranks"]),
+        ("other batch", ValueError, ["max_batch_size differs between the ranks"]),
         ("nowhere", ValueError, ["no folder"]),
         ("rank 1 alone", ValueError, ["no folder"]),
         ("arguments of rank 1", ValueError, ["max_batch_size", "got 0"]),
@@ -223,7 +244,8 @@ def test_each_rank_holds_its_part_alone(of_two, model):
 def test_an_error_is_every_ranks(of_two, case, error, words):
     for seen in of_two:
         kind, message = seen["errors"][case]
-        assert kind is error and all(word in message for word in words), message
+        expected = error if isinstance(error, tuple) else (error,)
+        assert kind in expected and all(word in message for word in words), message
     if case == "rank 1 alone":
         assert "rank 1 of 2 failed" in of_two[0]["errors"][case][1]
 
@@ -231,7 +253,27 @@ def test_an_error_is_every_ranks(of_two, case, error, words):
 def test_a_silent_rank_is_given_up_after_the_timeout(of_two):
     kind, message, seconds = of_two[0]["silence"]
     assert kind is RuntimeError and "imed out" in message and 1 < seconds < 20
+    assert message.startswith("the ranks lost each other: ") and "read every stream to its end" in message
     assert parallel.TIMEOUT == timedelta(seconds=60)
+
+
+def abandoned(rank, folder):
+    """Rank 1 reads one piece of a stream, then asks for something else."""
+    llama = Llama.build(folder, max_batch_size=3, device="cpu")
+    for group in (None, parallel._calls):
+        dist.distributed_c10d._set_pg_timeout(timedelta(seconds=1), group)
+    stream = llama.stream(TEXTS[0], **HOT, seed=3, max_gen_len=30)
+    next(stream)
+    try:
+        return list(stream) if rank == 0 else llama.generate(PROMPTS, 5)
+    except Exception as error:
+        return type(error), str(error)
+
+
+def test_an_abandoned_stream(folder):
+    for kind, message in in_ranks(2, abandoned, folder):
+        assert kind is RuntimeError and message.startswith("the ranks lost each other: "), message
+        assert message.endswith("make the same calls on every rank and read every stream to its end")
 
 
 def four_ranks(rank, folder):

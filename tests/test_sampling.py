@@ -294,7 +294,7 @@ def test_probs_are_left_as_they_were():
 
 @pytest.mark.parametrize("temperature", [-1, -1e-9, float("nan")])
 def test_a_temperature_below_zero_is_refused(temperature):
-    with pytest.raises(ValueError, match="temperature must be a number of at least 0, got (-1|-1e-09|nan)"):
+    with pytest.raises(ValueError, match="temperature must be a finite number of at least 0, got (-1|-1e-09|nan)"):
         apply_temperature(torch.zeros(3), temperature)
 
 

@@ -71,6 +71,7 @@ class BPETokenizer(BaseTokenizer):
         a byte that this tokenizer has no token for.
         """
         arguments.text("s", s)
+        bos, eos = arguments.flags(bos=bos, eos=eos)
         ids = self.tokenizer.encode(s, add_special_tokens=False).ids
         if self.missing.intersection(s.encode()):
             self._check_bytes(s, ids)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from minillama import checkpoint
-from minillama.arguments import whole
+from minillama.arguments import path, shown, whole
 from minillama.files import written_beside
 from minillama.formats.hugging_face import CONFIG, INDEX, KEYS, WEIGHTS, rotate_halves
 from minillama.formats.tokenizer_files import end_ids, files_of
@@ -35,7 +35,8 @@ def save(
     ckpt_dir, model: Transformer, tokenizer: BaseTokenizer, format: str = "meta", shards: int = 1, dtype=None
 ) -> None:
     """Write a checkpoint; arguments and errors as for `Llama.save`."""
-    folder = Path(ckpt_dir)
+    path("ckpt_dir", ckpt_dir)
+    folder, shards = Path(ckpt_dir), whole("shards", shards, 1, 99_999)
     _check(folder, model, format, shards, dtype)
     if format == "hf":
         _save_hugging_face(folder, model, tokenizer, shards, dtype)
@@ -46,8 +47,7 @@ def save(
 def _check(folder: Path, model: Transformer, format: str, shards: int, dtype: torch.dtype | None) -> None:
     """Raise a ValueError or TypeError for what cannot be written."""
     if format not in FORMATS:
-        raise ValueError(f"format must be one of {FORMATS}, got {format!r}")
-    whole("shards", shards, 1)
+        raise ValueError(f"format must be one of {FORMATS}, got {shown(format)}")
     if is_shared(model.output.weight):
         raise ValueError("several ranks share this model, none has all of it; save it from one process")
     if is_int8(model):
@@ -61,7 +61,7 @@ def _check(folder: Path, model: Transformer, format: str, shards: int, dtype: to
         raise ValueError(f"shards is {shards}, but the model has {args.n_layers} layers; take at most as many")
     kind = model.norm.weight.dtype if dtype is None else dtype
     if kind not in (torch.float32, torch.float16, torch.bfloat16):
-        raise ValueError(f"dtype must be torch.float32, torch.float16 or torch.bfloat16, got {kind!r}")
+        raise ValueError(f"dtype must be torch.float32, torch.float16 or torch.bfloat16, got {shown(kind)}")
     foreign = {"meta": CONFIG, "hf": checkpoint.PARAMS}[format]
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"ckpt_dir: {str(folder)!r} is a file; expected a folder")

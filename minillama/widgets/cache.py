@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import ipywidgets as W
 
-from minillama import arguments
+from minillama import allowed, arguments
 from minillama.generation import Llama
 from minillama.markup import STYLE, escape, wrap
 from minillama.widgets.labels import labels
@@ -107,6 +107,7 @@ class CacheView(W.VBox):
     naming the argument, if prompt is not a str, max_gen_len is out of range or the language has no labels.
     """
 
+    @allowed.only(llama=allowed.an(Llama), prompt=allowed.text, max_gen_len=allowed.plain)
     def __init__(
         self,
         llama: Llama,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import ipywidgets as W
 
-from minillama import arguments, loop
+from minillama import allowed, arguments, loop
 from minillama.generation import Llama
 from minillama.markup import STYLE, escape, wrap
 from minillama.widgets.labels import labels
@@ -108,6 +108,7 @@ def caption(canvas: Canvas, text: dict[str, str]) -> str:
     )
 
 
+@allowed.only(llama=allowed.an(Llama), max_gen_len=allowed.plain)
 def show_canvas(
     llama: Llama, prompt_tokens: Sequence[Sequence[int]], max_gen_len: int, language: str = "en"
 ) -> Picture:
@@ -116,7 +117,7 @@ def show_canvas(
     prompt_tokens: bsz lists of ids, of any lengths; max_gen_len: 0 or more. The model is not run. Raises TypeError or
     ValueError, naming the argument, where `Llama.generate` would, and ValueError for a language without labels.
     """
-    arguments.whole("max_gen_len", max_gen_len, 0)
+    arguments.whole("max_gen_len", max_gen_len, 0, arguments.LARGEST_SIZE)
     arguments.prompt_tokens(prompt_tokens, llama.model.params, max_gen_len)
     text, tokenizer = labels(language), llama.tokenizer
     canvas = lay_out(prompt_tokens, max_gen_len, llama.model.params.max_seq_len, tokenizer.pad_id)
@@ -133,6 +134,7 @@ class CanvasView(W.VBox):
     range or the language has no labels.
     """
 
+    @allowed.only(llama=allowed.an(Llama), prompts=allowed.texts, max_gen_len=allowed.plain, n_columns=allowed.plain)
     def __init__(
         self,
         llama: Llama,

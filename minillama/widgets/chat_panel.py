@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import ipywidgets as W
 
-from minillama import arguments
+from minillama import allowed, arguments
 from minillama.chat import encode_dialog, format_tags, has_special_tags
 from minillama.generation import Llama
 from minillama.guard import CacheTaken
@@ -69,6 +69,14 @@ class ChatPanel(W.VBox):
     into its field; an interrupted answer is shown, but is not part of the memory.
     """
 
+    @allowed.only(
+        llama=allowed.an(Llama),
+        system=allowed.text,
+        temperature=allowed.plain,
+        top_p=allowed.plain,
+        max_gen_len=allowed.plain,
+        seed=allowed.plain,
+    )
     def __init__(
         self,
         llama: Llama,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import ipywidgets as W
 
-from minillama import arguments
+from minillama import allowed, arguments
 from minillama.chat import Dialog, format_tags, segment_dialog
 from minillama.generation import Llama
 from minillama.markup import STYLE, escape, wrap
@@ -88,6 +88,7 @@ def _segment(segment: ChatSegment, most: int, text: dict[str, str]) -> str:
     )
 
 
+@allowed.only(llama=allowed.an(Llama), dialog=allowed.dialog)
 def show_chat(llama: Llama, dialog: Dialog, language: str = "en") -> Picture:
     """A still picture of the ids of a dialog, each labelled by what it is for, as `ChatView` draws them.
 
@@ -120,6 +121,7 @@ class ChatView(W.VBox):
     ValueError for a language without labels.
     """
 
+    @allowed.only(llama=allowed.an(Llama), dialog=allowed.dialog)
     def __init__(self, llama: Llama, dialog: Dialog, language: str = "en"):
         arguments.dialog(dialog)
         system = dialog[0]["content"] if dialog[0]["role"] == "system" else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from minillama import allowed
 from minillama.markup import escape, wrap
 from minillama.results import CompletionPrediction
 from minillama.widgets.labels import labels
@@ -74,6 +75,7 @@ def _row(place: int, row: EchoRow, text: dict[str, str]) -> str:
     )
 
 
+@allowed.only(with_echo=allowed.an(dict), without=allowed.an(dict))
 def show_echo(with_echo: CompletionPrediction, without: CompletionPrediction, language: str = "en") -> Picture:
     """A still picture of two results of one prompt side by side, token by token.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import ipywidgets as W
 
-from minillama import arguments
+from minillama import allowed, arguments
 from minillama.generation import Llama
 from minillama.logprobs import perplexity, sequence_logprob
 from minillama.markup import STYLE, escape, wrap
@@ -172,6 +172,14 @@ def _uncertain(seen: Sequence[tuple[int, ScoredToken]], name: str, threshold: fl
     return table(heads, body, caption=escape(caption), more=more, live=False)
 
 
+@allowed.only(
+    llama=allowed.an(Llama),
+    prompts=allowed.texts,
+    temperatures=allowed.numbers,
+    threshold=allowed.plain,
+    echo=allowed.flag,
+    seed=allowed.seed,
+)
 def show_logprobs(
     llama: Llama,
     prompts: Sequence[str],
@@ -215,6 +223,15 @@ class LogprobHeatmap(W.VBox):
     if prompts is not a list of one or two str, a number is out of range or the language has no labels.
     """
 
+    @allowed.only(
+        llama=allowed.an(Llama),
+        prompts=allowed.texts,
+        temperatures=allowed.numbers,
+        max_gen_len=allowed.plain,
+        threshold=allowed.plain,
+        echo=allowed.flag,
+        seed=allowed.seed,
+    )
     def __init__(
         self,
         llama: Llama,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from minillama.arguments import shown
+
 EN = {
     # ---- shared
     "prompt": "prompt",
@@ -252,6 +254,6 @@ LANGUAGES = {"en": EN}
 
 def labels(language: str) -> dict[str, str]:
     """The dictionary of a language, such as "en". Raises ValueError for a language that has none."""
-    if language not in LANGUAGES:
-        raise ValueError(f"language must be one of {sorted(LANGUAGES)}, got {language!r}")
+    if not isinstance(language, str) or language not in LANGUAGES:
+        raise ValueError(f"language must be one of {sorted(LANGUAGES)}, got {shown(language)}")
     return LANGUAGES[language]

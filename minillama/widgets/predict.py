@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import ipywidgets as W
 
-from minillama import arguments
+from minillama import allowed, arguments
 from minillama.markup import escape, wrap
 from minillama.widgets.labels import labels
 from minillama.widgets.parts import Picture, box
@@ -32,6 +32,7 @@ class Predict(W.VBox):
     You made no choice. Computed: 3.
     """
 
+    @allowed.only(question=allowed.text, options=allowed.texts)
     def __init__(self, question: str, options: Sequence[str], language: str = "en"):
         arguments.texts("options", options)
         self.text = labels(language)
@@ -42,14 +43,15 @@ class Predict(W.VBox):
         super().__init__([W.HTML(wrap(f"<b>{escape(question)}</b><br>{hint}")), self.choice])
         self.add_class("w-predict")
 
+    @allowed.only(because=allowed.text)
     def reveal(self, answer, because: str = "") -> Reveal:
         """Compare the choice with the computed answer; because: a sentence that explains it.
 
         Without a choice it says so and reveals all the same. Raises ValueError if str(answer) is none of the options.
         """
-        answer = str(answer)
+        answer = answer if isinstance(answer, str) else arguments.shown(arguments.plain(answer))
         if answer not in self.options:
-            raise ValueError(f"answer must be one of the options {self.options}, got {answer!r}")
+            raise ValueError(f"answer must be one of the options {self.options}, got {arguments.shown(answer)}")
         computed = [self.text["computed"].format(answer=answer), *([because] if because else [])]
         if self.choice.value is None:
             return Reveal(None, [self.text["no_choice"], *computed])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import ipywidgets as W
 
-from minillama import arguments
+from minillama import allowed, arguments
 from minillama.generation import Llama
 from minillama.markup import STYLE
 from minillama.widgets.labels import labels
@@ -28,6 +28,16 @@ class GenerateStepper(W.VBox):
     out of range or the language has no labels.
     """
 
+    @allowed.only(
+        llama=allowed.an(Llama),
+        prompts=allowed.texts,
+        max_gen_len=allowed.plain,
+        temperature=allowed.plain,
+        top_p=allowed.plain,
+        seed=allowed.plain,
+        logprobs=allowed.flag,
+    )
+    @allowed.only(n_rows=allowed.plain, n_columns=allowed.plain)
     def __init__(
         self,
         llama: Llama,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from minillama import arguments
+from minillama import allowed, arguments
 from minillama.generation import Llama
 from minillama.markup import escape, wrap
 from minillama.results import Row
@@ -80,6 +80,8 @@ def record(
     n_rows: int = 8,
 ) -> Run:
     """Run the loop to its end and keep what can be shown of each step, n_rows candidates for each row."""
+    n_rows, temperature = arguments.whole("n_rows", n_rows, 1), arguments.plain(temperature)
+    top_p = arguments.plain(top_p)
     loop = llama.generate_steps(prompt_tokens, max_gen_len, temperature, top_p, logprobs, seed=seed)
     rows = [Row(llama.tokenizer, prompt, max_gen_len, stop=()) for prompt in prompt_tokens]
     steps, stops = [], {}
@@ -239,6 +241,7 @@ def _detail(run: Run, number: int, row: int, pieces: Sequence[str], text: dict[s
     )
 
 
+@allowed.only(llama=allowed.an(Llama), number=allowed.plain, row=allowed.plain, max_gen_len=allowed.plain)
 def show_step(
     llama: Llama,
     prompt_tokens: Sequence[Sequence[int]],

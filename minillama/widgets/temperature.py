@@ -10,7 +10,7 @@ import ipywidgets as W
 import torch
 from torch import Tensor
 
-from minillama import arguments
+from minillama import allowed, arguments
 from minillama.generation import Llama
 from minillama.logprobs import entropy
 from minillama.markup import STYLE, escape, wrap
@@ -151,6 +151,13 @@ class TemperatureExplorer(W.VBox):
     of str, a prompt leaves no room for a token, a number is out of range or the language has no labels.
     """
 
+    @allowed.only(
+        llama=allowed.an(Llama),
+        prompts=allowed.texts,
+        truths=allowed.table(allowed.table(allowed.probability, allowed.place)),
+        temperature=allowed.plain,
+        n_rows=allowed.plain,
+    )
     def __init__(
         self,
         llama: Llama,

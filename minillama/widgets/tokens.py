@@ -9,8 +9,9 @@ from itertools import groupby
 
 import ipywidgets as W
 
+from minillama import allowed
 from minillama.markup import STYLE, escape, wrap
-from minillama.tokenizer import Tokenizer
+from minillama.tokenizer import BaseTokenizer, Tokenizer
 from minillama.widgets.labels import labels
 from minillama.widgets.parts import LONGEST_DRAWN, Picture, chip, columns, count, hook, refusal, sized, table
 
@@ -113,6 +114,7 @@ def _table(rows: Sequence[TokenRow], text: dict[str, str]) -> str:
     return table(heads, body, text["tok_table"], more=more)
 
 
+@allowed.only(tokenizer=allowed.an(BaseTokenizer), text=allowed.text, bos=allowed.flag, eos=allowed.flag)
 def show_tokens(tokenizer: Tokenizer, text: str, bos: bool = False, eos: bool = False, language: str = "en") -> Picture:
     """A still picture of the tokens of a text, as `TokenView` draws them.
 
@@ -131,6 +133,7 @@ class TokenView(W.VBox):
     ValueError for a language without labels.
     """
 
+    @allowed.only(tokenizer=allowed.an(BaseTokenizer), text=allowed.text, bos=allowed.flag, eos=allowed.flag)
     def __init__(
         self, tokenizer: Tokenizer, text: str = "", bos: bool = False, eos: bool = False, language: str = "en"
     ):

@@ -9,7 +9,7 @@ import ipywidgets as W
 import torch
 from torch import Tensor
 
-from minillama import arguments
+from minillama import allowed, arguments
 from minillama.generation import Llama
 from minillama.markup import STYLE, wrap
 from minillama.sampling import apply_temperature, draw, nucleus
@@ -40,6 +40,14 @@ class TopPExplorer(W.VBox):
     number is out of range or the language has no labels.
     """
 
+    @allowed.only(
+        llama=allowed.an(Llama),
+        prompts=allowed.texts,
+        temperature=allowed.plain,
+        top_p=allowed.plain,
+        n_rows=allowed.plain,
+        seed=allowed.seed,
+    )
     def __init__(
         self,
         llama: Llama,
@@ -81,6 +89,7 @@ class TopPExplorer(W.VBox):
         self.add_class("w-top-p")
         self._draw()
 
+    @allowed.only(n=allowed.count)
     def sample(self, n: int) -> dict[int, int]:
         """Draw n tokens from the nucleus that is shown; show and return {token id: how often it was drawn}."""
         probs = apply_temperature(self.logits[self.prompt.value], self.temperature.value)

@@ -199,7 +199,7 @@ def test_what_this_model_does_not_compute(folder, field, value):
     [
         ("hidden_size", "32", "dim"), ("hidden_size", None, "hidden_size"), ("hidden_size", 33, "dim"),
         ("num_attention_heads", 0, "n_heads"), ("rms_norm_eps", -1, "norm_eps"), ("num_hidden_layers", 2.0, "n_layers"),
-        ("num_hidden_layers", 10**9, "layers"), ("intermediate_size", 10**30, "no memory"),
+        ("num_hidden_layers", 10**9, "layers"), ("intermediate_size", 10**30, "hidden_dim must be a whole number"),
         ("intermediate_size", 10**15, "the shape (1000000000000000, 32)"),
         ("vocab_size", 10**12, "vocab_size=1000000000000"),
         ("hidden_size", 10**12, "no memory"),

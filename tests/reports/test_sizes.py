@@ -86,7 +86,7 @@ def test_a_cache_that_no_memory_holds_changes_nothing(random_llama, sizes):
     llama = random_llama()
     due, before = llama.generate([[1, 5]], 8, temperature=0), llama.model.params
     rotations, caches = llama.model.freqs_cis, [layer.attention.cache for layer in llama.model.layers]
-    with pytest.raises(ValueError, match="max_batch_size, max_seq_len: cpu has no memory for a cache of .* take fewer"):
+    with pytest.raises(ValueError, match="max_seq_len: cpu has no memory for a cache of .* take fewer|below 2"):
         llama.model.setup_cache(*sizes)
     assert llama.model.params == before and llama.model.freqs_cis is rotations
     assert all(layer.attention.cache is cache for layer, cache in zip(llama.model.layers, caches, strict=True))

@@ -80,7 +80,7 @@ def test_sizes_are_never_guessed(folder, name):
 # ---- a context that no memory holds --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("context", [2**20 + 1, 10**13, 10**30])
+@pytest.mark.parametrize("context", [2**20 + 1, 10**13, 10**18])
 def test_a_context_larger_than_any_memory(folder, made, context, tmp_path):
     """Rotations are made for the cache alone; what is written again still says the context."""
     config_without(folder, max_position_embeddings=context)

@@ -1,0 +1,127 @@
+"""Widgets, show_* functions, figures and links: whatever is passed for any of their arguments is drawn, or is a
+TypeError or ValueError that names the argument in a line that can be read."""
+
+import inspect
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from minillama import Llama, flowchart, links, plots, speed_plots, widgets
+
+WRONG = [
+    None, 5, -1, 10**5000, 1.5, math.nan, math.inf, "x", "", b"ab", True, [], [5], ["a", 5], {}, {"a": 1},
+    torch.tensor([1.0]), torch.tensor(2), object(), np.int64(2), (), "\ud800", [None], torch.ones(2, 2), 1j, "$$",
+]  # fmt: skip
+USER = {"role": "user", "content": "Hi"}
+OTHER_NAMES = {"prompt_tokens": "prompt_tokens", "prompts": "prompt", "dialog": "message"}
+
+
+@pytest.fixture(scope="module")
+def right(checkpoint):
+    """{name: (function, arguments that are right)}"""
+    llama = Llama.build(checkpoint.folder, max_batch_size=2, max_seq_len=24, device="cpu")
+    seeded = {"max_gen_len": 2, "logprobs": True, "seed": 1}
+    (echoed,), (alone,) = (llama.text_completion(["a"], echo=echo, **seeded) for echo in (True, False))
+    logits = torch.linspace(-2, 2, llama.tokenizer.n_words)
+    pieces = llama.tokenizer.pieces(range(llama.tokenizer.n_words))
+    one, two, m = torch.tensor([1]), [1, 2], {"llama": llama, "language": "en"}
+    explorer = {**m, "prompts": ["a"], "temperature": 1.0, "n_rows": 3}
+    shown = {"tokenizer": llama.tokenizer, "text": "a", "bos": False, "eos": False, "language": "en"}
+    heat = {**m, "prompts": ["a"], "max_gen_len": 1, "threshold": 0.1, "echo": True, "seed": 1}
+    stepped = {"max_gen_len": 2, "temperature": 0.5, "top_p": 0.5, "seed": 1, "logprobs": False, "n_rows": 2}
+    calls = [
+        (widgets.CacheView, {**m, "prompt": "a", "max_gen_len": 2}),
+        (widgets.CanvasView, {**m, "prompts": ["a"], "max_gen_len": 2, "n_columns": 4}),
+        (widgets.show_canvas, {**m, "prompt_tokens": [[1, 5]], "max_gen_len": 2}),
+        (widgets.ChatPanel, {**m, "system": "", "temperature": 0.5, "top_p": 0.5, "max_gen_len": 2, "seed": 1}),
+        (widgets.ChatView, {**m, "dialog": [USER]}),
+        (widgets.show_chat, {**m, "dialog": [USER]}),
+        (widgets.show_echo, {"with_echo": echoed, "without": alone, "language": "en"}),
+        (widgets.LogprobHeatmap, {**heat, "temperatures": (0.0, 1.0)}),
+        (widgets.show_logprobs, {**heat, "temperatures": [0.0]}),
+        (widgets.Predict, {"question": "q", "options": ["a"], "language": "en"}),
+        (widgets.Predict("q", ["1"]).reveal, {"answer": 1, "because": "x"}),
+        (widgets.GenerateStepper, {**m, "prompts": ["a"], **stepped, "n_columns": 4}),
+        (widgets.show_step, {**m, "prompt_tokens": [[1, 5]], "number": 1, "row": 0, **stepped}),
+        (widgets.TemperatureExplorer, {**explorer, "truths": {"a": {5: 0.5}}}),
+        (widgets.TokenView, shown),
+        (widgets.show_tokens, shown),
+        (widgets.TopPExplorer, {**explorer, "top_p": 0.5, "seed": 0}),
+        (widgets.TopPExplorer(llama, ["a"]).sample, {"n": 3}),
+        (plots.plot_nucleus, {"pieces": pieces, "probs": logits.softmax(-1), "p": 0.5, "n_bars": 3}),
+        (plots.plot_rotation, {"freqs_cis": llama.model.freqs_cis[:3], "pairs": [0, 1]}),
+        (plots.plot_attention, {"pieces": ["a", "b"], "weights": torch.eye(2), "title": "x"}),
+        (
+            plots.plot_temperatures,
+            {"pieces": pieces, "logits": logits, "temperatures": [1.0], "truth": {5: 0.5}, "n_tokens": 3},
+        ),
+        (plots.plot_entropy, {"curves": {"a": logits}, "highest": 3.0}),
+        (plots.plot_cache, {"calls": [(0, 2)], "pieces": ["a", "b"]}),
+        (plots.plot_token_cost, {"contexts": two, "counted": {"a": two}, "measured": {"a": two}}),
+        (
+            plots.plot_where,
+            {"from_prompt": torch.tensor([True]), "column": one, "candidate": one, "titles": ["a"]},
+        ),
+        (plots.plot_calibration, {"points": {"a": [(0.5, 0.4)]}}),
+        (plots.plot_rank_memory, {"models": {"a": {1: (1.0, 2.0)}}, "gpus": [1.0]}),
+        (speed_plots.plot_shares, {"milliseconds": {"a": 1.0}}),
+        (
+            speed_plots.plot_curves,
+            {"x": two, "curves": {"a": two}, "xlabel": "x", "ylabel": "y", "log": "x", "marks": {"m": 1}},
+        ),
+        (speed_plots.plot_batch, {"batches": two, "seconds": two}),
+        (links.source_link, {"obj": Llama.generate}),
+        (links.meta_link, {"file": "a", "name": "b"}),
+        (flowchart.Flowchart, {"mine": {}}),
+    ]
+    return {function.__qualname__: (function, given) for function, given in calls}
+
+
+NAMES = [
+    *(name for name in widgets.__all__),
+    *(f"plot_{name}" for name in "nucleus rotation attention temperatures entropy cache token_cost where".split()),
+    *(f"plot_{name}" for name in "calibration rank_memory shares curves batch".split()),
+    *("Predict.reveal", "TopPExplorer.sample", "source_link", "meta_link", "Flowchart"),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_argument_is_judged(right, name, monkeypatch):
+    function, given = right[name]
+    function(**given)
+    if name.startswith("plot_"):  # what is drawn costs a tenth of a second: here it is enough that something is
+        monkeypatch.setattr("minillama.plots.new_figure", drawn)
+        monkeypatch.setattr("minillama.speed_plots.new_figure", drawn)
+    for argument in given:
+        for k, value in enumerate(WRONG):
+            try:
+                function(**{**given, argument: value})
+            except Drawn:
+                pass
+            except (TypeError, ValueError) as error:
+                found = str(error)
+                assert type(error) in (TypeError, ValueError)
+                assert argument in found[:120] or OTHER_NAMES.get(argument, "?") in found, (argument, k, found)
+                assert len(found) < 600, (argument, k)
+
+
+class Drawn(Exception):
+    pass
+
+
+def drawn(*_, **__):
+    raise Drawn
+
+
+def test_nothing_is_left_out(right):
+    assert {*right} == {*NAMES}
+    for module in (plots, speed_plots):
+        assert {name for name in dir(module) if name.startswith("plot_")} <= {*NAMES}
+
+
+def test_signatures_still_show_every_argument():
+    assert [*inspect.signature(widgets.TopPExplorer).parameters][:2] == ["llama", "prompts"]
+    assert inspect.signature(plots.plot_nucleus).parameters["n_bars"].default == 12
+    assert inspect.getsourcefile(inspect.unwrap(plots.plot_nucleus)) == plots.__file__
