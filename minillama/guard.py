@@ -17,7 +17,7 @@ POLL_EVERY = 16  # steps between two looks at eos_reached on a GPU: each look wa
 
 
 class CacheTaken(RuntimeError):
-    """A run was continued after a later run took its cache over: its keys and values are overwritten."""
+    """A run was continued after a later run took over its cache: its keys and values are overwritten."""
 
 
 class Guard:
@@ -34,7 +34,7 @@ class Guard:
     def forward(self, last_only: bool) -> Forward:
         """The model's forward for one new run: forward(tokens (bsz, n), start_pos) to logits, as `loop.steps` calls it.
 
-        Its call with start_pos 0 takes the cache over; a later call raises CacheTaken once another run has done so.
+        Its call with start_pos 0 takes over the cache; a later call raises CacheTaken once another run has done so.
         last_only: give the logits of the last position alone.
         """
         run = object()
@@ -43,7 +43,9 @@ class Guard:
             with self._reading:
                 self._owner = run if start_pos == 0 else self._owner
                 if self._owner is not run:
-                    raise CacheTaken("another run on this Llama has taken the cache over; finish one before the next")
+                    raise CacheTaken(
+                        "another run on this Llama has taken over the cache; finish one run before starting another"
+                    )
                 # inference_mode is a tenth faster than no_grad; with DTensors half as fast
                 with torch.no_grad() if self._shared else torch.inference_mode():
                     if self.decode is None or tokens.shape[1] > 1:
