@@ -169,7 +169,7 @@ fitting_ranks = exercise(
             *swaps("= args.", *(f"= args.{x}, args." for x in ("n_layers", "vocab_size", "head_dim")))],
         "1 always fits: begin with 1.": swap("range(1", "range(2"),
         "Nothing can be divided by 0: begin with 1.": swap("range(1", "range(0"),
-        "The largest is missing. Go up to min(sizes) itself: range already excludes its end.": swap("(sizes) + 1", "(sizes)"),
+        "The largest is missing: range already excludes its end.": swap("(sizes) + 1", "(sizes)"),
         "Try all numbers, not only powers of two.": swaps(_RANGE, "(1, 2, 4, 8)", "(1, 2, 4, 8, 16)"),
         "Try all numbers up to the smallest size.": swaps("min(sizes)", "8", "16", "32", "int(min(sizes) ** 0.5)"),
         "The smallest comes first.": swap(_RANGE, "range(min(sizes), 0, -1)"),
