@@ -210,7 +210,7 @@ def readme_block(folder: Path) -> str:
     kept = {key_of("compare", row): (run, row) for run in runs for row in run["rows"]}
     found = [kept[key] for key in IN_README if key in kept]
     if not found:
-        return f"{START}\nNot measured yet: `make bench` does it.\n{END}"
+        return f"{START}\nNot measured yet: run `make bench`.\n{END}"
     where = " ".join(dict.fromkeys(caption(run) for run, _ in found))
     lines = [START, f"Tokens a second of the course model. {where}", "", table(SPEED, [row for _, row in found]), END]
     return "\n".join(lines)

@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="minillama",
         description="Llama 2 inference in a package small enough to read.",
-        epilog="A model spread over two GPUs or processes: torchrun --nproc_per_node 2 -m minillama ...",
+        epilog="To split a model over two GPUs or processes: torchrun --nproc_per_node 2 -m minillama ...",
     )
     top.add_argument("--version", action="version", version=f"minillama {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="complete | chat | info | convert | doctor")
@@ -47,7 +47,10 @@ def parser() -> argparse.ArgumentParser:
 
     sampler = argparse.ArgumentParser(add_help=False, parents=[model])
     sampler.add_argument(
-        "--temperature", type=float, default=Sampling.temperature, help="0 is greedy (default: %(default)s)"
+        "--temperature",
+        type=float,
+        default=Sampling.temperature,
+        help="0: always the most probable token (default: %(default)s)",
     )
     sampler.add_argument(
         "--top-p", type=float, default=Sampling.top_p, help="nucleus threshold, 0 to 1 (default: %(default)s)"
@@ -63,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     sampler.add_argument("--seed", type=int, help="the same seed gives the same text (default: a new one each time)")
     sampler.add_argument("--device", help="cpu, cuda or mps (default: cuda if there is one)")
     sampler.add_argument(
-        "--dtype", choices=["float32", "bfloat16", "float16"], help="default: bfloat16 on cuda, float32"
+        "--dtype", choices=["float32", "bfloat16", "float16"], help="default: bfloat16 on cuda, else float32"
     )
     sampler.add_argument("--int8", action="store_true", help="keep the weights in 8 bits: a quarter of the memory")
     sampler.add_argument(
@@ -204,7 +207,7 @@ def info(args: argparse.Namespace) -> int:
         "parameters": f"{count:,} in {', '.join(kinds(weights))} ({size / 2**20:.1f} MiB)",
         "layers": f"{params.n_layers} of dim {params.dim}, {heads}, feed-forward {params.ffn_width()}",
         "vocabulary": f"{tokenizer.n_words:,} tokens",
-        "context": f"{params.max_seq_len} tokens, a cache of {cache * 4 / 2**20:.1f} MiB a row in float32",
+        "context": f"{params.max_seq_len} tokens, a cache of {cache * 4 / 2**20:.1f} MiB per row in float32",
         "rope_theta": f"{params.rope_theta:g}"
         + (f", slowed as {scaling.rope_type} by {scaling.factor:g}" if (scaling := params.rope_scaling) else ""),
     }.items():

@@ -138,7 +138,7 @@ def listing(name: str, value, of: str) -> None:
     if not isinstance(value, Sequence) or isinstance(value, RAW):
         raise TypeError(f"{name} must be a list of {of}, got {type(value).__name__}")
     if not value:
-        raise ValueError(f"{name} is empty; expected at least one of {of}")
+        raise ValueError(f"{name} is empty; expected a non-empty list of {of}")
 
 
 def text(name: str, value) -> None:
@@ -149,7 +149,7 @@ def text(name: str, value) -> None:
         value.encode()
     except UnicodeEncodeError as error:
         found = f"a lone surrogate, {value[error.start]!r} at index {error.start}"
-        raise ValueError(f"{name} has {found}; that is not a character: take it out") from None
+        raise ValueError(f"{name} has {found}; that is not a character: remove it") from None
 
 
 def are_texts(value) -> bool:
@@ -165,7 +165,7 @@ def texts(name: str, value) -> None:
 
 
 def dialog(value, name: str = "dialog") -> None:
-    """An optional system message, then user and assistant in turns, the user's last."""
+    """An optional system message, then user and assistant alternating, the user's last."""
     listing(name, value, "messages {'role': ..., 'content': ...}")
     for k, message in enumerate(value):
         if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
@@ -176,10 +176,13 @@ def dialog(value, name: str = "dialog") -> None:
     roles = [message["role"] for message in value]
     turns = roles[1:] if roles[0] == "system" else roles
     if turns != [("user", "assistant")[k % 2] for k in range(len(turns))]:
-        raise ValueError(f"{name}: roles must be system (if any), then user and assistant in turns, got {shown(roles)}")
+        raise ValueError(
+            f"{name}: roles must be an optional system, then user and assistant alternating, got {shown(roles)}"
+        )
     if len(turns) % 2 == 0:
         raise ValueError(
-            f"{name}: the last message must be the user's, got {roles[-1]!r}; add a user message to answer"
+            f"{name}: the last message must be the user's, got {roles[-1]!r}; add a user message for the model to "
+            f"answer"
         )
 
 
@@ -225,7 +228,7 @@ def room(name: str, rows: Mapping[int | None, Sequence[int]], params, max_gen_le
         if len(row) > params.max_seq_len - left:
             raise ValueError(
                 f"{each} has {len(row)} tokens, but max_seq_len is {params.max_seq_len}{why}; shorten the prompt, or "
-                f"Llama.build(..., max_seq_len=...) with more"
+                f"raise max_seq_len in Llama.build(...)"
             )
 
 
@@ -273,11 +276,11 @@ def build(
             raise ValueError(f"device must be 'cpu', 'cuda', 'cuda:1' or 'mps', got {shown(device)}")
         if type_ == "mps" and not torch.backends.mps.is_available():
             raise ValueError(
-                "device is 'mps', but this machine has no such GPU; pass 'cpu', or None to take what there is"
+                "device is 'mps', but this machine has no such GPU; pass 'cpu', or None to use whatever is available"
             )
         if type_ == "cuda" and not torch.cuda.is_available():
             raise ValueError(
-                f"device is {str(device)!r}, but torch finds no GPU; pass 'cpu', or None to take what there is"
+                f"device is {str(device)!r}, but torch finds no GPU; pass 'cpu', or None to use whatever is available"
             )
     if dtype is not None and not isinstance(dtype, torch.dtype):
         raise TypeError(f"dtype must be a torch.dtype such as torch.float32, got {typed(dtype)}")
@@ -295,7 +298,7 @@ def faster(compile: bool, int8: bool, device: torch.device, n_ranks: int) -> tup
     compile, int8 = flag("compile", compile), flag("int8", int8)
     for name, wanted in (("compile", compile), ("int8", int8)):
         if wanted and n_ranks > 1:
-            raise ValueError(f"{name} must be False where {n_ranks} ranks share a model: together they are untested")
+            raise ValueError(f"{name} must be False where {n_ranks} ranks share a model: the combination is untested")
     if compile and device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
         raise ValueError("compile=True needs a C++ compiler on a CPU; install g++, or leave compile out")
     return compile, int8
@@ -309,17 +312,17 @@ def stops(value) -> list[str]:
     for each in value:
         text("stop", each)
     if "" in value:
-        raise ValueError("stop holds an empty str, which would stop at once; leave it out")
+        raise ValueError("stop contains an empty str, which would stop at once; remove it")
     return list(value)
 
 
 def seeds(value, bsz: int) -> list[int] | None:
-    """One seed a row: None, an int s (row k gets s + k), or a list with one for each row."""
+    """One seed per row: None, an int s (row k gets s + k), or a list with one for each row."""
     if value is None:
         return None
     if isinstance(value, Sequence) and not isinstance(value, (str, *RAW)):
         if len(value) != bsz:
-            raise ValueError(f"seed has {len(value)} seeds for {bsz} rows; give one int, or one for each row")
+            raise ValueError(f"seed has length {len(value)}, but there are {bsz} rows; give one int, or one per row")
         return [whole(f"seed[{k}]", each, 0, LARGEST_SEED) for k, each in enumerate(value)]
     first = whole("seed", value, 0, LARGEST_SEED - bsz)
     return [first + k for k in range(bsz)]

@@ -122,7 +122,7 @@ def load(
         rows = weights["tok_embeddings.weight"].shape[0] if "tok_embeddings.weight" in weights else vocab_size
         check_fit(vocab_size, rows, f"the weights in {str(reader.path)!r}")
         args = dataclasses.replace(args, vocab_size=rows)
-    if args.n_layers > len(weights):  # before so many are laid out
+    if args.n_layers > len(weights):  # before that many are created
         found = f"n_layers={args.n_layers}, but {len(weights)} tensors"
         raise ValueError(f"ckpt_dir: {str(reader.weights_path)!r} does not fit its {reader.sizes_in}: {found}")
     try:

@@ -1,4 +1,4 @@
-"""The step that reads one token a row, compiled: on a GPU as a CUDA graph, on a CPU as C++ with the weights in it."""
+"""The step that reads one token per row, compiled: on a GPU as a CUDA graph, on a CPU as C++ with the weights in it."""
 
 from __future__ import annotations
 

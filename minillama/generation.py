@@ -181,7 +181,7 @@ class Llama:
         stop: str | Sequence[str] = (),
         seed: int | Sequence[int] | None = None,
     ) -> tuple[list[list[int]], list[list[float | None]] | None]:
-        """Continue every prompt by at most max_gen_len tokens; return (tokens, logprobs or None), one list a row.
+        """Continue every prompt by at most max_gen_len tokens; return (tokens, logprobs or None), one list per row.
 
         prompt_tokens: bsz lists of ids, of any lengths. temperature 0 is greedy; else a token is drawn after
         temperature, top_k, min_p and top_p, in this order. A row ends before one of the tokenizer's stop_ids, at a

@@ -56,8 +56,8 @@ class Guard:
             with _locks[self.model]:
                 if start_pos > 0 and left != self._written():
                     raise CacheTaken(
-                        "another run on this model has taken the cache over; finish one before the next (a call of "
-                        "the model and setup_cache count as runs)"
+                        "another run on this model has taken over the cache; finish one run before starting another (a "
+                        "direct call of the model and setup_cache count as runs)"
                     )
                 with _forward_only(self._shared):
                     if self.decode is None or tokens.shape[1] > 1:

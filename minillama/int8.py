@@ -18,7 +18,7 @@ FEW_ROWS = 16  # up to this many rows the CPU's int8 product is used; beyond, th
 
 
 class Int8Linear(nn.Module):
-    """A linear layer whose weight (out_features, in_features) is kept as int8, with one scale a row."""
+    """A linear layer whose weight (out_features, in_features) is kept as int8, with one scale per row."""
 
     def __init__(self, linear: nn.Linear):
         super().__init__()

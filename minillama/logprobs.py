@@ -30,9 +30,9 @@ def token_logprobs(logits: Tensor, tokens: Tensor, ignore_index: int = -1) -> Te
 
 
 def entropy(probs: Tensor) -> Tensor:
-    """How undecided each distribution is: minus the mean log p, in nats; (..., vocab_size) to (...).
+    """How uncertain each distribution is: minus the mean log p, in nats; (..., vocab_size) to (...).
 
-    A token of probability 0 adds nothing. Its exp is the number of equally likely tokens that are as undecided.
+    A token of probability 0 adds nothing. Its exp is the number of equally likely tokens that are as uncertain.
 
     >>> entropy(torch.tensor([0.5, 0.5])).exp()  # a coin
     tensor(2.)

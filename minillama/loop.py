@@ -36,7 +36,7 @@ class GenerationStep:
 
 
 def canvas(prompt_tokens: Sequence[Sequence[int]], total_len: int, pad_id: int, device=None) -> Tensor:
-    """The prompts, one a row, written over (bsz, total_len) int64 of pad_id.
+    """The prompts, one per row, written over (bsz, total_len) int64 of pad_id.
 
     >>> canvas([[1, 9], [1, 5, 4]], total_len=4, pad_id=-1)
     tensor([[ 1,  9, -1, -1],

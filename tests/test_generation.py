@@ -214,7 +214,7 @@ def test_an_older_run_is_told_that_its_cache_is_gone(small):
     older = small.generate_steps([[1, 5]], 9, temperature=0)
     next(older)
     due = small.generate([[1, 7]], 9, temperature=0)
-    with pytest.raises(RuntimeError, match="another run on this model has taken the cache over; finish one"):
+    with pytest.raises(RuntimeError, match="another run on this model has taken over the cache; finish one"):
         next(older)
     assert small.generate([[1, 7]], 9, temperature=0) == due
 

@@ -59,7 +59,7 @@ def parameters() -> int:
 
 CLAIMS = {
     "parameters": (r"trained model of ([\d.]+) million parameters", lambda: f"{parameters() / 1e6:.1f}"),
-    "known probabilities": (r"to within ([\d.]+)\.", lambda: f"{math.ceil(100 * largest_error()) / 100:.2f}"),
+    "known probabilities": (r"within ([\d.]+) of those", lambda: f"{math.ceil(100 * largest_error()) / 100:.2f}"),
     "python": (
         r"Python ([\d.]+) or newer",
         lambda: re.search(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text())[1],

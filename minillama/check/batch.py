@@ -37,8 +37,8 @@ canvas = exercise(
         "tokens[k] is a whole row. Write the prompt's places only: tokens[k, : len(t)].": swap("k, : len(t)", "k"),
         "The prompts differ in length; a tensor's rows don't. Fill a canvas first, then write row by row.":
             [lambda p, *_: torch.tensor(p), lambda p, *_: torch.stack([torch.tensor(t) for t in p])],
-        "There is no room for new tokens: total_len is longest prompt + max_gen_len.": swap("max_gen_len + ", ""),
-        "The longest prompt decides total_len. Another length was taken.":
+        "You left no room for new tokens: total_len is longest prompt + max_gen_len.": swap("max_gen_len + ", ""),
+        "The longest prompt decides total_len. You used another length.":
             [swap(_LONGEST, x) for x in (f"min({_LENGTHS})", f"{_LENGTHS}[0]", f"{_LENGTHS}[-1]", f"sum({_LENGTHS})")],
         "max(prompt_tokens) compares ids. Compare lengths: key=len.": swap(_LONGEST, "len(max(prompt_tokens))"),
         "total_len counts the prompt too: longest prompt + max_gen_len.": swap(f" + {_LONGEST}", ""),
@@ -77,7 +77,7 @@ input_text_mask = exercise(
         "one prompt that fills its row": ([[1, 5, 6]], 3),
     },
     mistakes={
-        "Upside down: True is where a prompt has a token, False after it.": [gives("~mask"), swap("<", ">")],
+        "Inverted: True is where a prompt has a token, False after it.": [gives("~mask"), swap("<", ">")],
         "One column too many: columns count from 0, so a prompt ends in column len(t) - 1.": swap("<", "<="),
         "One column too few: column len(t) - 1 is still the prompt's.": swap("<", "< -1 +"),
         "A prompt's length is len(t).": swaps("len(t)", "max(t)", "t[-1]", "sum(t)", "len(prompt_tokens)"),
@@ -88,8 +88,8 @@ input_text_mask = exercise(
         "An id was taken for padding or for the end. Any id may occur: compare columns with lengths.":
             [swap("len(t)", "[*t, 2].index(2)"), *(lambda p, n, i=i: right_canvas(p, n, n, i) != i for i in (0, 1, 2))],
         "Rows and columns are swapped: the mask is (bsz, total_len).": gives("mask.T"),
-        "A mask is True or False, as < gives it. No numbers.": [gives("mask.int()"), gives("mask.float()")],
-        "All places are alike. A prompt has the columns < len(t).": [gives("mask | True"), gives("mask & False")],
+        "A mask is True or False, not numbers: use <.": [gives("mask.int()"), gives("mask.float()")],
+        "All columns are alike. A prompt has the columns < len(t).": [gives("mask | True"), gives("mask & False")],
         "The prompts are at the end of their rows. Begin at column 0.": gives("mask.flip(1)"),
         "Only one column is True. All before len(t) should be: <.": [swap("<", "=="), swap("<", "== -1 +")],
         "The mask has total_len columns, whatever the longest prompt is.": swap("(total_len)", "(max(lengths))"),
@@ -112,7 +112,7 @@ row_bytes = exercise(
     },
     mistakes={
         "That is one position. A row has max_seq_len of them.": swap(" * args.max_seq_len", ""),
-        "That is the cache of all rows: no max_batch_size here.": swap("numbers *", "args.max_batch_size * numbers *"),
+        "That is all rows: leave out max_batch_size.": swap("numbers *", "args.max_batch_size * numbers *"),
         "A row has args.max_seq_len positions.": [swap("args.max_seq_len", x) for x in ("2048", "args.max_batch_size")],
         **COUNTS,
     },

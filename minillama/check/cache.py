@@ -16,16 +16,16 @@ _SIZE, _BSZ, _KV, _ALL = "bytes_per_number", "args.max_batch_size", "args.n_kv_h
 COUNTS = {  # mistakes in what one position of one row takes
     "Keys and values are stored, each in its own tensor: twice as much.": swap("2 * ", ""),
     "That is one layer. Each of the n_layers layers has its own cache.": swap("args.n_layers * ", ""),
-    "Only keys and values are stored, 2 tensors a layer: 2, not more.": [swap("2 * ", "3 * "), swap("2 * ", "4 * ")],
+    "Only keys and values are stored: 2 tensors per layer.": [swap("2 * ", "3 * "), swap("2 * ", "4 * ")],
     "Keys and values both have n_kv_heads heads of head_dim numbers: not n_heads, not dim.":
         [*swaps(_KV, _ALL, f"({_ALL} // {_KV})"), *(swap("2 * ", "", _KV, x) for x in (_ALL, f"({_KV} + {_ALL})"))],
     "That is one head. There are n_kv_heads of them.": swap("args.n_kv_heads * ", ""),
     "n_heads times too much: n_kv_heads heads, each of head_dim = dim // n_heads.": swap("head_dim", "dim"),
     "Each head has head_dim numbers. That factor is missing.": swap(" * args.head_dim", ""),
     "These are numbers, not bytes: times bytes_per_number.": swap(f" * {_SIZE}", ""),
-    "Take bytes_per_number as it is given. Another size was used.": [swap(_SIZE, "4"), swap(_SIZE, "2")],
-    "bytes_per_number counts bytes, not bits: no 8.": [swap(_SIZE, f"{_SIZE} {x} 8") for x in ("*", "/", "//")],
-    "Expected bytes, not kilobytes, megabytes or gigabytes: no division.":
+    "Use bytes_per_number as given, not another size.": [swap(_SIZE, "4"), swap(_SIZE, "2")],
+    "bytes_per_number is in bytes: remove the 8.": [swap(_SIZE, f"{_SIZE} {x} 8") for x in ("*", "/", "//")],
+    "Do not divide: expected bytes, not kilobytes or gigabytes.":
         [swap(_SIZE, f"{_SIZE} {x} {k}**{n}") for x in ("/", "//") for k in (1000, 1024) for n in (1, 2, 3)],
 }  # fmt: skip
 
@@ -68,7 +68,7 @@ cache_mask = exercise(
         "one new token sees all": (6, 1),
     },
     mistakes={
-        "Upside down: True means that the query may look.": gives("~mask"),
+        "Inverted: True means that the query may look.": gives("~mask"),
         "A new token must not see a later one, not even after old tokens.":
             [gives("mask | True"), gives("mask | (start_pos > 0)")],
         "Query 0 is at position start_pos and sees all old slots: tril(start_pos).": swap(_TRIL, "tril()"),
@@ -77,10 +77,10 @@ cache_mask = exercise(
         "The diagonal moves right, by start_pos.": swaps("(start_pos)", "(seqlen)", "(seqlen - 1)", "(-start_pos)"),
         "The new tokens must see one another, too, each the ones before it.":
             [gives(f"mask & {_OLD}"), gives(f"mask.triu(start_pos) | {_OLD}")],
-        "The old slots are closed. Every query may look at them.": gives("mask & (mask.cumsum(1) > start_pos)"),
+        "The old slots are masked. Every query may look at them.": gives("mask & (mask.cumsum(1) > start_pos)"),
         "The old slots come first: the new ones are the last columns.": gives("mask.roll(-start_pos, 1)"),
         "The old slots have no columns. There is one for each slot: start_pos + seqlen.": gives("mask[:, start_pos:]"),
-        "Only the new tokens have rows: there are seqlen.": swap("(seqlen,", "(start_pos + seqlen,", _TRIL, "tril()"),
+        "Only new tokens have rows: seqlen of them.": swap("(seqlen,", "(start_pos + seqlen,", _TRIL, "tril()"),
         "Queries are rows, slots are columns. Here they are swapped.": gives("mask.T"),
         "The past is to the left: tril(start_pos), neither turned nor mirrored.":
             [swap("tril", "triu"), swap("tril(start_pos)", "triu()"), gives("mask.flip(0)"), gives("mask.flip(1)")],
@@ -145,7 +145,7 @@ cached_logits = exercise(
             [swap(_STACK, f"torch.{x})") for x in ("stack(found", "stack(found, dim=2", "cat(found", "cat(found, 1")],
         "Only one round's logits came back. Keep all.": [swap(_STACK, "logits[:, -1:]"), swap(_STACK, "found[-1]")],
         "Return the logits as the model gives them.": [swap(_LAST, f"{_LAST}.{x}(-1)") for x in ("softmax", "argmax")],
-        "The model reads (bsz, seqlen). Cut a slice, tokens[:, a:b].":
+        "The model reads (bsz, seqlen). Pass a slice: tokens[:, a:b].":
             swaps("prev_pos:cur_pos]", "cur_pos - 1]", "prev_pos] if prev_pos else tokens[:, :cur_pos]"),
         "A call has no token: prev_pos must be below cur_pos in every round.":
             [swap("logits = ", f"{_MOVE}; logits = "), swap(_MOVE, f"{_MOVE} + 1"), swap(_FIRST, "range(0")],

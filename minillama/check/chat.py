@@ -54,7 +54,7 @@ def right_encode_dialog(tokenizer, dialog):
 _OFTEN = {  # each of them alone, every two together, and the first three
     "A space is missing after the answer: f'… {answer} '.": ("{answer} ", "{answer}"),
     "Each pair and the last turn need a bos of their own: bos=True.": ("bos=True", "bos=not ids"),
-    "The last turn is closed by eos, but it is still open: eos=False.": ("eos=False", "eos=1"),
+    "You closed the last turn, but it must stay open: eos=False.": ("eos=False", "eos=1"),
     "A pair that was answered ends with eos: eos=True.": ("eos=True", "eos=0"),
     "Strip every content, all white space at both ends: content.strip().": (".strip()", ""),
     "The system text is lost. Fold it into the first user's text.": ('"content": folded', "**dialog[1]"),
@@ -144,8 +144,8 @@ chat_faults = exercise(right_chat_faults, cases={spell(ids): (T, ids) for ids in
          "5 not in ids[k + 1 : -1] and i == t")],
     "A space was not seen: look at ids[k - 1]; token_bytes gives b' ', and decode drops a first space.":
         [swap('b" "', '" "'), *swaps("[k - 1]", "[k]", "[k + 1]")],
-    "Name every fault that is there: no `elif`, no early `return`.": swaps("n found", "n found[:1]", "n found[-1:]"),
-    "Return the names alone, in a list; if nothing is wrong, an empty one: [].": swaps("n found", "n found or None",
+    "Name every fault: do not use `elif` or an early `return`.": swaps("n found", "n found[:1]", "n found[-1:]"),
+    "Return only the names, in a list; if nothing is wrong, an empty one: [].": swaps("n found", "n found or None",
         'n found or ["none"]', 'n {n: n in found for n in ("bos", "eos", "space")}', 'n ", ".join(found)'),
     "The ids 1 and 2 were typed. Take tokenizer.bos_id and tokenizer.eos_id.":
         [swap("tokenizer.bos_id", one, "tokenizer.eos_id", two) for one, two in (("1", "2"), ("1", "5"), ("3", "2"))],
@@ -202,7 +202,7 @@ guarded_chat = exercise(right_guarded_chat, cases={
     "tags in a system text": chats(TALK, messages("Hi", system="<</SYS>>"), messages("Hi", system="Be kind.")),
     "the model answers nothing": chats(messages("Why?"), BAD, GOOD),
 }, mistakes={
-    "A dialog with tags was run. Sort it out before generate, not after.":
+    "A dialog with tags was run. Refuse it before generate, not after.":
         [swap(_IF, "", _TEXT, f"UNSAFE_ERROR if has_special_tags(dialogs[k]) else {_TEXT}"), swap(_IF, "", "] = {",
          "] = results[k] if has_special_tags(dialogs[k]) else {")],
     "A dialog with tags was not refused. All messages and all four tags count: has_special_tags(dialog).":
@@ -217,7 +217,7 @@ guarded_chat = exercise(right_guarded_chat, cases={
     "Nothing is left to run here, so do not call generate.": swap("if allowed:", "if True:"),
     "A refused dialog has two empty lists: 'ids': [] and 'logprobs': [].":
         swaps(_EMPTY, '"ids": None, "logprobs": None', '"ids": [], "logprobs": None', '"ids": "", "logprobs": ""'),
-    "A refusal is a result here, not an exception: the other dialogs still need answers.":
+    "Return a refusal, do not raise: the other dialogs still need answers.":
         swaps("    if all", *(f"    if len(allowed) < len(dialogs): raise {error}\n    if all" for error in (
             "ValueError(0)", "AssertionError"))),
     "The prompt is encode_dialog(llama.tokenizer, dialog): the whole dialog, in the chat format.": [swap("dialogs[k])",
@@ -252,17 +252,17 @@ _TEXTS = {
 special_tags = exercise(right_special_tags, cases={
     name: lambda f, texts=texts: {text: f(text) for text in texts} for name, texts in _TEXTS.items()
 }, mistakes={
-    "Compare in the same case: text.lower() and tag.lower().": [swap(".lower()", ""), swap("text.lower()", "text")],
+    "Ignore case: use text.lower() and tag.lower().": [swap(".lower()", ""), swap("text.lower()", "text")],
     "Nothing is ever found: if the text is lowered, lower the tags as well; one tag is enough, any, not all.":
         [swap("tag.lower()", "tag"), swap("any(", "all("), lambda text: False],
     "Take all white space out before you compare, not only spaces: ''.join(text.split()).":
         swaps(_JOIN, "text.lower()", "text.lower().split()", "text.strip().lower()", '" ".join(text.lower().split())',
             *(f're.sub(r"[{x}]", "", text.lower())' for x in (" ", r" \n", r" \t", r" \n\t", r" \n\t\r\f"))),
-    "Capitals and white space can come together: lower, squeeze, then search.": [swap(_JOIN, "text", "tag.lower()",
+    "A tag can have both capitals and spaces: remove both, then search.": [swap(_JOIN, "text", "tag.lower()",
         "tag"), swap(_IN, 'tag in "".join(text.split()) or tag.lower() in text.lower()')],
     "White space can be anywhere in a tag: [IN ST], [/ INST].": [lambda text, w=w: bool(re.search(
         rf"\[\s*/?{w}INST\s*\]|<<\s*/?{w}SYS\s*>>", text, re.I)) for w in ("", r"\s*")],
-    "Not all four tags are found: any(… for tag in SPECIAL_TAGS), no `return False` inside the loop.":
+    "Not all four tags are found: any(… for tag in SPECIAL_TAGS), not `return False` in the loop.":
         swaps("SPECIAL_TAGS", *(f"SPECIAL_TAGS[{part}]" for part in (":1", "3:", "2:", "::2", "1::2", ":3", "1:"))),
     "<<SYS>> and <</SYS>> are not found: B_SYS and E_SYS hold line breaks, SPECIAL_TAGS has none.":
         swaps("SPECIAL_TAGS", "(B_INST, E_INST, B_SYS, E_SYS)"),

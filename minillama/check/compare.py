@@ -218,7 +218,7 @@ def kind_of(x: Any) -> str:
              set: say("a set"), range: say("a range"), type(None): "None", Tensor: say("a tensor"),
              GeneratorType: say("a generator")}  # fmt: skip
     if _of_torch(x):
-        return say("the pair of torch.{name}", name=type(x).__name__)
+        return say("the pair from torch.{name}", name=type(x).__name__)
     return x["class"] if isinstance(x, Record) else names.get(type(x), type(x).__name__)
 
 
@@ -248,10 +248,10 @@ def _cure(_: str, at: str, expected: Any, got: Any) -> str:
         (got is None and not at, say("Did you forget `return`?")),
         (isinstance(got, GeneratorType), say("`yield` makes this a generator; return {it}.", it=kind_of(expected))),
         (_of_torch(got), say("Take one of the two: `.values` or `.indices`.")),
-        (name.isidentifier(), say("It was not called: write the brackets, `{name}()`.", name=name)),
-        (sort is Tensor and makes_tensor, say("torch.tensor(…) makes a tensor of it.")),
-        (sort is list and hasattr(got, "tolist"), say("`.tolist()` makes a list of it.")),
-        (sort is str and isinstance(got, list), say('`"".join(…)` makes a string of it.')),
-        (sort is list and makes_list, say("`list(…)` makes a list of it.")),
+        (name.isidentifier(), say("You did not call it: write `{name}()`.", name=name)),
+        (sort is Tensor and makes_tensor, say("Convert it with torch.tensor(…).")),
+        (sort is list and hasattr(got, "tolist"), say("Convert it with `.tolist()`.")),
+        (sort is str and isinstance(got, list), say('Convert it with `"".join(…)`.')),
+        (sort is list and makes_list, say("Convert it with `list(…)`.")),
     ]
     return next((text for fits, text in cures if fits), "")

@@ -223,7 +223,7 @@ answer_scores = exercise(right_answer_scores, look=lists, cases={
     "Log-probabilities are at most 0: no minus.": swaps(_ONE, f"(-sum(answer), -{_MEAN})", f"(sum(answer), -{_MEAN})"),
     "The pair is (sum, mean), in this order.":
         swaps(_ONE, f"({_MEAN}, sum(answer))", "(sum(answer), sum(answer))", f"({_MEAN},) * 2"),
-    "Leave the logs as they are: no exp.": [swap(_ONE, f"({a}sum(answer), 2.718282 ** ({b}{_MEAN}))") for a, b in (
+    "Leave the logs as they are: take no exp.": [swap(_ONE, f"({a}sum(answer), 2.718282 ** ({b}{_MEAN}))") for a, b in (
         ("", ""), ("", "-"), ("2.718282 ** ", ""))],
     "Return one pair (sum, mean) for each row, in one list.": [
         *swaps(_ONE, "sum(answer)", _MEAN), *swaps("in answers]", "$[:1]", "$[-1:]", "$[0]"),

@@ -152,7 +152,7 @@ class Exercise:
         if not callable(function):
             hint = say("Expected a function, got {kind}.", kind=type(function).__name__)
             return Report(name, "failed", [Case(say("is a function"), False, hint)])
-        names, outcomes = [*self.cases, say("the first case once more")], []
+        names, outcomes = [*self.cases, say("the first case again")], []
         for case in self.rounds:
             outcomes.append(self.run(function, case))
             if isinstance(outcomes[-1].error, TimeIsUp) or outcomes[-1].stub:
@@ -163,7 +163,7 @@ class Exercise:
         forbidden = next((got.forbidden for got in outcomes if got.forbidden), "")
         if not failing and not forbidden:
             return Report(name, "passed", [Case(each, True) for each in self.cases])
-        first, hint = 0, say("Write it by hand: {name} does what this exercise asks you to build.", name=forbidden)
+        first, hint = 0, say("Do not call {name}: writing it yourself is the exercise.", name=forbidden)
         if failing:
             first, hint = failing[0], self._hint(outcomes, failing)
         done = [Case(each, True) for each in names[:first]]
@@ -172,7 +172,7 @@ class Exercise:
     def _hint(self, outcomes: list[Outcome], failing: list[int]) -> str:
         first, perhaps = failing[0], ""
         if outcomes[first].stub:
-            return say("It is right so far. The next case raises NotImplementedError.")
+            return say("Right so far, but this case raises NotImplementedError.")
         generic, beside = self._generic(first, outcomes[first])
         for hint, wrong in self.wrong:
             got = self.run(wrong, self.rounds[first])
@@ -185,8 +185,8 @@ class Exercise:
                 perhaps = say("Perhaps: {hint}", hint=hint) + "\n"
         if first > 0 and failing[-1] == len(self.cases):
             return say(
-                "The first case gave another result the second time. Something is kept from one call to the next: a "
-                "global variable, a default argument that is a list, or a generator that has been used up."
+                "The first case gave a different result the second time. Something is kept from one call to the next: "
+                "a global variable, a default argument that is a list, or a generator that has been used up."
             )
         return perhaps + generic
 
@@ -206,7 +206,7 @@ class Exercise:
         elif isinstance(found, AssertionError):
             template = "`assert` is for your own mistakes, not for a caller's. Raise {error}."
         elif type(found) is Exception:
-            template = "Exception is too wide to be caught by name. Raise {error}."
+            template = "Exception is too general. Raise {error}."
         else:
             template = "Expected {error} here.\n{raised}"
         gaps = {"error": expected.__name__, "raised": raised(got), "seconds": f"{judge.TIME_LIMIT:g}"}

@@ -31,7 +31,7 @@ def case(prompts, max_gen_len, max_seq_len=16, eos_id=EOS, pad_id=-1):
 
 
 def right_generate(model, prompt_tokens, max_gen_len, max_seq_len, eos_id, pad_id):
-    """f(model, prompt_tokens, max_gen_len, max_seq_len, eos_id, pad_id): the greedy answers, a list a row."""
+    """f(model, prompt_tokens, max_gen_len, max_seq_len, eos_id, pad_id): the greedy answers, one list per row."""
     lengths = [len(t) for t in prompt_tokens]
     tokens = canvas(prompt_tokens, min(max_seq_len, max_gen_len + max(lengths)), pad_id)
     mask, prev_pos = tokens != pad_id, 0
@@ -76,9 +76,9 @@ generate = exercise(
         "No row ever ended. Make the mask before the loop, keep what update returns, and stop at eos_reached.all().":
             swaps("ended.all()", "False") + swaps("~inside", "inside", "~(tokens != pad_id)[:, cur_pos]"),
         "A row that ended in an earlier round was forgotten: eos_reached | …": swaps("ended | ", ""),
-        "The loop stopped a round late: ask eos_reached.all() at the end of each round.":
+        "The loop stopped a round late: check eos_reached.all() at the end of a round.":
             swap(_STOP, "", "tokens[:, cur_pos] = ", f"{_STOP}tokens[:, cur_pos] = "),
-        "The end was taken to be 2. Compare with eos_id.": [swap(x + "eos_id", x + "2") for x in ("", "== ", "row, ")],
+        "You assumed that eos is 2. Compare with eos_id.": [swap(x + "eos_id", x + "2") for x in ("", "== ", "row, ")],
         "The mask was made with -1. Compare with pad_id, whatever it is.": swaps("!= pad_id", "!= -1"),
         "cur_pos begins at the shortest prompt's end.": swaps("min(lengths)", "max(lengths)", "lengths[0]", "1"),
         "The model was given no token: cur_pos must be after prev_pos.":

@@ -105,14 +105,13 @@ def _changed(old: Any, new: Any, at: str = "") -> str:
         if isinstance(inner, list | tuple | dict | torch.Tensor) and compared(inner, b[key], tolerance=0.0):
             return _changed(inner, b[key], f"{at}[{key!r}]")
     if isinstance(old, torch.Tensor):
-        template = "Your function changed {what}. Work on a new one: no `x[…] = …`, no `x.div_(…)`."
+        template = "Your function changed {what}. Do not use `x[…] = …` or `x.div_(…)`."
     elif isinstance(old, list):
-        template = "Your function changed {what}: `+=`, `append` and `pop` do that. `a + b` makes a new one."
+        template = "Your function changed {what}, as `+=`, `append` and `pop` do. Use `a + b`."
     else:
-        template = "Your function changed {what}. Only read it, or work on a copy."
-    kind = kind_of(old).removeprefix("a ")
-    what = say("the {kind} at {at} of its argument" if at else "the {kind} it was given", kind=kind, at=at)
-    return say(template, what=what)
+        template = "Your function changed {what}. Do not change it: work on a copy."
+    what = "the {kind} at {at} of its argument" if at else "the {kind} it was given"
+    return say(template, what=say(what, kind=kind_of(old).removeprefix("a "), at=at))
 
 
 def message(error: BaseException | None) -> str:
@@ -165,9 +164,9 @@ def use(mine: Callable, solution: Callable) -> Callable:
     """
     verdicts, solved = _verdicts(mine), [name for name, passed in _verdicts(solution).items() if passed]
     if verdicts.get(solved[-1]) if solved else any(verdicts.values()):
-        print(say("Going on with {name}: your function passed its check.", name=name_of(mine)))
+        print(say("Using {name}: your function passed its check.", name=name_of(mine)))
         return mine
-    template = "Going on with {chosen}: {name} has not passed its check."
+    template = "Using {chosen}: {name} has not passed its check."
     print(say(template, chosen=name_of(solution), name=name_of(mine)))
     return solution
 

@@ -136,7 +136,7 @@ echo_logprobs = exercise(right_echo_logprobs, look=lists, cases={
     "Return a list for each row, all in one list.":
         swaps("strict=True)]", "$[:1]", "$[0]") + [swap("return [", "return sum([", "True)]", "True)], [])")],
     "Make each row by [None, *row] or [None] + row. insert returns None.": [swap("*row[", "row["), swap(_ROW, "None")],
-    "Use the logprobs as they are: no minus, no exp.": swaps(_GIVEN, "(-$)", "$.exp()"),
+    "Use the logprobs as they are: do not change their sign or take exp.": swaps(_GIVEN, "(-$)", "$.exp()"),
 })  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from minillama.check.compare import kind_of
 from minillama.check.exercise import exercise, swap, swaps
 from minillama.check.judge import Wrong
 from minillama.check.report import say
@@ -39,15 +40,15 @@ all_ended = exercise(
         "Not every row was looked at.": swaps(".all()", "[0]", "[-1]", "[:2].all()", "[1:].all()"),
         "Many rows are not enough: every row must have ended.":
             swaps("all()", "float().mean() > .5", "float().mean() >= .5", "sum() > 1", "sum() > len(eos_reached) - 2"),
-        "Upside down: expected True if the loop may stop.": swap("bool", "not "),
+        "Inverted: expected True if the loop may stop.": swap("bool", "not "),
         "That asks whether no row has ended: eos_reached.all().": lambda e: not e.any(),
         "It is True for rows that all agree. They must have ended: all True.": lambda e: bool((e == e[0]).all()),
-        "It always says True. Ask every row: eos_reached.all().": lambda e: True,
+        "It always says True. Check all rows: eos_reached.all().": lambda e: True,
         "When every row has ended: True.": [lambda e: False, lambda e: e is True, lambda e: e == [True] * len(e)],
-        "One answer for all rows is expected, not one a row: eos_reached.all().": [lambda e: e, lambda e: ~e],
-        "That counts rows. Have all of them ended, True or False?": [lambda e: int(e.sum()), lambda e: int((~e).sum())],
+        "Return one answer for all rows, not one per row: eos_reached.all().": [lambda e: e, lambda e: ~e],
+        "That counts rows. Return True if all ended, else False.": [lambda e: int(e.sum()), lambda e: int((~e).sum())],
         "There are not always 3 rows, but len(eos_reached).": swap(".all()", ".sum() == 3"),
-        "A method is called with brackets: all().": lambda e: e.all,
+        "Brackets are missing: write all().": lambda e: e.all,
         "Expected True or False, not a number: bool(…).": lambda e: int(e.all()),
     },
     look=lambda result: result.item() if isinstance(result, Tensor) and result.numel() == 1 else result,
@@ -71,7 +72,11 @@ def right_columns(prompt_tokens, max_gen_len, max_seq_len):
 
 def _sequence(result):
     result = result.tolist() if hasattr(result, "tolist") else result
-    return list(result) or range(0) if isinstance(result, list | tuple | range) else result
+    if isinstance(result, list | tuple | range):
+        return list(result) or range(0)
+    if result is None or callable(result) or hasattr(result, "__next__"):
+        return result  # these have a hint of their own
+    raise Wrong(say("Expected a range, but your function returned {kind}.", kind=kind_of(result)))
 
 
 columns = exercise(
@@ -95,8 +100,8 @@ columns = exercise(
         "max_gen_len was forgotten: the loop would go on to max_seq_len.": swap("max_gen_len + longest", "10**6"),
         "total_len is min(max_seq_len, max_gen_len + longest).":
             [swap("min(max_seq_len,", "max(max_seq_len,"), swap("_gen_len + longest)", "_gen_len) + longest")],
-        "One column too many: range leaves its end out by itself.": swap("+ longest)", "+ longest) + 1"),
-        "The last column is missing: no - 1 at the end of range.": swap("+ longest)", "+ longest) - 1"),
+        "One column too many: range already excludes its end.": swap("+ longest)", "+ longest) + 1"),
+        "The last column is missing: do not subtract 1.": swap("+ longest)", "+ longest) - 1"),
         "max(prompt_tokens) compares ids, not lengths: add key=len.": [
             swap("max(lengths)", "len(max(prompt_tokens))"),
             swap("max(lengths)", "len(max(prompt_tokens))", "min(lengths)", "len(min(prompt_tokens))"),
@@ -104,11 +109,11 @@ columns = exercise(
         "A prompt of max_seq_len tokens leaves no room: >=, not >.": swap(">= max_seq_len", "> max_seq_len"),
         "If a prompt leaves no room, raise ValueError.": swap(">= max_seq_len", "> 10**9"),
         "A prompt that leaves one place is allowed.": swap(">= max_seq_len", ">= max_seq_len - 1"),
-        "One prompt that leaves no room is enough for ValueError.": swaps("if longest", "if start", "if lengths[0]"),
-        "If max_gen_len tokens do not fit, there are fewer: no error.":
+        "Raise ValueError even if only one prompt is too long.": swaps("if longest", "if start", "if lengths[0]"),
+        "If max_gen_len tokens do not fit, return fewer columns.":
             swaps("longest >=", "longest + max_gen_len >", "longest + max_gen_len >="),
-        "A range is expected, not its ends: range(start, total_len).": swaps("range(start", "(start"),
-        "A range is expected, not only its end.": swap("range(start, ", "("),
+        "Return a range, not its ends: range(start, total_len).": swaps("range(start", "(start"),
+        "Return a range, not only its end.": swap("range(start, ", "("),
     },
     look=_sequence,
 )  # fmt: skip
@@ -121,7 +126,7 @@ def right_eos_reached(eos_reached, from_prompt, next_token, eos_id):
 
 def _per_row(result):
     if isinstance(result, bool) or (isinstance(result, Tensor) and result.dim() == 0):
-        raise Wrong(say("One answer a row is expected, (bsz,). Whether all rows have ended is asked later."))
+        raise Wrong(say("Return one answer per row, (bsz,). Whether all rows have ended comes later."))
     return result
 
 
@@ -158,7 +163,7 @@ eos_reached = exercise(
         "Only eos_id itself ends a row: == eos_id.": swaps("== eos_id", "!= eos_id", "<= eos_id", ">= eos_id"),
         "A new eos went unnoticed. Compare next_token with the number eos_id.": lambda e, f, n, i: e,
         "Every row past its prompt was ended. Compare with eos_id.": swap(" & (next_token == eos_id)", ""),
-        "Upside down: expected True for a row that has ended.": lambda *args: ~right_eos_reached(*args),
+        "Inverted: expected True for a row that has ended.": lambda *args: ~right_eos_reached(*args),
         "One row that writes eos ended all rows.": lambda e, f, n, i: e | (~f & (n == i)).any(),
         "Python's if, or, and, not take one True or False, not a tensor: |, &, ~.":
             [lambda e, f, n, i: e or (not f and n == i), lambda e, f, n, i: e | (not f and n == i)],
@@ -202,7 +207,7 @@ cut = exercise(
             lambda r, p, n, eos, echo: until(r[0 if echo else p : p + n], eos),
         ],
         "eos is not a part of the answer: leave it out.": swap("index(eos_id)]", "index(eos_id) + 1]"),
-        "Cut one token later: a slice leaves its end out by itself.": swap("index(eos_id)]", "index(eos_id) - 1]"),
+        "Cut one token later: a slice already excludes its end.": swap("index(eos_id)]", "index(eos_id) - 1]"),
         "A row has at most max_gen_len new tokens, with or without eos.": [
             swap("row[prompt_len:end]", "row[prompt_len:]"),
             lambda r, p, n, eos, echo: r[:p] * echo + (until(r[p:], eos) if eos in r[p:] else r[p : p + n]),
@@ -218,12 +223,12 @@ cut = exercise(
         "Nothing was cut at eos: what follows it is no answer.": swap("if eos_id in answer", "if False"),
         "The prompt belongs to the answer only with echo.": swap(" if echo else answer", ""),
         "With echo the prompt comes first.": swaps("row[:prompt_len] + answer", "answer", "answer + row[:prompt_len]"),
-        "echo is upside down: the prompt comes with echo, and only then.": swap("if echo", "if not echo"),
+        "echo is inverted: the prompt comes with echo, and only then.": swap("if echo", "if not echo"),
         "The first eos counts, not the last.": swap("answer.index(eos_id)]", "-1 - answer[::-1].index(eos_id)]"),
         "eos_id is not always 2. Compare with eos_id.": swap("eos_id in", "2 in", "(eos_id)", "(2)"),
         "row.index counts from the start of the row, and finds the prompt's eos.":
             swaps("answer.index(eos_id)", "row.index(eos_id)", "row.index(eos_id) - prompt_len"),
-        "Without an eos list.index raises ValueError. Ask first.": swap("if eos_id in answer", "if True"),
+        "Check first: without eos list.index raises ValueError.": swap("if eos_id in answer", "if True"),
         "Join lists with +, not with append.": swap("[:prompt_len] + answer", "[:prompt_len] + [answer]"),
     },
 )  # fmt: skip

@@ -40,7 +40,7 @@ rms_norm = exercise(right_rms_norm, cases={
     "The weight is missing: multiply by it at the end.": swap(" * weight", ""),
     "Multiply by the weight itself.": swaps("* weight", "+ weight", "/ weight", "* (1 + weight)"),
     "eps is missing: add it to the mean square, under the root.": swap(" + eps", ""),
-    "You typed eps in. Add the eps that is passed.": swaps("+ eps", "+ 1e-5", "+ 1e-6", "+ 1e-8", "+ 1e-12"),
+    "Do not hard-code eps: add the one passed.": swaps("+ eps", "+ 1e-5", "+ 1e-6", "+ 1e-8", "+ 1e-12"),
     "eps is added to the mean square, under the root.": swaps("torch.rsqrt(mean + eps)", "1 / (mean.sqrt() + eps)",
         "(mean.rsqrt() + eps)", "mean.clamp(min=eps).rsqrt()", "(x32 + eps).square().mean(-1, True).rsqrt()"),
     "16 bits overflow or round too early. Compute in float32, x.float(), up to the cast back.": [*swaps("x.float()",
@@ -49,7 +49,7 @@ rms_norm = exercise(right_rms_norm, cases={
     "The weight came too early: cast back with .type_as(x), then multiply by it.":
         [swap("y.type_as(x) * weight", "(y * weight).type_as(x)"), lambda x, w, eps: F.rms_norm(x, w.shape, w, eps)],
     "The result is float32. Cast back before the weight: .type_as(x).": swap(".type_as(x)", ""),
-    "You typed the dtype in. .type_as(x) casts back to that of x.": swaps("type_as(x)", "half()", "bfloat16()"),
+    "Do not hard-code the dtype: cast back with .type_as(x).": swaps("type_as(x)", "half()", "bfloat16()"),
 })  # fmt: skip
 
 
@@ -75,13 +75,13 @@ rotary = exercise(right_rotary, cases={
         ", dim=-1).flatten(-2)", ").reshape(x.shape)"), swap("torch.stack([", "(", "], dim=-1).flatten(-2)", ")")],
     "The second number was computed from the turned first. Keep both old numbers.": swap("a * sin", f"({_A}) * sin"),
     "A sign is wrong: (a cos − b sin, a sin + b cos).": [swap(" +", " -"), swap("- b", "+ b"), swap("[a *", "[-a *")],
-    "cos and sin changed places: (a cos − b sin, a sin + b cos).":
+    "cos and sin are swapped: (a cos − b sin, a sin + b cos).":
         [swap("cos, sin", "sin, cos"), swap(_B, "a * cos + b * sin"), swap(_A, "a * sin - b * cos")],
-    "The two numbers of each pair changed places.": [swap("a, b =", "b, a ="), swap(f"{_A}, {_B}", f"{_B}, {_A}")],
-    "A part is missing: (a cos − b sin, a sin + b cos).":
+    "The two numbers of each pair are swapped.": [swap("a, b =", "b, a ="), swap(f"{_A}, {_B}", f"{_B}, {_A}")],
+    "A term is missing: (a cos − b sin, a sin + b cos).":
         [*swaps(_B, "b", "b * cos"), swap(" - b * sin", ""), swap(_A, "a * cos", _B, "b * cos"), swap(" * cos", "")],
     "Nothing was turned: return the new numbers of each pair.": swap(_A, "a", _B, "b"),
-    "The angles go by position, not by head or text: angles[:, None].": swaps(_ANGLES, "", "[:, None, None]"),
+    "Angles belong to positions, not heads or rows: angles[:, None].": swaps(_ANGLES, "", "[:, None, None]"),
     "angles[p, i] turns pair i at position p. Yours turned by another angle.":
         swaps(_ANGLES, "[0]", "[-1]", ".flip(0)[:, None]", "[:, None, :1]", "[:, None, -1:]"),
     "Only a part was turned. All texts, positions, heads and pairs turn.":
@@ -152,6 +152,6 @@ attention = exercise(right_attention, cases={
         "queries @ keys", "queries @ values", "keys @ keys"), lambda q, k, v: right_attention(q, v, k)],
     "The values are missing: weights @ values.": swaps(_OUT, "scores.softmax(-1)", "scores"),
     "A row is a query, a column a key: queries @ keys.transpose(2, 3).": swap("queries @ keys", "keys @ queries"),
-    "Swap the last two axes alone: keys.transpose(2, 3).":
+    "Swap only the last two axes: keys.transpose(2, 3).":
         swaps("keys.transpose(2, 3)", "keys.flatten(2).unflatten(2, (-1, seqlen))", "keys", "keys.permute(3, 2, 1, 0)"),
 })  # fmt: skip

@@ -24,7 +24,7 @@ def by_rank(probs, top_p, generator):
 
 
 def right_candidate(logits, temperature, top_p, generator):
-    """f(logits (bsz, seqlen, vocab_size), temperature, top_p, generator): one id a row, (bsz,) int64."""
+    """f(logits (bsz, seqlen, vocab_size), temperature, top_p, generator): one id per row, (bsz,) int64."""
     last = logits[:, -1]
     if temperature == 0:
         return last.argmax(dim=-1)
@@ -49,7 +49,7 @@ candidate = exercise(
         "Only the last position of each row counts: logits[:, -1].": swaps("[:, -1]", "[:, 0]", "", ".mean(1)"),
         "Wrong axis: the last position of every row is logits[:, -1].": swaps("[:, -1]", "[:, :, -1]", "[-1]", "[0]"),
         "argmax runs along the vocabulary, the last axis: dim=-1.": swaps("max(dim=-1)", "max(dim=0)", "max()"),
-        "The id is the place of the largest logit: argmax.": swaps("argmax", "argmin", "amax"),
+        "The id is the index of the largest logit: argmax.": swaps("argmax", "argmin", "amax"),
         "softmax ran down the rows. The vocabulary is the last axis: dim=-1.": swaps(", dim=-1", ", dim=0"),
         "sample_top_p returns a column, (bsz, 1). reshape(-1) makes it (bsz,).": swaps(".reshape(-1)", ""),
         "squeeze() drops the batch axis too where bsz is 1. reshape(-1) keeps it.":
@@ -57,16 +57,16 @@ candidate = exercise(
         "At temperature 0 you divided by 0. Take the argmax there.": swaps("== 0", "< 0"),
         "You drew at temperature 0. Nothing is left to chance there: argmax.":
             [swap("== 0", "< 0", "/ temperature", f"/ (temperature or {x})") for x in ("1", "1e-6")],
-        "argmax is for temperature 0 alone. Above it, draw: sample_top_p.": swaps("== 0", ">= 0", "< 1", "<= 1"),
+        "argmax is only for temperature 0. Above it, draw: sample_top_p.": swaps("== 0", ">= 0", "< 1", "<= 1"),
         "The same seed gave different ids. Pass generator on to the sampler.": swaps(", generator)", ")"),
-        "Every seed gives the same ids. Use generator as it is given.": swaps(", generator)", ", seeded(0))"),
+        "Every seed gives the same ids. Use generator as given.": swaps(", generator)", ", seeded(0))"),
         "The temperature has no effect. Divide the logits by it before softmax.": swaps(" / temperature", ""),
         "You multiplied by the temperature. Divide by it.": swaps("/ temp", "* temp"),
         "You divided probabilities by the temperature. Divide the logits, before softmax.":
             swaps("/ temperature, dim=-1)", ", dim=-1) / temperature"),
         "top_p came before the temperature. Divide the logits by the temperature first.":
             swap("last /", "right_top_p(last.softmax(-1), top_p).log() /", "probs, top_p", "probs, 1.0"),
-        "Tokens that top_p drops were drawn. Pass top_p on.": [*swaps("s, top_p", "s, 1.0", "s, 0.9", "s, 1 - top_p"),
+        "You drew tokens that top_p drops. Pass top_p on.": [*swaps("s, top_p", "s, 1.0", "s, 0.9", "s, 1 - top_p"),
             swap("sample_top_p(probs, top_p, ", "probs.multinomial(1, generator=")],
         "sample_top_p takes probabilities, not logits or logarithms: softmax.":
             [swap("torch.softmax(last / temperature, dim=-1)", "last / temperature"), swap("h.soft", "h.log_soft")],
@@ -104,7 +104,7 @@ write_column = exercise(
         "a canvas padded with 2": (torch.where(MASK, CANVAS, 2), MASK, torch.tensor([6, 0, 5]), 3),
     },
     mistakes={
-        "You wrote on what you were given. Work on a copy: tokens.clone(). Only read the mask.": swaps(".clone()", ""),
+        "You changed your input. Work on a copy: tokens.clone(). Do not change the mask.": swaps(".clone()", ""),
         "Other columns got the candidate too. Write column cur_pos only: [:, cur_pos].":
             swaps(_LINE, f"return {_ALL}", f"tokens[:, cur_pos:] = {_ALL}[:, cur_pos:]"),
         "The candidate overwrote the prompts. They stay where the mask is True.": swaps("(here,", "(here & False,"),
@@ -115,7 +115,7 @@ write_column = exercise(
         "You wrote another column. Every row writes column cur_pos.":
             [swap(_LINE, "tokens[range(len(tokens)), input_text_mask.sum(1)] = candidate"),
              *(swap(x, x.replace("pos", f"pos {n} 1")) for x in ("[:, cur_pos] =", "cur_pos]") for n in "+-")],
-        "The mask of another column decided: [:, cur_pos].": swaps("k[:, cur_pos]", "k[:, cur_pos - 1]", "k[:, -1]"),
+        "You used another column's mask: [:, cur_pos].": swaps("k[:, cur_pos]", "k[:, cur_pos - 1]", "k[:, -1]"),
         "Each row's own mask decides.": swaps("(here,", "(here.any(),", "(here.all(),", "(here[0],", "(here[-1],"),
         "The free rows took the candidates in turn. Row k takes candidate[k].":
             swaps(_LINE, "tokens[~here, cur_pos] = candidate[: int((~here).sum())]"),
@@ -150,7 +150,7 @@ def text(f, lengths, seeds, seed=3):
 def texts(f):
     alone, mates = text(f, [5], [3]), [([5, 5], [3, 4]), ([5, 2], [3, 4]), ([2, 5], [4, 3]), ([2, 7, 5], [8, 9, 3])]
     return {
-        "a row draws anew in each column": len(set(alone)) > 1,
+        "a row draws again in each column": len(set(alone)) > 1,
         "another seed gives another text": text(f, [5], [4], 4) != alone,
         "a row's text is the same in four batches": [text(f, *batch) == alone for batch in mates],
     }
@@ -164,7 +164,7 @@ def nucleus_shares(f):
 
 
 def right_draw_rows(probs, top_p, from_prompt, generators):
-    """f(probs (bsz, vocab_size), top_p, from_prompt (bsz,) bool, generators, one a row): candidates, (bsz,).
+    """f(probs (bsz, vocab_size), top_p, from_prompt (bsz,) bool, generators, one per row): candidates, (bsz,).
 
     A row inside its prompt takes its most probable token and leaves its generator alone; every other row draws from
     its own.
@@ -199,20 +199,20 @@ draw_rows = exercise(
             "generators", "seeded(k)", "seeded(0)", "seeded(generators[k].initial_seed())"),
         "Nothing was drawn. Where from_prompt is False, use sample_top_p.": swaps("not from_prompt[k]", "False"),
         "It is the wrong way round: a row draws where from_prompt is False.": swaps("not from", "from"),
-        "Each row has its own from_prompt. Ask every row.": [swap("if n", "if from_prompt[k]: break\n        if n"),
+        "Each row has its own from_prompt. Check each.": [swap("if n", "if from_prompt[k]: break\n        if n"),
             swap("    return", "        return"), *swaps("t[k]", "t.any()", "t.all()", "t[0]", "t[-1]")],
         "The rows are mixed up. The id of row k belongs in place k, prompt or not.":
             swaps("rn candidate", *(f"rn candidate[({x}from_prompt).argsort(stable=True)]" for x in " ~")),
         "Every row gets an id, also inside its prompt: argmax.": swaps("rn candidate", "rn candidate[~from_prompt]"),
-        "Inside a prompt the most probable id is expected: argmax(dim=-1).":
+        "Inside a prompt return the most probable id: argmax(dim=-1).":
             swaps("max(dim=-1)", "min(dim=-1)", "max(dim=0)", "max(-1) * 0", "max(-1) * 0 - 1", "max().repeat(3)"),
         "Do not seed a generator again: it goes on where it stopped.":
             swaps("generators[k]", "generators[k].manual_seed(0)", "generators[k].manual_seed(k)"),
         "generators[k] drew for all rows, so bsz changes the text. Draw row k alone.":
             [swap("s[k : k + 1]", x, "rs[k])", f"rs[k])[{k}]") for x, k in (("s", "k"), ("s[k:]", "0"))],
         "Row k draws from its own probabilities: probs[k : k + 1].": swaps("probs[k : k + 1]", "probs[:1]"),
-        "probs[k] lost an axis. sample_top_p wants (1, vocab_size): probs[k : k + 1].": swaps("[k : k + 1]", "[k]"),
-        "Tokens that top_p drops were drawn. Pass top_p on.": [*swaps(", top_p,", ", 1.0,", ", 0.9,"),
+        "probs[k] lost an axis. sample_top_p takes (1, vocab_size): probs[k : k + 1].": swaps("[k : k + 1]", "[k]"),
+        "You drew tokens that top_p drops. Pass top_p on.": [*swaps(", top_p,", ", 1.0,", ", 0.9,"),
             swap(_ONE, "probs[k].multinomial(1, generator=generators[k])")],
         "You drew by rank: these are places in the sorted order, not ids. sample_top_p looks the ids up.":
             swaps("sample_top_p", "by_rank"),

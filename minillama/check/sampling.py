@@ -40,9 +40,9 @@ greedy = exercise(
         "Only the first row was looked at. Return one id for each row.":
             swaps("probs.arg", "probs[0].unsqueeze(0).arg", "probs[0].repeat(len(probs), 1).arg", "probs[0].arg"),
         "These are probabilities, not ids: argmax.": swaps("argmax(dim=-1)", "amax(-1)", "amax(-1, True)", "max()"),
-        "Leave keepdim out: one id a row is (bsz,), not (bsz, 1).": swap("dim=-1", "dim=-1, keepdim=True"),
+        "Drop keepdim: one id per row is (bsz,), not (bsz, 1).": swap("dim=-1", "dim=-1, keepdim=True"),
         "These are the least probable tokens: argmax, or a descending sort.": swap("argmax", "argmin"),
-        "These are all ids, sorted. Return the best alone.": swaps("argmax(", "argsort(descending=True, ", "argsort("),
+        "These are all ids, sorted. Return only the best.": swaps("argmax(", "argsort(descending=True, ", "argsort("),
         "Greedy does not draw: argmax.": swaps("argmax(dim=-1)", "multinomial(1)", "multinomial(1).squeeze(-1)"),
         "That marks the best token of each row. Return its id: argmax.":
             swaps("probs.argmax(dim=-1)", "probs == probs.amax(-1, True)", "(probs == probs.amax(-1, True)).long()"),
@@ -68,8 +68,8 @@ _FILTERS = {
     "softmax makes other probabilities. To renormalise, divide by the sum.":
         swaps(_SUM, "kept.softmax(-1)", "kept.masked_fill(kept == 0, -torch.inf).softmax(-1)"),
     "A dropped token has probability 0, not -inf.": swap(", 0.0)", ", -torch.inf)"),
-    "The kept tokens are equally likely now.": swap(_SUM, "(kept > 0) / (kept > 0).to(probs).sum(-1, keepdim=True)"),
-    "Nothing was dropped. Is the order, or the limit, upside down?": lambda probs, p: probs.clone(),
+    "Do not make the kept tokens equal.": swap(_SUM, "(kept > 0) / (kept > 0).to(probs).sum(-1, keepdim=True)"),
+    "Nothing was dropped. Is the order, or the limit, inverted?": lambda probs, p: probs.clone(),
 }  # fmt: skip
 _NUCLEUS = {
     "The tail was not dropped. Sort with descending=True, then mask.": swap(", descending=True", ""),
@@ -106,13 +106,13 @@ top_p = exercise(
         "You worked down the columns. The vocabulary is dim=-1.": swap("dim=-1", "dim=0", "(-1", "(0"),
         "That is min_p: a share of the best. top_p adds the masses up.": lambda probs, p: right_min_p(probs, p),
         "Divide by the sum of what is kept, not by p.": swap("kept.sum(dim=-1, keepdim=True)", "p"),
-        "Return the probabilities alone, without the indices.": swaps(_BACK, "kept, probs_idx", _BACK + ", probs_idx"),
+        "Return only the probabilities, without the indices.": swaps(_BACK, "kept, probs_idx", _BACK + ", probs_idx"),
     },
 )  # fmt: skip
 
 
 def right_sample_top_p(probs, p, generator):
-    """f(probs (bsz, vocab_size), p, generator): one token id a row, (bsz, 1), drawn from the nucleus."""
+    """f(probs (bsz, vocab_size), p, generator): one token id per row, (bsz, 1), drawn from the nucleus."""
     probs_sort, probs_idx = torch.sort(probs, dim=-1, descending=True)
     before = torch.cumsum(probs_sort, dim=-1) - probs_sort
     kept = probs_sort.masked_fill(before > p, 0.0)
@@ -162,7 +162,7 @@ sample_top_p = exercise(
         "The best token always comes: multinomial, not argmax.": lambda probs, p, generator: probs.argmax(-1, True),
         "Nothing was filtered. Filter first, then draw from what is left.":
             [swap("before > p", "before > 9"), lambda probs, p, g: probs.multinomial(1, generator=g)],
-        "All tokens of the nucleus come equally often.": swap("(kept,", "((kept > 0).float(),"),
+        "Draw by probability, not uniformly.": swap("(kept,", "((kept > 0).float(),"),
         "softmax makes other probabilities. Draw by the probabilities as they are.":
             swaps("(kept,", "(kept.softmax(-1),", "(kept.masked_fill(kept == 0, -torch.inf).softmax(-1),"),
         "Every row draws its own token, not only the first.": [
@@ -171,7 +171,7 @@ sample_top_p = exercise(
             swap("(kept,", "(kept[:1],"),
         ],
         "The shape is (bsz, 1): do not drop the last axis.": swap("-1, place)", "-1, place).squeeze(-1)"),
-        "One token a row is expected: num_samples=1.":
+        "Return one token per row: num_samples=1.":
             swaps("num_samples=1", "num_samples=2, replacement=True", "num_samples=len(probs[0]), replacement=True"),
         **_NUCLEUS,
     },

@@ -25,12 +25,12 @@ tokens_per_second = exercise(right_tokens_per_second, cases={
     "less than one token a second": (29_000_000_000, 1_700_000_000, 3, 9_100_000_000),
     "the toy matrix, one row, no cache": (48, 0, 1, 24),
 }, mistakes={
-    "That is a number of seconds. Turn it upside down.": swaps(_SPEED, "read / bandwidth / bsz", "read / bandwidth"),
+    "That is in seconds. Take the inverse.": swaps(_SPEED, "read / bandwidth / bsz", "read / bandwidth"),
     "Divide the bandwidth by the bytes read.": swaps(" / read", " * read", "* read / bsz", " / bandwidth / read"),
     "The cache is left out. Each row reads cache_bytes beside the weights.": swap(f" + {_EACH}", ""),
     "A step reads the weights and the caches: add both.":
         [swap("weight_bytes +", ""), swap(" +", " -"), swap(f"weight_bytes + {_EACH}", f"max(weight_bytes, {_EACH})")],
-    "These are steps a second. A step writes bsz tokens, one a row.": swap(_SPEED, "bandwidth / read"),
+    "These are steps per second. Each step writes bsz tokens.": swap(_SPEED, "bandwidth / read"),
     "The cache was counted once. Each row reads its own: bsz * cache_bytes.": swap(_EACH, "cache_bytes"),
     "That is the speed of one row. The weights are read once for all, and a step writes bsz tokens.":
         [swap("bsz *", ""), swap("bsz *", "", "weight", "bsz * weight"), swap("bsz *", "", "/ read", "/ read / bsz")],
@@ -39,8 +39,8 @@ tokens_per_second = exercise(right_tokens_per_second, cases={
     "Brackets are missing: / (weight_bytes + bsz * cache_bytes).": swap("/ read", f"/ weight_bytes + {_EACH}"),
     "There is a factor of 2 too many: a byte is read once, and the cache holds keys and values.":
         [swap("bsz * cache", "2 * bsz * cache"), *swaps("/ read", "/ read / 2", "/ read * 2")],
-    "Bandwidth and sizes are both in bytes: no 4, no 8.": swaps("/ read", "/ read * 8", "/ read / 8", "/ read / 4"),
-    "bandwidth is in bytes, not gigabytes, a second.": swaps("/ read", "/ read * 1e9", "/ read / 1e9", "/ read / 1e6"),
+    "Bandwidth and sizes are both in bytes, not bits.": swaps("/ read", "/ read * 8", "/ read / 8", "/ read / 4"),
+    "bandwidth is in bytes per second, not GB.": swaps("/ read", "/ read * 1e9", "/ read / 1e9", "/ read / 1e6"),
     "Return the number as it is: divide with /, and do not round.": [*swaps(_SPEED, "bsz * bandwidth // read",
         "-(-bsz * bandwidth // read)"), *(swap(_SPEED, f"round({_SPEED}, {digits})") for digits in (None, 1, 2, 3))],
 }, tolerance=1e-6)  # fmt: skip
@@ -92,16 +92,16 @@ int8_rows = exercise(right_int8_rows, cases={
     "A row of zeros: 0 / 0 is nan, and int8 has none. Divide by scale.clamp(min=1e-30).": swap(".clamp(min=1e-30)", ""),
     "The scale of a row of zeros must be finite: 0 is best.":
         swaps("8), scale", "8), scale / (scale > 0)", "8), scale.where(scale > 0, torch.inf)"),
-    "What keeps you from dividing by 0 is too large: it swallows rows of small numbers. Take 1e-30.":
+    "Your guard against dividing by 0 is so large that rows of small numbers are lost. Use 1e-30.":
         [swap("1e-30", "1e-5"), *swaps(_SCALE, f"{_SCALE} + 1e-8", f"({_SCALE}).clamp(min=1e-5)")],
     "Return two tensors, int8 and scale, in this order.": swaps(f"{_INT8}, scale", _INT8, f"{_INT8} * scale[:, None]",
         "scale", f"scale, {_INT8}", f"dict(int8={_INT8}, scale=scale)"),
     "The numbers are still float32, 4 bytes each: .to(torch.int8).": swap(".to(torch.int8)", ""),
-    "scale is (rows,): no keepdim. Divide by scale[:, None].": swap("dim=1", "dim=1, keepdim=True", "[:, None]", ""),
+    "scale is (rows,). Drop keepdim and use scale[:, None].": swap("dim=1", "dim=1, keepdim=True", "[:, None]", ""),
     "One scale for all turns rows of small numbers into zeros. Each row has its own: amax(dim=1).":
         [swap("amax(dim=1)", "max()", "[:, None]", ""), swap("amax(dim=1)", "max().expand(len(weight))")],
     "These are scales of columns. Each row has its own: amax(dim=1).": swap("dim=1", "dim=0", "[:, None]", ""),
-    "int8 ends at 127: the scale is the largest / 127.": swaps("127", "128", "255", "256", "127.5", "254", "100"),
+    "int8 ends at 127: scale = largest / 127.": swaps("127", "128", "255", "256", "127.5", "254", "100"),
     "That is 1 / scale. Return the scale.": swaps("8), scale", "8), 1 / scale", "8), 1 / scale.clamp(min=1e-30)",
         "8), 127 / weight.abs().amax(1).clamp(min=1e-30)"),
     "That is the largest: divide by 127.": [swap("8), scale", "8), scale * 127"), swap(" / 127", "")],

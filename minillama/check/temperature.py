@@ -75,13 +75,13 @@ same_probs = exercise(right_same_probs, cases={
     "The same order, or the same best token, is not enough: the differences between logits count.":
         [lambda a, b: (a.argsort(-1) == b.argsort(-1)).all(-1), lambda a, b: a.argmax(-1) == b.argmax(-1)],
     "Doubled logits give other probabilities: subtract, do not divide.": swap("a - b", "a / b"),
-    "Look at a - b itself: no abs(), no sum.": swaps("a - b", "(a - b).abs()", "a + b"),
+    "Use a - b itself, not abs() or a sum.": swaps("a - b", "(a - b).abs()", "a + b"),
     "Each row has its own shift, (a - b)[:, :1].": swaps("shift[:, :1]", "shift.mean()", "shift[:1]", "shift[:, 0]"),
     "One token that agrees is not enough: all, not any.": swaps(".all", ".any", "[:, 1:].any"),
     "All tokens of a row count: all(dim=-1).": swaps(".all(dim=-1)", "[:, 1]", "[:, -1]", "[:, :3].all(-1)"),
-    "Return one answer a row: all(dim=-1).":
+    "Give one answer per row: all(dim=-1).":
         swaps(".all(dim=-1)", ".all(0)", ".all()", ".all().item()", ".all(-1, True)", ""),
-    "True and False changed places.": swap(_CLOSE, f"~{_CLOSE}"),
+    "True and False are swapped.": swap(_CLOSE, f"~{_CLOSE}"),
 })  # fmt: skip
 
 
@@ -109,9 +109,9 @@ entropy = exercise(right_entropy, cases={
     "You forgot the weights: p * log p, not log p.":
         swaps(_PLOGP, "probs.log()", "probs.clamp(min=1e-12).log()", "probs.log().nan_to_num(neginf=0)"),
     "You worked down the columns. The vocabulary is the last axis: dim=-1.": swap("dim=-1", "dim=0"),
-    "Return one number a row: sum(dim=-1).": swaps(".sum(dim=-1)", "", ".sum()", ".sum(-1).mean()", ".sum(-1, True)"),
+    "Give one number per row: sum(dim=-1).": swaps(".sum(dim=-1)", "", ".sum()", ".sum(-1).mean()", ".sum(-1, True)"),
     "That is exp of the entropy, the perplexity. Return the entropy.": lambda probs: right_entropy(probs).exp(),
-    "These are probabilities already: no softmax.": swaps("(probs, probs)", "(probs.softmax(-1), probs.softmax(-1))"),
+    "These already sum to 1: do not use softmax.": swaps("(probs, probs)", "(probs.softmax(-1), probs.softmax(-1))"),
     "That is p * p, not p * log p.": [swap(f"-{_PLOGP}", "probs.square()"), swap(f"-{_PLOGP}.", "1 - probs.square().")],
     "That is -log p of the best token. Every token counts.": lambda probs: -probs.amax(-1).log(),
     "Do not divide by log(vocab_size). Return nats.": swap("-torch", "-1 / torch.tensor(probs.shape[1]).log() * torch"),

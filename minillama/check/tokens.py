@@ -30,7 +30,7 @@ token_bytes = exercise(
         "pieces that only look special": each("<", "<s", "s>", "<0", "0x", "x", "S>", "<<", "▁<", "</", "<>", "E6"),
     },
     mistakes={
-        "That is text. encode() makes bytes of it.": [swap(".encode()", ""), lambda piece: piece],
+        "That is text. Use encode() to get bytes.": [swap(".encode()", ""), lambda piece: piece],
         "▁ is a space: piece.replace('▁', ' '). It is not the underscore on your keyboard.":
             [swap('.replace("▁", " ")', ""), lambda piece: piece.encode(), swap("▁", "_")],
         "The space is part of the token. It was lost.":
@@ -84,19 +84,19 @@ stream_text = exercise(
             [swap("held.decode()", "chunk.decode(errors='replace')"), lambda chunks: [c.decode() for c in chunks]],
         "Bytes were lost. Keep those of an unfinished character: held += chunk.":
             [swap("held += chunk", "held = chunk"), *swaps('d("")', 'd(""); held = b""', 'd(""); held = chunk')],
-        'One part for each chunk is expected, "" where there is nothing to show.':
+        'Return one part for each chunk, "" where there is nothing to show.':
             [swap('shown.append("")', "pass"), swap("held +=", "if not chunk: continue\n        held +="),
              swap(_END, 'return ["".join(shown)]'), swap(_END, f"    {_END}")],
-        "Text comes too late. Show a character together with its last byte.":
+        "Text is shown too late. Show each character at its last byte.":
             [swap(_END, 'return [""] * (len(shown) - 1) + ["".join(shown)]'), swap(_END, 'return ["", *shown][:-1]')],
-        "Text comes again. Empty the held bytes when they have been shown.":
+        "Text is shown again. Empty the held bytes once they are shown.":
             [swap(_CLEAR, "", "held.decode()", "held.decode(errors='ignore')"), swap(_CLEAR, f"{_CLEAR[:-3]}chunk"),
              swap(_CLEAR, ""), swap('d("")', "d(shown[-1] if shown else '')")],
-        "A space is part of the text: no strip().": swap("decode()", "decode().strip()"),
-        "A list is expected, a part for each chunk, not one string.": swap(_END, 'return "".join(shown)'),
-        "Bytes become text by decode().": [list, swap("held.decode()", "held"), swap("held.decode()", "str(held)")],
+        "A space is part of the text: keep it.": swap("decode()", "decode().strip()"),
+        "Return a list, one part for each chunk, not one string.": swap(_END, 'return "".join(shown)'),
+        "Use decode() to get text.": [list, swap("held.decode()", "held"), swap("held.decode()", "str(held)")],
         'An unfinished character is shown as "".': [swap('d("")', f"d({x})") for x in ("None", "'?'", "'\\ufffd'")],
-        "At the end an unfinished character is not shown.":
+        "Drop an unfinished character at the end.":
             [swap(_END, f"if held: shown{x}\n    {_END}") for x in (f".append({_REST})", f"[-1] = {_REST}")],
         "A character has one to four bytes. Let decode() say when it is whole.":
             [swap("held.decode()", f"(held if len(held) != {n} else b'\\xff').decode()") for n in (1, 2, 3)],

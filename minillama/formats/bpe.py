@@ -81,7 +81,7 @@ class BPETokenizer(BaseTokenizer):
         """The library leaves out in silence what it has no token for; an added token may say it all the same."""
         if len(self.decode_bytes(ids)) < len(s.encode()) + self.space_in_front:
             lost = sorted({c for c in s if self.missing.intersection(c.encode())})
-            raise ValueError(f"s has {''.join(lost[:8])!r}, which no token of this model stands for; leave it out")
+            raise ValueError(f"s has {''.join(lost[:8])!r}, which no token of this model stands for; remove it")
 
 
 def without_tokens_beyond(tokenizer, n_words: int):

@@ -36,7 +36,7 @@ class ChatML(ChatFormat):
 
         <|im_start|>system\\n{system}<|im_end|>\\n<|im_start|>user\\n{user}<|im_end|>\\n<|im_start|>assistant\\n
 
-    `system` stands in where a dialog brings none; None for nothing. Contents are taken as they are.
+    `system` stands in where a dialog has none; None for nothing. Contents are taken as they are.
     """
 
     tags = (IM_START, IM_END)

@@ -58,7 +58,7 @@ class TemplateFormat(ChatFormat):
 
     @property
     def system(self) -> str | None:
-        """The system text that stands in where a dialog brings none, where it is known."""
+        """The system text that stands in where a dialog has none, where it is known."""
         return getattr(self.known, "system", None)
 
     @cached_property
@@ -173,7 +173,7 @@ class TemplateFormat(ChatFormat):
                 if label != "tag":
                     raise ValueError(
                         f"dialogs: a message of the role {label} holds {token!r}, a token of this checkpoint's chat "
-                        f"format; take it out"
+                        f"format; remove it"
                     )
                 label = self._label(i)
             segments.append(Segment(label, [i]))

@@ -28,7 +28,7 @@ EN = {
     "row_surrogate": "The prompt in row {k} contains half a character (a lone surrogate). Delete it.",
     # ---- the headings of columns
     "col_alone": "decoded alone",
-    "col_at_one": "the model's own (at 1)",
+    "col_at_one": "the model's own (temperature 1)",
     "col_before": "mass before it",
     "col_below": "uncertain",
     "col_best": "most probable here",
@@ -44,7 +44,7 @@ EN = {
     "col_observed": "observed in {n}",
     "col_part": "part",
     "col_perplexity": "perplexity",
-    "col_place": "place",
+    "col_place": "position",
     "col_prob": "probability",
     "col_rank": "rank",
     "col_renormalised": "renormalised",
@@ -59,7 +59,7 @@ EN = {
     "col_without": "logprob, echo=False",
     # ---- the stages from logits to the nucleus
     "stages_table": "The next token, stage by stage",
-    "kept": "{kept} of {total} tokens kept; together they have {mass:.4f} of the probability.",
+    "kept": "{kept} of {total} tokens kept; together they hold {mass:.4f} of the probability.",
     "greedy": "Temperature 0: the largest logit gets all the probability.",
     "more_kept": "… {n} more tokens ({kept} of them kept)",
     "is_kept": "✓ kept",
@@ -70,7 +70,7 @@ EN = {
     "predict": "Choose before you run the next cell.",
     "chose": "You chose {choice}.",
     "no_choice": "You made no choice.",
-    "computed": "Computed: {answer}.",
+    "computed": "The answer: {answer}.",
     "right": "Right.",
     "wrong": "Not this time.",
     # ---- the canvas
@@ -79,7 +79,7 @@ EN = {
     "= min({max_seq_len}, {longest} + {max_gen_len}) = {total_len}.",
     "canvas_read": "read by call no.",
     "canvas_legend": "✓ True: a token of the prompt. · False: empty until the loop writes it. "
-    "The last line: which call of forward reads the column (–: none).",
+    "The last row says which call of forward reads the column (–: none).",
     # ---- tokens
     "tok_text": "text",
     "tok_bos": "bos",
@@ -98,8 +98,8 @@ EN = {
     # ---- temperature
     "temp_own": "or your own",
     "temp_own_tip": "Type a prompt and press Enter; leave this empty to use the one above",
-    "temp_rest": "… {n} more tokens together",
-    "temp_caption": "Temperature {temperature:.2f}: entropy {entropy:.3f} nats, as undecided as a choice among "
+    "temp_rest": "… {n} other tokens, combined",
+    "temp_caption": "Temperature {temperature:.2f}: entropy {entropy:.3f} nats, as uncertain as a choice among "
     "{choices:.1f} equally likely tokens.",
     "temp_table": "The next token at this temperature and at temperature 1",
     "temp_curve": "Entropy against temperature, from 0 to {highest:g}. At {temperature:.2f} it is {entropy:.3f} nats.",
@@ -134,7 +134,7 @@ EN = {
     "chat_tip": "One message per line: the user's, the assistant's, the user's …; blank lines are ignored",
     "chat_count": "{n} tokens, {texts} of them bos. The context holds {most}: {room} left for the answer.",
     "chat_full": "{n} tokens leave no room for an answer: max_seq_len is {most}. Shorten the dialog.",
-    "chat_line": "Text {k}, from bos on",
+    "chat_line": "Text {k}, starting at bos",
     "chat_more": "… {n} more tokens are not shown.",
     "chat_is_bos": "bos",
     "chat_is_eos": "eos",
@@ -241,11 +241,11 @@ EN = {
     "step_stop_eos": "The candidate is eos: the row ends here.",
     "step_stop_length": "The candidate goes into the canvas. It is the last one: max_gen_len is reached.",
     "step_stop_room": "The candidate goes into the canvas. It is the last one: the context is full.",
-    "step_surplus": "The row has ended. The loop keeps writing it only because others still run; the extra tokens are "
-    "cut later.",
-    "step_drawn": "◀ drawn (place {place})",
+    "step_surplus": "The row has ended. The loop keeps writing it only because others are still running; the extra "
+    "tokens are cut later.",
+    "step_drawn": "◀ drawn (rank {rank})",
     "step_argmax": "◀ candidate: the most probable",
-    "step_own": "P the prompt's own (place {place})",
+    "step_own": "P the prompt's own (rank {rank})",
     "step_more_logprobs": "… {n} more before these",
 }
 

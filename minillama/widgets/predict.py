@@ -29,7 +29,7 @@ class Predict(W.VBox):
 
     >>> question = Predict("How many tokens stay?", ["2", "3", "4"])
     >>> question.reveal(3)
-    You made no choice. Computed: 3.
+    You made no choice. The answer: 3.
     """
 
     @allowed.only(question=allowed.text, options=allowed.texts)

@@ -223,9 +223,9 @@ def _detail(run: Run, number: int, row: int, pieces: Sequence[str], text: dict[s
     table = step.tables[row]
     drawn = run.temperature > 0 and not inside
     places = {each.token: each.place + 1 for each in table.rows}
-    marks = {candidate: text["step_drawn" if drawn else "step_argmax"].format(place=places[candidate])}
+    marks = {candidate: text["step_drawn" if drawn else "step_argmax"].format(rank=places[candidate])}
     if inside:
-        own = text["step_own"].format(place=places[token])
+        own = text["step_own"].format(rank=places[token])
         marks[token] = f"{marks[token]} {own}" if token == candidate else own
     if inside:
         verdict = text["step_same" if token == candidate else "step_dropped"]

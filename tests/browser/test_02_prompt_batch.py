@@ -60,7 +60,7 @@ def test_02_prompt_batch(open_and_run):
 def test_02_predictions_exercises_and_picture(open_and_run):
     page = open_and_run("02_prompt_batch.ipynb")
     expect(page.locator(".w-predict")).to_have_count(6)
-    expect(page.locator(".ml-reveal").first).to_contain_text("Computed: 1.")
+    expect(page.locator(".ml-reveal").first).to_contain_text("The answer: 1.")
     expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs
     expect(page.locator(".ml-report .ml-passed")).to_have_count(3)  # the folded solutions
     expect(page.locator(".ml-canvas-view").first).to_be_attached()  # the picture without a kernel

@@ -22,7 +22,7 @@ def test_03_checkpoint_files(open_and_run):
         expect(question.locator("input[type=radio]").nth(k)).to_be_checked()
     expect(page.locator(".w-predict")).to_have_count(5)
     expect(page.locator(".ml-reveal")).to_have_count(5)
-    expect(page.locator(".ml-reveal").first).to_contain_text("Computed: closed, and the exception goes on.")
+    expect(page.locator(".ml-reveal").first).to_contain_text("The answer: closed, and the exception goes on.")
     expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs
     expect(page.locator(".ml-report .ml-passed")).to_have_count(3)  # the folded solutions
     expect(page.locator("a", has_text="minillama/checkpoint.py").first).to_be_attached()

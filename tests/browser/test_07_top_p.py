@@ -51,7 +51,7 @@ def test_07_predictions_exercises_and_links(open_and_run):
     question.scroll_into_view_if_needed()
     question.locator("input[type=radio]").nth(1).press("Space")
     expect(question.locator("input[type=radio]").nth(1)).to_be_checked()
-    expect(page.locator(".ml-reveal").first).to_contain_text("Computed: 3.")
+    expect(page.locator(".ml-reveal").first).to_contain_text("The answer: 3.")
     expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs
     expect(page.locator(".ml-report .ml-passed")).to_have_count(3)  # the folded solutions
     picture = page.locator('img[alt^="The generate loop"]').first

@@ -24,7 +24,7 @@ def test_08_next_token(open_and_run):
             choices.nth(k).press("Space")
             expect(choices.nth(k)).to_be_checked()
     expect(page.locator(".ml-reveal")).to_have_count(7)
-    expect(page.locator(".ml-reveal").first).to_contain_text("Computed: (3, 1).")
+    expect(page.locator(".ml-reveal").first).to_contain_text("The answer: (3, 1).")
     expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs
     expect(page.locator(".ml-report .ml-passed")).to_have_count(3)  # the folded solutions
     expect(page.locator(".jp-OutputArea-output img").first).to_be_attached()  # the four cases

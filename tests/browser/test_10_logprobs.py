@@ -91,6 +91,6 @@ def test_10_predictions_and_exercises(open_and_run):
     question.scroll_into_view_if_needed()
     question.locator("input[type=radio]").nth(1).press("Space")
     expect(question.locator("input[type=radio]").nth(1)).to_be_checked()
-    expect(page.locator(".ml-reveal").first).to_contain_text("Computed: (2, 3).")
+    expect(page.locator(".ml-reveal").first).to_contain_text("The answer: (2, 3).")
     expect(page.locator(".ml-report .ml-missing")).to_have_count(4)  # the stubs
     expect(page.locator(".ml-report .ml-passed")).to_have_count(4)  # the folded solutions

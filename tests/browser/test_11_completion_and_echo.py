@@ -30,7 +30,7 @@ def test_11_completion_and_echo(open_and_run):
         expect(question.locator("input[type=radio]").nth(k)).to_be_checked()
     expect(page.locator(".w-predict")).to_have_count(7)
     expect(page.locator(".ml-reveal")).to_have_count(7)
-    expect(page.locator(".ml-reveal").nth(1)).to_contain_text(re.compile(r"Computed: \d+\."))
+    expect(page.locator(".ml-reveal").nth(1)).to_contain_text(re.compile(r"The answer: \d+\."))
     expect(page.locator(".ml-report .ml-missing")).to_have_count(5)  # the stubs
     expect(page.locator(".ml-report .ml-passed")).to_have_count(5)  # the folded solutions
     expect(page.locator("a", has_text="minillama/generation.py").first).to_be_attached()

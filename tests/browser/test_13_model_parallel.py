@@ -29,7 +29,7 @@ def test_13_model_parallel(open_and_run):
         expect(question.locator("input[type=radio]").nth(k)).to_be_checked()
     expect(page.locator(".w-predict")).to_have_count(6)
     expect(page.locator(".ml-reveal")).to_have_count(6)
-    expect(page.locator(".ml-reveal").first).to_contain_text("Computed: (1, 6).")
+    expect(page.locator(".ml-reveal").first).to_contain_text("The answer: (1, 6).")
     expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs
     expect(page.locator(".ml-report .ml-passed")).to_have_count(3)  # the folded solutions
     expect(page.locator("a", has_text="minillama/parallel.py").first).to_be_attached()

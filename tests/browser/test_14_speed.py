@@ -32,7 +32,7 @@ def test_14_predictions_and_exercises(open_and_run):
     expect(question.locator("input[type=radio]").nth(0)).to_be_checked()
     expect(page.locator(".w-predict")).to_have_count(8)
     expect(page.locator(".ml-reveal")).to_have_count(8)
-    expect(page.locator(".ml-reveal").nth(1)).to_contain_text("Computed: tok_embeddings.")
+    expect(page.locator(".ml-reveal").nth(1)).to_contain_text("The answer: tok_embeddings.")
     expect(page.locator(".ml-report .ml-missing")).to_have_count(2)  # the stubs
     expect(page.locator(".ml-report .ml-passed")).to_have_count(2)  # the folded solutions
     expect(page.locator("a", has_text="minillama/int8.py").first).to_be_attached()

@@ -135,7 +135,7 @@ def test_the_line_that_raised_is_shown():
 
 def test_a_hint_names_what_came():
     assert "returned None. Did you forget `return`?" in judged("greedy", lambda probs: None)
-    assert "returned a list. torch.tensor(…) makes a tensor of it." in judged("greedy", lambda probs: [1])
+    assert "returned a list. Convert it with torch.tensor(…)." in judged("greedy", lambda probs: [1])
     assert ".values` or `.indices" in judged("top_p", lambda probs, p: probs.max(dim=-1))
     assert "`tolist()`" in judged("all_ended", lambda eos_reached: eos_reached.tolist)
     assert "`yield` makes this a generator; return a list." in judged("cut", lambda *args: (yield))

@@ -143,7 +143,7 @@ def test_the_lines_are_filled_in(random_llama, names):
     assert after[1] == "    row 0:  where(False, -1, 8 t8)  →  8 t8"
     assert after[3] == "    row 0:  -1  →  8 t8" and after[5] == "    row 0:  False | (True & False)  →  False"
     page = stepper_html(run, 1, 1, names, EN)
-    assert EN["step_dropped"] in page and EN["step_argmax"] in page and "the prompt&#x27;s own (place" in page
+    assert EN["step_dropped"] in page and EN["step_argmax"] in page and "the prompt&#x27;s own (rank" in page
     last = where_lines(run, 7, 0, names, EN)
     assert last[5] == "    row 0:  False | (True & True)  →  True"
 
@@ -151,7 +151,7 @@ def test_the_lines_are_filled_in(random_llama, names):
 def test_draws_and_logprobs_are_shown(small, names):
     run = record(small, IDS, 4, temperature=2.0, top_p=1.0, seed=2, logprobs=True, n_rows=2)
     page = html.unescape(stepper_html(run, 1, 1, names, EN))
-    assert "◀ drawn (place" in page and "logprobs, row 1:" in page
+    assert "◀ drawn (rank" in page and "logprobs, row 1:" in page
     assert f"column 1:  {run.steps[0].logprobs[1][0]:9.4f}  7 t7" in page
     long = record(small, [[1] * 20], 1, logprobs=True)
     assert "… 12 more before these" in where_lines(long, 1, 0, names, EN)[7]

@@ -115,7 +115,7 @@ def test_without_a_known_truth_there_is_no_column():
 def test_what_has_no_row_is_added_up():
     logits = torch.zeros(30)
     page = shown(1.0, logits=logits, names=[str(i) for i in range(30)], n_rows=12)
-    assert len(cells(page)) == 12 and "18 more tokens together" in page and "0.6000" in page
+    assert len(cells(page)) == 12 and "18 other tokens, combined" in page and "0.6000" in page
 
 
 def test_a_vocabulary_of_one():

@@ -93,7 +93,7 @@ def test_predict():
     question = Predict("How many <b>tokens</b>?", ["2", "3"])
     assert "<b>tokens" not in question.children[0].value
     unsure = question.reveal(3)
-    assert unsure.right is None and "no choice" in repr(unsure) and "Computed: 3." in repr(unsure)
+    assert unsure.right is None and "no choice" in repr(unsure) and "The answer: 3." in repr(unsure)
     question.choice.value = "2"
     wrong = question.reveal(3)
     assert wrong.right is False and "You chose 2." in repr(wrong)
