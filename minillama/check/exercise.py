@@ -135,14 +135,15 @@ class Exercise:
         return None if isinstance(error, type(expected.error)) and message(error) else error
 
     def alike(self, one: Outcome, other: Outcome) -> bool:
-        """Whether two wrong functions did the same. A ValueError may say what it likes, others must begin alike."""
+        """Whether two wrong functions did the same. Only a ValueError of their own may say what it likes."""
         if type(one.error) is not type(other.error) or isinstance(one.error, TimeIsUp):
             return False
         if isinstance(one.error, Wrong):
             return message(one.error) == message(other.error)
         if one.error and not isinstance(one.error, Changed):
             words = [message(each.error).split()[:1] for each in (one, other)]
-            return bool(words[0]) == bool(words[1]) if isinstance(one.error, ValueError) else words[0] == words[1]
+            free = isinstance(one.error, ValueError) and one.is_own and other.is_own
+            return bool(words[0]) == bool(words[1]) if free else words[0] == words[1]
         first, second = (each.returned if each.error else each.value for each in (one, other))
         return not (compared(first, second, self.tolerance) and compared(second, first, self.tolerance))
 

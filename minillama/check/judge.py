@@ -9,6 +9,7 @@ import re
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from minillama.check.compare import compared, copied, kind_of, name_of, plain
 from minillama.check.limits import pinned, time_limit
 from minillama.check.report import Report, say
 
+HERE = Path(__file__).parent
 TIME_LIMIT = 5.0  # seconds a case
 LONGEST_LINE = 400  # characters of a line of a hint
 
@@ -40,6 +42,15 @@ class Outcome:
     outside: bool = False  # the exception came from what the case did with the result, not from the function
     forbidden: str = ""  # the function called what it should write by hand
     returned: list = field(default_factory=list)  # plain copies of what each call returned
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the exception was raised by the function itself, not by what it called in PyTorch or the package."""
+        trace = self.error.__traceback__
+        while trace.tb_next is not None:
+            trace = trace.tb_next
+        file = Path(trace.tb_frame.f_code.co_filename)
+        return "site-packages" not in file.parts and (file.parent == HERE or HERE.parent not in file.parents)
 
     @property
     def stub(self) -> bool:

@@ -18,7 +18,11 @@ FORMER_HINTS = {  # {exercise: {hint of the first judges: the new one, or "dropp
     for name, hints in json.loads(file.read_text(encoding="utf-8")).items()
 }
 ANSWERS = [(name, k) for name in EXERCISES for k in range(1 + len(RIGHT.get(name, [])))]
-MISTAKES = [(name, k) for name, exercise in EXERCISES.items() for k in range(len(exercise.wrong))]
+MISTAKES = [  # one wrong function of each hint; its variants in `make test-full`
+    pytest.param(name, k, marks=[pytest.mark.full] * (k > 0 and exercise.wrong[k][0] == exercise.wrong[k - 1][0]))
+    for name, exercise in EXERCISES.items()
+    for k in range(len(exercise.wrong))
+]
 
 
 def judged(name, function, status="failed"):
