@@ -11,6 +11,8 @@ from minillama.check import judge as judging
 
 HELPERS = {"Case", "Report", "check_shape", "use"}
 CHECKS = [name for name in check.__all__ if name not in HELPERS]
+SOME = ("greedy", "top_p", "columns", "read_params", "encode_dialog", "generate")  # the others in `make test-full`
+SLOW = [pytest.param(name, marks=[pytest.mark.full] * (name not in SOME)) for name in CHECKS]
 
 
 class Broken(Exception):
@@ -63,13 +65,13 @@ def judged(name, function):
     return report.hint
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", SLOW)
 def test_odd_results(name):
     for result in RESULTS:
         judged(name, lambda *args, result=result: result)
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", SLOW)
 def test_what_is_raised(name):
     for error in (KeyError("<b>"), ValueError("line\n" * 500), SystemExit(3), GeneratorExit(), NoException(), Broken()):
         assert type(error).__name__ in judged(name, raising(error)) or name in ("read_params", "load_model")
@@ -92,7 +94,7 @@ def test_changed_input(name):
     assert "changed the" in hint or "you were given" in hint or name in unspoilt
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", SLOW)
 def test_endless_loops(name, monkeypatch):
     monkeypatch.setattr(judging, "TIME_LIMIT", 0.1)
     assert "did not return" in judged(name, endless)
