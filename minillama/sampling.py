@@ -61,8 +61,8 @@ def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
     """softmax(logits / temperature): (..., vocab_size) logits to probabilities of the same shape.
 
     The largest logit is subtracted first, so that no temperature overflows. At temperature 0 all the mass lies on
-    the argmax, which is the limit. Raises ValueError where temperature is below 0 or not finite, and on a CPU, where
-    it costs nothing, where the largest logit is not finite.
+    the argmax, which is the limit. Raises ValueError where temperature is below 0 or not finite, and on a CPU,
+    where looking does not wait for a GPU, if a row's largest logit is not finite.
 
     >>> apply_temperature(torch.tensor([1.0, 2.0, 3.0]), temperature=0.5)
     tensor([0.0159, 0.1173, 0.8668])
