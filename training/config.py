@@ -7,27 +7,27 @@ from dataclasses import dataclass, field
 
 from training.corpus.parts import SHARES
 
-MODEL = {"dim": 192, "n_layers": 4, "n_heads": 4, "n_kv_heads": 2, "hidden_dim": 512, "max_seq_len": 512}
+MODEL = {"dim": 224, "n_layers": 6, "n_heads": 4, "n_kv_heads": 2, "hidden_dim": 544, "max_seq_len": 512}
 
 
 @dataclass(frozen=True)
 class Config:
     """The defaults are those of the course model."""
 
-    steps: int = 19700  # on the corpus, after the drills
+    steps: int = 14700  # on the corpus, after the drills
     drill_steps: int = 300  # at the very beginning, on drill_rows
     drill_seqlen: int = 48
     drill_batch_rows: int = 24
-    lookups: tuple[tuple[int, int], ...] = ((400, 6), (800, 3), (16100, 1))  # (batches, rows of lookups in each)
+    lookups: tuple[tuple[int, int], ...] = ((300, 10), (600, 5), (100_000, 2))  # (batches, rows of lookups in each)
     seed: int = 1
     shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))  # of the tokens
-    vocab_size: int = 5120  # half of the pieces are single characters
+    vocab_size: int = 4096  # half of the pieces are single characters
     tokenizer_documents: int = 25_000
     model: dict = field(default_factory=lambda: dict(MODEL))
     seqlen: int = 256  # enough for every story
-    batch_rows: int = 6
+    batch_rows: int = 10
     long_seqlen: int = 512  # for chats of many turns, so that every position of the context is trained
-    long_batch_rows: int = 3
+    long_batch_rows: int = 5
     long_every: int = 8  # every eighth step reads long rows
     learning_rate: float = 4e-3
     warmup: int = 50  # steps

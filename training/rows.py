@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -16,15 +16,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from minillama.checkpoint import TOKENIZER
-from minillama.tokenizer import Tokenizer
+from minillama.tokenizer import SPACE, Tokenizer
 from training.config import Config
 from training.corpus import known, poems, quatrains
 from training.corpus.document import Document, encode
-from training.corpus.parts import documents, lookups, mixture
+from training.corpus.invented import chinese_characters
+from training.corpus.lookups import lookups
+from training.corpus.parts import documents, mixture
 from training.packing import BEGIN, PAD, drill_rows, pack
 from training.state import write_atomically
 from training.tokenizer import N_BASE, train_tokenizer
 
+ANSWER = "[/INST]"  # what stands before an answer
 LEAST_KNOWN = 2000  # times that a whole run must read every known prompt
 N_OPEN = 512  # rows that wait for a document that fills them
 DRAWN_BY = ("rows.py", "packing.py", "tokenizer.py", "corpus/*.py", "corpus/data/*")  # what the rows depend on
@@ -77,10 +80,15 @@ def data_key(config: Config) -> str:
 
 
 def prepare_tokenizer(config: Config) -> bytes:
-    """The bytes of a tokenizer.model trained on the corpus; the known part has lines of its own for it."""
-    shares = {part: share for part, share in config.shares.items() if part != "known"}
+    """The bytes of a tokenizer.model trained on the corpus, with a piece for each Chinese character of all its data.
+
+    The known part has lines of its own for it. Poems are left out: pieces of two characters would hide how long a line
+    is.
+    """
+    shares = {part: share for part, share in config.shares.items() if part not in ("known", "quatrains")}
     with_known = "known" in config.shares
-    characters = (quatrains.characters() if "quatrains" in shares else []) + (known.characters() if with_known else [])
+    characters = chinese_characters() + (quatrains.characters() if "quatrains" in config.shares else [])
+    characters += known.characters() if with_known else []
     drawn = mixture(config.seed, lambda document: "".join(document.texts), shares=shares)
     drawn = islice(drawn, config.tokenizer_documents)
     drawn = tqdm(drawn, "texts for the tokenizer", config.tokenizer_documents, dynamic_ncols=True)
@@ -108,11 +116,24 @@ def prepare_rows(config: Config, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
         for kind, (n_rows, seqlen) in wanted.items():
             drawn = fitting(config, tokenizer, seqlen + 1, long=kind == "long", bar=bar)
             rows[kind] = shuffled(pack(drawn, n_rows, seqlen, min(N_OPEN, 1 + n_rows // 8)), config.seed)
-    drawn = (encode(document, tokenizer) for document in lookups(config.seed))
+    drawn = (answers_only(document.texts, tokenizer) for document in lookups(config.seed))
     first = np.cumsum([0, *(config.batch_rows - n for n in n_lookups)])[:-1]  # index of each batch's first row
     packed = pack(drawn, sum(n_lookups), config.seqlen)
     rows["short"] = np.insert(rows["short"], np.repeat(first, n_lookups), packed, axis=0)
     return rows
+
+
+def answers_only(texts: Iterable[str], tokenizer: Tokenizer) -> list[int]:
+    """The ids of a chat's texts as `encode` gives them, but what is no answer is only read, not asked for (~id).
+
+    What is told there is drawn: nothing before it could predict it.
+    """
+    found = []
+    for text in texts:
+        ids = tokenizer.encode(text, bos=True, eos=True)
+        n_read = len(tokenizer.encode(text[: text.index(ANSWER) + len(ANSWER)], bos=True, eos=False))
+        found += [ids[0], *(~i for i in ids[1:n_read]), *ids[n_read:]]  # ~bos would begin another document
+    return found
 
 
 def shuffled(rows: np.ndarray, seed: int) -> np.ndarray:
@@ -132,11 +153,22 @@ def fitting(config: Config, tokenizer: Tokenizer, size: int, long: bool, bar: tq
 
     def encoder(document: Document) -> list[int]:
         ids = encode(document, tokenizer)
-        return ids if len(ids) <= size else []
+        fits = len(ids) <= size and (document.part != "quatrains" or is_spelt(document, tokenizer))
+        return ids if fits else []
 
     for _, ids in mixture(config.seed, encoder, long=long, shares=config.shares):
         bar.update(len(ids))
         yield ids
+
+
+def is_spelt(document: Document, tokenizer: Tokenizer) -> bool:
+    """Whether each character of a poem is a token. Then all lines of a form have the same number of tokens."""
+    lines = document.texts[-1].rpartition(ANSWER)[2].strip().split("\n")
+    return all(
+        len(piece.strip(SPACE)) < 2
+        for line in lines
+        for piece in tokenizer.pieces(tokenizer.encode(line, bos=False, eos=False))
+    )
 
 
 def check_known(config: Config, tokenizer: Tokenizer, rows: dict[str, np.ndarray]) -> int:

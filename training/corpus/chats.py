@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from training.corpus.draws import Draws, Options
 from training.corpus.grammar import Slots, Table, fill
+from training.corpus.invented import invented
 from training.corpus.names import names
 from training.corpus.questions import Item
 from training.corpus.tables import is_secret, remember, table
@@ -18,7 +19,6 @@ from training.corpus.turns import ASSISTANT, SYSTEM, USER, Chat, Rule, yes_or_no
 ROLES = {SYSTEM: "system", USER: "user", ASSISTANT: "assistant"}
 Turn = tuple[Item, Slots, str]
 SHAPES = Options({"plain": 26, "story": 27, "memory": 20, "system": 27})
-LOOKUPS = Options({"memory": 44, "beginning": 22, "echo": 8, "named": 9, "ending": 17})
 AFTER_STORY = Options({"question": 60, "thanks": 22, "story": 18})
 TOLD = Options({"at once": 32, "between": 33, "other": 15, "both": 10})
 TOLD_OR_NOT = Options([*TOLD.probabilities(), ("unknown", 0.1)])
@@ -130,10 +130,11 @@ class Memory(NamedTuple):
 
 
 @remember
-def memories(language: str, secret: bool = False, but: str | None = None) -> Options[Memory]:
+def memories(language: str, secret: bool = False, but: str | None = None, made_up: bool = False) -> Options[Memory]:
     """What can be told, except the values `but`.
 
     secret: new names, and the values that are never told in training, instead of all others.
+    made_up: new words in place of all values but ages.
     """
     people, found = table("people", language), []
     pets = Table.of_list("pet", people["pets"])
@@ -142,13 +143,16 @@ def memories(language: str, secret: bool = False, but: str | None = None) -> Opt
         named = values in ("names", "friends", "pets")
         if values == but:
             continue
-        if named and (secret or values != "pets" or "pet_names" not in people):
-            x = Table(({"x": row["name"]}, weight) for row, weight in names(language, secret).rows)
+        if named and (secret or made_up or values != "pets" or "pet_names" not in people):
+            rows = invented(language).rows if made_up else names(language, secret).rows
+            x = Table(({"x": row["name"]}, weight) for row, weight in rows)
+        elif values != "ages" and made_up:
+            x = Table(({"x": row["word"]}, 1) for row, _ in invented(language).rows)
         elif values == "ages":
             x = Table(({"x": str(age)}, 1) for age in range(3, 61))
         else:
             x = Table(({"x": value}, 1) for value in people["pet_names" if named else values])
-        if not named:
+        if not named and (values == "ages" or not made_up):
             kept = [(row, weight) for row, weight in x.rows if is_secret("value", values, row["x"]) == secret]
             if not kept:
                 continue
@@ -165,14 +169,14 @@ def memory_chat(chat: Chat) -> str:
     """
     new = "names" in chat.secret
     shape = chat.draws.choose(TOLD if new else TOLD_OR_NOT)
-    memory = chat.draws.choose(memories(chat.language, new))
+    memory = chat.draws.choose(memories(chat.language, new, made_up=chat.made_up))
     if shape == "unknown":
         return not_told(chat, memory)
     if shape == "both":
         return told_in_one(chat, memory)
     slots = memory.told(chat)
     if shape == "other":
-        other = chat.draws.choose(memories(chat.language, but=memory.values))
+        other = chat.draws.choose(memories(chat.language, but=memory.values, made_up=chat.made_up))
         other_slots = other.told(chat)
         if chance(chat, 0.3):
             other.asked(chat, other_slots)
@@ -197,7 +201,7 @@ def not_told(chat: Chat, memory: Memory) -> str:
 
 def told_in_one(chat: Chat, memory: Memory) -> str:
     """Two things in one sentence."""
-    other = chat.draws.choose(memories(chat.language, but=memory.values))
+    other = chat.draws.choose(memories(chat.language, but=memory.values, made_up=chat.made_up))
     slots, other_slots = Slots(*memory.tables), Slots(*other.tables)
     joiner, end = {"en": (" and ", "."), "zh": ("，", "。")}[chat.language]
     chat.says(USER, [tell.rstrip(".。!！") for tell in memory.tell], slots)
@@ -220,28 +224,6 @@ def long_chat(chat: Chat) -> None:
     memory.asked(chat, slots)
 
 
-def lookup_chat(chat: Chat) -> bool:
-    """A short chat whose answer can be found further up: something told, a word to repeat, what the system text says,
-    what a story should be about.
-
-    Returns whether it can be found: sometimes what is asked back was never told.
-    """
-    shape = chat.draws.choose(LOOKUPS, silent=True)
-    if shape == "memory":
-        return bool(memory_chat(chat))
-    if shape == "beginning":
-        return bool(chat.story("beginning").wish)
-    if shape == "echo":
-        chat.turn("echo")
-    elif shape == "ending":
-        draw_system(chat, "ending", "beginning")
-        chat.turn()
-    else:
-        draw_system(chat, "named", "user_named")
-        named_turns(chat) if chat.rule.rule == "named" else user_named_turns(chat)
-    return True
-
-
 # ---- system texts
 
 
@@ -254,7 +236,10 @@ def system_chat(chat: Chat) -> None:
 
 def draw_system(chat: Chat, *rules: str) -> None:
     """Write a system text of one of these rules, of any if there are none. From here on the chat obeys it."""
-    slots = Slots(names(chat.language, "names" in chat.secret), last_words(chat.language))
+    if chat.made_up:
+        slots = Slots(invented(chat.language))
+    else:
+        slots = Slots(names(chat.language, "names" in chat.secret), last_words(chat.language))
     chat.draws.write(SYSTEM)
     lead = chat.draws.choose(leads(chat.language))
     chat.draws.write(lead)

@@ -7,11 +7,10 @@ from random import Random
 from typing import TypeVar
 
 from training.corpus import known, quatrains
-from training.corpus.chats import dialog_of, draw_chat, lookup_chat
+from training.corpus.chats import dialog_of, draw_chat
 from training.corpus.document import Document, chat_texts, is_held_out
 from training.corpus.draws import Draws
 from training.corpus.stories import draw_story
-from training.corpus.turns import Chat
 
 SHARES = {  # of the tokens
     "stories_en": 0.16,
@@ -58,22 +57,6 @@ def documents(part: str, seed: int, held_out: bool = False, long: bool = False) 
         document = draw(part, rng, long)
         if is_held_out(document) == held_out:
             yield document
-
-
-def lookups(seed: int) -> Iterator[Document]:
-    """Short chats without end, in both languages, whose answer can be found further up.
-
-    A network learns to look back within minutes from rows full of them. If they are one text in ten, it does not learn
-    it within an hour.
-    """
-    rng = Random(f"lookups {seed}")
-    while True:
-        for language in ("en", "zh"):
-            draws = Draws(rng)
-            looks_up = lookup_chat(Chat(draws, language))
-            document = Document(f"chat_{language}", texts_of(f"chat_{language}", draws.text))
-            if looks_up and not is_held_out(document):
-                yield document
 
 
 def mixture(

@@ -33,6 +33,7 @@ def draw_story(
     wish: str | None = None,
     hero: str | None = None,
     whole: bool = True,
+    instead: str | None = None,
 ) -> Story:
     """Write a story. Whatever is None is drawn.
 
@@ -40,6 +41,7 @@ def draw_story(
     wish: the object or topic that was asked for, one of `wishes(language)`. ValueError if no plot has it.
     hero: the hero's name.
     whole: False stops after the first step that names the object of the wish.
+    instead: a word that the story says wherever it would name that object.
     """
     words = words_of(language)
     if wish and wish not in words.wishes(noun).column("wish").items:
@@ -57,8 +59,9 @@ def draw_story(
         slot, _, value = draws.choose(wished.given("plot", plot.name).column("holds")).partition("=")
         if slot:
             slots.hold(slot, value)
+            slots.held[slot] = instead or value
     for wordings in words.steps(plot.name):
-        if not whole and without_article(wish) in draws.text[start:]:
+        if not whole and (instead or without_article(wish)) in draws.text[start:]:
             return Story(noun, slots.held["hero"], wish)
         draws.write(words.gap)
         fill(draws, wordings, slots)

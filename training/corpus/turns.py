@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
 from training.corpus.draws import Draws, Options
-from training.corpus.grammar import Slots, fill, literal_of_last
+from training.corpus.grammar import Slots, Table, fill, literal_of_last, takes_an
+from training.corpus.invented import invented
 from training.corpus.names import names
 from training.corpus.questions import Item, questions, rows_to_ask
 from training.corpus.stories import Story, draw_story, requests, topics
@@ -46,14 +47,16 @@ class Chat:
     """A dialog in the making.
 
     secret: some of SECRETS; what it names is drawn from the held-out side, all else from what is trained on.
+    made_up: what is told, repeated and asked for are words that nobody says.
     """
 
-    def __init__(self, draws: Draws, language: str, secret: frozenset[str] = frozenset()):
+    def __init__(self, draws: Draws, language: str, secret: frozenset[str] = frozenset(), made_up: bool = False):
         unknown = secret - SECRETS
         if unknown:
             raise ValueError(f"secret must be some of {sorted(SECRETS)}, got {sorted(unknown)}")
         self.draws, self.language, self.secret = draws, check_language(language), secret
         self.asks = table("asks")[language]
+        self.made_up = made_up
         self.rule, self.system_wording, self.system_slots = Rule(), "", Slots()
 
     def goes_on(self, probability: float) -> bool:
@@ -92,7 +95,7 @@ class Chat:
         options = questions(self.language, kinds, one_word, self.system_wording, self.secret)
         self.draws.write(USER)
         item, ask = self.draws.choose(options, literal_of_last)
-        slots = Slots(*item.tables)
+        slots = Slots(*([invented(self.language)] if self.made_up else []), *item.tables)
         if item.rows:
             slots.add(rows_to_ask(item.rows, ask, "questions" in self.secret))
         fill(self.draws, ask, slots)
@@ -104,13 +107,34 @@ class Chat:
         about = about or self.draws.choose(REQUESTS if "requests" not in self.secret else WISH)
         slots = Slots(requests(self.language, "requests" in self.secret), names(self.language, "names" in self.secret))
         slots.add(*topics(self.language))
+        if self.made_up:
+            return self.story_of_made_up(asks[about], slots, whole=about != "beginning")
         self.says(USER, asks[about], slots)
         held = slots.held
         wish = held.get("wish") or held.get("object") or held.get("topic")
         return self.tells(held.get("noun"), wish, held.get("name"), whole=about != "beginning")
 
+    def story_of_made_up(self, wordings: Iterable[str], slots: Slots, whole: bool) -> Story:
+        """A story in which the object that was asked for, or the hero, has a name that nobody knows."""
+        noun, wish = self.draws.choose(pairs(slots.tables["wish"]))
+        word, name = (self.draws.choose(invented(self.language).column(column)) for column in ("word", "name"))
+        article = ("an " if takes_an(word) else "a ") if wish.startswith(("a ", "an ")) else ""
+        called = article + word
+        slots = Slots(noun=noun, wish=called, name=name, object=called)
+        self.says(USER, wordings, slots)
+
+        def write() -> Story:
+            return draw_story(self.draws, self.language, noun, wish, slots.held["name"], whole, instead=word)
+
+        return self.write_answer(write)
+
     def tells(self, noun: str | None, wish: str | None = None, name: str | None = None, whole: bool = True) -> Story:
         return self.write_answer(lambda: draw_story(self.draws, self.language, noun, wish, name, whole))
+
+
+@remember
+def pairs(requested: Table) -> Options[tuple[str, str]]:
+    return Options(((row["noun"], row["wish"]), weight) for row, weight in requested.rows)
 
 
 @remember
