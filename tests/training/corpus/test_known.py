@@ -150,6 +150,22 @@ def test_it_tells_the_second_level_apart_too(tokenizer):
                 assert tokenizer.encode(said, bos=True, eos=False) == [*ids, next_id]
 
 
+def test_a_tokenizer_that_does_not_tell_the_second_level_apart_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(train_tokenizer(["结果是：正反"] * 50, vocab_size=269, required_chars="看书花"))
+    prompt = known.read_prompt(entry(**second(halves("看书", "看花"))))
+    monkeypatch.setattr(known, "load", lambda: (prompt,))
+    with pytest.raises(ValueError, match="one: '看书' and '看花' begin with the same '看'"):
+        known.check_tokenizer(Tokenizer(path))
+
+
+def test_the_tokenizer_learns_both_levels(monkeypatch):
+    monkeypatch.setattr(known, "load", lambda: DEEP)
+    lines = set(known.tokenizer_lines())
+    assert lines >= {"big", "dog", "bird", "red", "：海边", "：赏花"} and len(lines) == 16
+    assert {"泳", "赏", "船", "。"} <= set(known.characters())
+
+
 def test_a_second_level_that_runs_together_with_its_option_is_named(tmp_path):
     path = tmp_path / "tokenizer.model"
     path.write_bytes(train_tokenizer(["边看边看边看边看"] * 50, vocab_size=271, required_chars="结果是：海山书花"))
