@@ -34,13 +34,19 @@ def largest_error() -> float:
     """The largest distance between a known next-token probability and the model's, over all prompts."""
     llama, worst = course(), 0.0
     known = json.loads((COURSE_MODEL / "known_probabilities.json").read_text(encoding="utf-8"))
-    for entry in known["prompts"]:
-        prompt, *texts = [tokens(llama, entry, text) for text in (None, *(each["text"] for each in entry["options"]))]
+    for entry, said, options in [place for each in known["prompts"] for place in places(each)]:
+        prompt, *texts = [tokens(llama, entry, text) for text in (said, *((said or "") + o["text"] for o in options))]
         probs = llama.model(torch.tensor([prompt]), 0)[0, -1].softmax(dim=-1)  # (vocab_size,)
-        for ids, option in zip(texts, entry["options"], strict=True):
+        for ids, option in zip(texts, options, strict=True):
             assert ids[: len(prompt)] == prompt
             worst = max(worst, abs(probs[ids[len(prompt)]].item() - option["probability"]))
     return worst
+
+
+def places(entry: dict) -> list[tuple[dict, str | None, list[dict]]]:
+    """(entry, said, options): what may follow the prompt, and what may follow an option with a second level."""
+    deeper = [(entry, option["text"], option["then"]) for option in entry["options"] if "then" in option]
+    return [(entry, None, entry["options"]), *deeper]
 
 
 def tokens(llama: Llama, entry: dict, option: str | None) -> list[int]:

@@ -2,6 +2,7 @@
 
 They are in assets/course-model/known_probabilities.json, which is written by hand and which programs only read. An
 option, or else its prompt, may have `endings`: how the sentence goes on. They are equally likely after every option.
+An option may have a second level, `then`: options of its own, with known probabilities after the prompt and the option.
 """
 
 from __future__ import annotations
@@ -34,10 +35,24 @@ class Option:
     text: str
     probability: float
     endings: tuple[str, ...]
+    then: tuple[Option, ...] = ()  # the second level
 
     @property
     def share(self) -> Fraction:
         return Fraction(self.probability).limit_denominator(LARGEST_BLOCK)
+
+    @property
+    def block(self) -> int:
+        """The smallest number of documents in which it, and each option after it, can have exactly its share."""
+        return math.lcm(self.share.denominator, *((self.share * then.share).denominator for then in self.then))
+
+    def rests(self) -> tuple[str, ...]:
+        """All that may follow its text in a document.
+
+        >>> Option(" big", 0.5, ("!",), (Option(" dog", 0.5, (".",)), Option(" cat", 0.5, (".",)))).rests()
+        (' dog.', ' cat.')
+        """
+        return tuple(then.text + ending for then in self.then for ending in then.endings) or self.endings
 
 
 @dataclass(frozen=True)
@@ -50,35 +65,54 @@ class Prompt:
 
     @property
     def block(self) -> int:
-        """The smallest number of documents in which every option can have exactly its share."""
-        return math.lcm(*(option.share.denominator for option in self.options))
+        """The smallest number of documents in which every option of both levels can have exactly its share."""
+        return math.lcm(*(option.block for option in self.options))
+
+    def levels(self) -> tuple[Option | None, ...]:
+        """After what the next token's probabilities are known: None for the prompt, and each option with a `then`."""
+        return (None, *(option for option in self.options if option.then))
 
     def opening(self) -> str:
         """The beginning of the text that holds the answer."""
         return self.prompt if self.dialog is None else chat_texts(self.dialog)[-1]
 
-    def texts(self, option: Option, ending: str = "") -> tuple[str, ...]:
-        """The texts of a document with this option and ending."""
+    def texts(self, option: Option, rest: str = "") -> tuple[str, ...]:
+        """The texts of a document with this option and one of its rests."""
         if self.dialog is None:
-            return (self.prompt + option.text + ending,)
-        return tuple(chat_texts([*self.dialog, {"role": "assistant", "content": option.text + ending}]))
+            return (self.prompt + option.text + rest,)
+        return tuple(chat_texts([*self.dialog, {"role": "assistant", "content": option.text + rest}]))
 
-    def encode(self, tokenizer: Tokenizer) -> list[int]:
-        """The ids after which the next token's probabilities are known."""
+    def all_texts(self) -> Iterator[str]:
+        """The texts of every document that can be drawn."""
+        for option in self.options:
+            for rest in option.rests():
+                yield from self.texts(option, rest)
+
+    def encode(self, tokenizer: Tokenizer, after: Option | None = None) -> list[int]:
+        """The ids after which the next token's probabilities are known. after: one of `levels`."""
+        if after is not None:
+            *turns, last = self.texts(after)
+            ids = [i for text in turns for i in tokenizer.encode(text, bos=True, eos=True)]
+            return ids + tokenizer.encode(last.rstrip(), bos=True, eos=False)
         if self.dialog is None:
             return tokenizer.encode(self.prompt, bos=True, eos=False)
         return encode_dialog(tokenizer, self.dialog)
 
-    def next_ids(self, tokenizer: Tokenizer) -> list[int]:
-        """The id of each option's first token. ValueError if these do not tell the options apart."""
-        prompt, found = self.encode(tokenizer), []
-        for option in self.options:
-            for ending in ("", *option.endings):
-                ids = [i for text in self.texts(option, ending) for i in tokenizer.encode(text, bos=True, eos=True)]
-                if ids[: len(prompt)] != prompt:
-                    shown = tokenizer.pieces(ids[len(prompt) - 2 : len(prompt) + 2])
-                    raise ValueError(f"{self.id}: {option.text!r} runs together with the end of the prompt, {shown}")
-                found.append((option.text, ids[len(prompt)]))
+    def next_ids(self, tokenizer: Tokenizer, after: Option | None = None) -> list[int]:
+        """The id of each option's first token; after an option, of each of its `then`.
+
+        Raises ValueError if these ids do not tell the options apart.
+        """
+        begun, found = self.encode(tokenizer, after), []
+        for option in self.options if after is None else after.then:
+            for rest in ("", *option.rests()):
+                texts = self.texts(option, rest) if after is None else self.texts(after, option.text + rest)
+                ids = [i for text in texts for i in tokenizer.encode(text, bos=True, eos=True)]
+                if ids[: len(begun)] != begun:
+                    shown = tokenizer.pieces(ids[len(begun) - 2 : len(begun) + 2])
+                    before = f"the end of the prompt{'' if after is None else f' and {after.text!r}'}"
+                    raise ValueError(f"{self.id}: {option.text!r} runs together with {before}, {shown}")
+                found.append((option.text, ids[len(begun)]))
         owners: dict[int, str] = {}
         for text, i in found:
             piece = tokenizer.pieces([i])[0]
@@ -86,9 +120,9 @@ class Prompt:
                 raise ValueError(f"{self.id}: {text!r} begins with {piece!r}, as other words do; {REMEDY}")
             if owners.setdefault(i, text) != text:
                 raise ValueError(f"{self.id}: {owners[i]!r} and {text!r} begin with the same {piece!r}; {REMEDY}")
-        if len(owners) != len(self.options):
+        if len(owners) != len(dict(found)):
             raise ValueError(f"{self.id}: the first token of an option depends on what follows it; change its endings")
-        return [next(i for text, i in found if text == option.text) for option in self.options]
+        return list({text: i for text, i in found}.values())
 
 
 REMEDY = "choose other words, or give the tokenizer known.tokenizer_lines() to learn"
@@ -118,37 +152,51 @@ def read_prompt(entry: dict) -> Prompt:
     if unknown or not entry.get(field) or not entry.get("options"):
         wrong = f"must not have {sorted(unknown)}" if unknown else f"needs {field!r} and 'options'"
         raise ValueError(f"{name}: a prompt of kind {entry['kind']!r} {wrong}")
-    endings = entry.get("endings", [""])
-    options = []
-    for option in entry["options"]:
-        text, probability = option.get("text"), option.get("probability")
-        is_probability = isinstance(probability, float) and 0 < probability < 1
-        if not isinstance(text, str) or not text.strip() or not is_probability:
-            raise ValueError(f"{name}: an option needs a text and a probability between 0 and 1, got {option}")
-        options.append(Option(text, probability, tuple(option.get("endings", endings))))
+    options = tuple(read_option(name, option, entry.get("endings", [""])) for option in entry["options"])
     if field == "dialog":
         arguments.dialog(entry["dialog"], f"{name}: dialog")
     elif entry["prompt"] != entry["prompt"].strip():
         raise ValueError(f"{name}: the prompt begins or ends in a space; a space belongs to the option that follows")
     dialog = tuple(entry["dialog"]) if field == "dialog" else None
-    prompt = Prompt(name, entry["lang"], entry.get("prompt"), dialog, tuple(options))
+    prompt = Prompt(name, entry["lang"], entry.get("prompt"), dialog, options)
     check_options(prompt)
     return prompt
 
 
+def read_option(name: str, entry: dict, endings: Sequence[str], second: bool = False) -> Option:
+    """An option of either level. name: of its prompt; endings: for want of its own."""
+    text, probability = entry.get("text"), entry.get("probability")
+    is_probability = isinstance(probability, float) and 0 < probability < 1
+    if not isinstance(text, str) or not text.strip() or not is_probability:
+        raise ValueError(f"{name}: an option needs a text and a probability between 0 and 1, got {entry}")
+    if "then" in entry and (second or not entry["then"] or not isinstance(entry["then"], list)):
+        wrong = "there is no third level" if second else "it must be a list of options"
+        raise ValueError(f"{name}: {text!r} has a 'then' of {entry['then']!r}; {wrong}")
+    endings = tuple(entry.get("endings", endings))
+    then = tuple(read_option(f"{name}, after {text!r}", each, endings, second=True) for each in entry.get("then", ()))
+    return Option(text, probability, endings, then)
+
+
 def check_options(prompt: Prompt) -> None:
-    texts = [option.text for option in prompt.options]
-    if len(set(texts)) != len(texts) or len(texts) < 2:
-        raise ValueError(f"{prompt.id}: expected two or more different options, got {texts}")
-    total = sum(option.probability for option in prompt.options)
-    if abs(total - 1) > 1e-6 or sum(option.share for option in prompt.options) != 1:
-        raise ValueError(f"{prompt.id}: the probabilities add up to {total:.6f}; they must add up to 1")
+    check_level(prompt.id, prompt.options, spaced=prompt.dialog is None and prompt.lang == "en")
+    for option in prompt.levels()[1:]:
+        check_level(f"{prompt.id}, after {option.text!r}", option.then, spaced=prompt.lang == "en")
     if prompt.block > LARGEST_BLOCK:
         raise ValueError(f"{prompt.id}: these shares need {prompt.block} documents; give rounder probabilities")
-    if any((prompt.dialog is not None or prompt.lang == "zh") and text != text.strip() for text in texts):
-        raise ValueError(f"{prompt.id}: options of a chat or in Chinese must not begin or end in a space, got {texts}")
-    if prompt.dialog is None and prompt.lang == "en" and not all(text.startswith(" ") for text in texts):
-        raise ValueError(f"{prompt.id}: options of an English text must begin with a space, got {texts}")
+
+
+def check_level(name: str, options: Sequence[Option], spaced: bool) -> None:
+    """ValueError if these options cannot stand side by side. spaced: whether each must begin with a space."""
+    texts = [option.text for option in options]
+    if len(set(texts)) != len(texts) or len(texts) < 2:
+        raise ValueError(f"{name}: expected two or more different options, got {texts}")
+    total = sum(option.probability for option in options)
+    if abs(total - 1) > 1e-6 or sum(option.share for option in options) != 1:
+        raise ValueError(f"{name}: the probabilities add up to {total:.6f}; they must add up to 1")
+    if spaced and not all(text.startswith(" ") for text in texts):
+        raise ValueError(f"{name}: options that follow an English text must begin with a space, got {texts}")
+    if not spaced and any(text != text.strip() for text in texts):
+        raise ValueError(f"{name}: options of a chat or in Chinese must not begin or end in a space, got {texts}")
 
 
 def check_apart(prompts: Sequence[Prompt]) -> None:
@@ -157,15 +205,15 @@ def check_apart(prompts: Sequence[Prompt]) -> None:
         raise ValueError(f"every prompt needs an id of its own, got {sorted(prompt.id for prompt in prompts)}")
     for one in prompts:
         for other in prompts:
-            said = "\0".join(text for option in other.options for text in other.texts(option, option.endings[0]))
-            if one is not other and one.opening() in said:
+            if one is not other and one.opening() in "\0".join(other.all_texts()):
                 raise ValueError(f"{one.id}: the prompt {one.opening()!r} occurs in {other.id}; change its wording")
 
 
 def check_tokenizer(tokenizer: Tokenizer) -> None:
-    """ValueError if the first tokens of some prompt's options do not tell these apart."""
+    """ValueError if the first tokens of some prompt's options, of either level, do not tell these apart."""
     for prompt in load():
-        prompt.next_ids(tokenizer)
+        for after in prompt.levels():
+            prompt.next_ids(tokenizer, after)
 
 
 def tokenizer_lines() -> Iterator[str]:
@@ -176,20 +224,20 @@ def tokenizer_lines() -> Iterator[str]:
     for prompt in load():
         before = prompt.prompt[-1] if prompt.dialog is None and prompt.lang == "zh" else ""
         for option in prompt.options:
-            yield from [before + option.text.split()[0]] * LINES
+            for each in (option, *option.then):
+                yield from [before + each.text.split()[0]] * LINES
 
 
 def characters() -> list[str]:
     """Every character of the prompts outside ASCII. The tokenizer gets a piece for each."""
-    texts = [text for prompt in load() for option in prompt.options for text in prompt.texts(option, option.endings[0])]
-    return sorted({character for text in texts for character in text if not character.isascii()})
+    said = {character for prompt in load() for text in prompt.all_texts() for character in text}
+    return sorted(character for character in said if not character.isascii())
 
 
 def documents(seed: int) -> Iterator[Document]:
     """Documents without end: in each round every prompt once, in a drawn order.
 
-    Options are dealt like cards: in every `block` documents of a prompt each option has exactly its share. They are
-    spread evenly, because what the model reads last counts most.
+    Options are dealt like cards: in every `block` documents of a prompt each option has exactly its share.
     """
     prompts = load()
     rng, decks = Random(f"known {seed}"), {prompt.id: [] for prompt in prompts}
@@ -197,9 +245,20 @@ def documents(seed: int) -> Iterator[Document]:
         for prompt in rng.sample(prompts, len(prompts)):
             deck = decks[prompt.id]
             if not deck:
-                deck += spread([(option, int(option.share * prompt.block)) for option in prompt.options], rng)
-            option = deck.pop()
-            yield Document("known", prompt.texts(option, rng.choice(option.endings)), None)
+                deck += deal(prompt, rng)
+            option, second = deck.pop()
+            rest = rng.choice(option.endings) if second is None else second.text + rng.choice(second.endings)
+            yield Document("known", prompt.texts(option, rest), None)
+
+
+def deal(prompt: Prompt, rng: Random) -> list[tuple[Option, Option | None]]:
+    """The options of prompt.block documents, each with one of its `then` or None: each as often as its share says.
+
+    On both levels they are spread evenly, because what the model reads last counts most.
+    """
+    counts = [(option, int(option.share * prompt.block)) for option in prompt.options]
+    seconds = {option: spread([(then, int(then.share * n)) for then in option.then], rng) for option, n in counts}
+    return [(option, seconds[option].pop() if option.then else None) for option in spread(counts, rng)]
 
 
 def spread(counts: Sequence[tuple[T, int]], rng: Random) -> list[T]:

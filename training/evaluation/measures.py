@@ -90,19 +90,27 @@ class Bench(NamedTuple):
 
 
 def known_probabilities(bench: Bench, prompts: Sequence[known.Prompt] | None = None) -> Row:
-    """The probabilities after each prompt compared with the true ones. What other tokens get counts as error too."""
+    """The probabilities after each prompt compared with the true ones. What other tokens get counts as error too.
+
+    So are those after each option with a second level. The mean is over all these places; n counts the prompts.
+    """
     prompts = known.load() if prompts is None else prompts
-    largest, variations, samples = 0.0, [], []
+    tokenizer, variations, samples = bench.llama.tokenizer, [], []
+    largest = 0.0
     for prompt in tqdm(prompts, desc="known probabilities", dynamic_ncols=True):
-        probs = next_probs(bench.llama, prompt.encode(bench.llama.tokenizer))  # (vocab_size,)
-        got = [probs[i].item() for i in prompt.next_ids(bench.llama.tokenizer)]
-        elsewhere = max(0.0, 1 - sum(got))
-        errors = [abs(p - option.probability) for p, option in zip(got, prompt.options, strict=True)]
-        worst = max(*errors, elsewhere)
+        worst, shown = 0.0, []
+        for after in prompt.levels():
+            options = prompt.options if after is None else after.then
+            probs = next_probs(bench.llama, prompt.encode(tokenizer, after))  # (vocab_size,)
+            got = [probs[i].item() for i in prompt.next_ids(tokenizer, after)]
+            elsewhere = max(0.0, 1 - sum(got))
+            errors = [abs(p - option.probability) for p, option in zip(got, options, strict=True)]
+            worst = max(worst, *errors, elsewhere)
+            variations.append((sum(errors) + elsewhere) / 2)
+            each = [f"{o.text.strip()} {p:.3f} ({o.probability:.3g})" for p, o in zip(got, options, strict=True)]
+            shown.append(("" if after is None else f"{after.text.strip()} … ") + ", ".join(each))
         largest = max(largest, worst)
-        variations.append((sum(errors) + elsewhere) / 2)
-        shown = [f"{o.text.strip()} {p:.3f} ({o.probability:.3g})" for p, o in zip(got, prompt.options, strict=True)]
-        samples.append(Sample(prompt.opening(), ", ".join(shown), worst <= 0.03, prompt.lang))
+        samples.append(Sample(prompt.opening(), "; ".join(shown), worst <= 0.03, prompt.lang))
     figures = [
         Figure("largest error", largest, 0.03, at_least=False, percent=False),
         Figure("mean total variation", sum(variations) / len(variations), 0.03, at_least=False, percent=False),
