@@ -86,10 +86,12 @@ def wishes(language: str, noun: str | None = None, sort: str = "object") -> Opti
 def requests(language: str, secret: bool = False) -> Table:
     """Columns "noun" and "wish": the heroes and objects that a story can be asked for with.
 
+    Rare ones are asked for more often than they are told of, so that none is hardly ever asked for.
+
     secret: the pairs that are never asked for in training, instead of the others.
     """
     return Table(
-        ({"noun": noun, "wish": wish}, p * q)
+        ({"noun": noun, "wish": wish}, (p * q) ** 0.5)
         for noun, p in words_of(language).nouns.probabilities()
         for wish, q in wishes(language, noun).probabilities()
         if noun not in wish and is_secret("request", noun, wish) == secret
