@@ -1,0 +1,100 @@
+"""Short everyday texts that are no chat, drawn from data/*prose.toml: a diary, a letter, the weather, a fact.
+
+A text is a beginning, as somebody would type it, and one of the ways in which that goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from training.corpus.draws import Draws, Options
+from training.corpus.grammar import Slots, Table, fill, literal
+from training.corpus.tables import check_language, is_secret, read, remember, table
+
+BEGINNINGS = Path(__file__).parents[1] / "evaluation" / "beginnings.json"
+LOWER = 0.1  # share of the English beginnings that are typed without their capital
+PROPER = ("I ", "I'", "Monday", "Saturday", "Sunday", '"')  # after which a capital stays or is not the first letter
+
+
+class Beginning(NamedTuple):
+    text: str
+    kind: str
+    rests: Options[str]
+
+
+def draw_prose(draws: Draws, language: str) -> str:
+    """Write a text and return its kind, such as "diary". ValueError if the language is neither "en" nor "zh".
+
+    >>> from random import Random
+    >>> draws = Draws(Random(1))
+    >>> kind = draw_prose(draws, "en")
+    >>> len(draws.text) > 10
+    True
+    """
+    prose = prose_of(language)
+    beginning = draws.choose(prose.beginnings, beginning_of)
+    slots = Slots(*prose.tables)
+    fill(draws, beginning.text, slots)
+    fill(draws, beginning.rests, slots)
+    return beginning.kind
+
+
+def beginning_of(beginning: Beginning) -> str:
+    return literal(beginning.text)
+
+
+@remember
+def held_out_beginnings() -> frozenset[str]:
+    """The beginnings that the evaluation asks for and that no text to train on has."""
+    texts = (entry["text"] for entry in json.loads(read(BEGINNINGS))["beginnings"])
+    return frozenset(text for text in texts if is_secret("beginning", text, one_in=2))
+
+
+def begins_held_out(text: str) -> bool:
+    """Whether the text begins with a held-out beginning, in capitals or not."""
+    return text.lower().startswith(tuple(one.lower() for one in held_out_beginnings()))
+
+
+@remember
+def prose_of(language: str) -> Prose:
+    return Prose(check_language(language))
+
+
+class Prose:
+    """The beginnings of one language, and the tables of their slots. All texts of the file are equally likely."""
+
+    def __init__(self, language: str):
+        data = table("prose", language)
+        lists = [Table.of_list(name, values) for name, values in data["lists"].items()]
+        self.tables = [*lists, *map(rows_of, data["rows"].values())]
+        weighted: list[tuple[Beginning, float]] = []
+        for text in data["text"]:
+            typed = [pair for begin in text["begin"] for pair in as_typed(begin, language)]
+            typed = [(begin, weight) for begin, weight in typed if not begins_held_out(begin)]
+            total = sum(weight for _, weight in typed)
+            rests = Options.uniform(text["go"])
+            weighted += [(Beginning(begin, text["kind"], rests), weight / total) for begin, weight in typed]
+        self.beginnings = Options(weighted)
+
+
+def as_typed(begin: str, language: str) -> Sequence[tuple[str, float]]:
+    """A beginning with its weight, and in English the same without its capital.
+
+    >>> as_typed("My cat", "en")
+    [('My cat', 0.9), ('my cat', 0.1)]
+    """
+    if language == "zh" or not begin[0].isupper() or begin.startswith(PROPER) or begin == "I":
+        return [(begin, 1.0)]
+    return [(begin, 1 - LOWER), (begin[0].lower() + begin[1:], LOWER)]
+
+
+def rows_of(data: dict) -> Table:
+    """Rows of equal weight. ValueError if one is shorter or longer than the columns.
+
+    >>> rows_of({"columns": ["pet", "cry"], "rows": [["cat", "mew"]]}).columns
+    ['pet', 'cry']
+    """
+    return Table.of_rows(dict(zip(data["columns"], row, strict=True)) for row in data["rows"])
