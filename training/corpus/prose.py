@@ -6,7 +6,6 @@ A text is a beginning, as somebody would type it, and one of the ways in which t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,8 +53,8 @@ def held_out_beginnings() -> frozenset[str]:
 
 
 def begins_held_out(text: str) -> bool:
-    """Whether the text begins with a held-out beginning, in capitals or not."""
-    return text.lower().startswith(tuple(one.lower() for one in held_out_beginnings()))
+    """Whether the text begins with a held-out beginning."""
+    return text.startswith(tuple(held_out_beginnings()))
 
 
 @remember
@@ -72,15 +71,25 @@ class Prose:
         self.tables = [*lists, *map(rows_of, data["rows"].values())]
         weighted: list[tuple[Beginning, float]] = []
         for text in data["text"]:
-            typed = [pair for begin in text["begin"] for pair in as_typed(begin, language)]
-            typed = [(begin, weight) for begin, weight in typed if not begins_held_out(begin)]
+            typed = [
+                (Beginning(begin, text["kind"], rests), weight)
+                for written in text["begin"]
+                for begin, weight in as_typed(written, language)
+                if (rests := trained_rests(begin, tuple(text["go"])))
+            ]
             total = sum(weight for _, weight in typed)
-            rests = Options.uniform(text["go"])
-            weighted += [(Beginning(begin, text["kind"], rests), weight / total) for begin, weight in typed]
+            weighted += [(beginning, weight / total) for beginning, weight in typed]
         self.beginnings = Options(weighted)
 
 
-def as_typed(begin: str, language: str) -> Sequence[tuple[str, float]]:
+@remember
+def trained_rests(begin: str, rests: tuple[str, ...]) -> Options[str] | None:
+    """The ways of going on whose text does not begin with a held-out beginning; None if there is none."""
+    kept = [rest for rest in rests if not begins_held_out(begin + rest)]
+    return Options.uniform(kept) if kept else None
+
+
+def as_typed(begin: str, language: str) -> list[tuple[str, float]]:
     """A beginning with its weight, and in English the same without its capital.
 
     >>> as_typed("My cat", "en")
