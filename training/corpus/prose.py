@@ -15,7 +15,7 @@ from training.corpus.tables import check_language, is_secret, read, remember, ta
 
 BEGINNINGS = Path(__file__).parents[1] / "evaluation" / "beginnings.json"
 LOWER = 0.1  # share of the English beginnings that are typed without their capital
-PROPER = ("I ", "I'", "Monday", "Saturday", "Sunday", '"')  # after which a capital stays or is not the first letter
+KEEPS_CAPITAL = ("I ", "I'")
 
 
 class Beginning(NamedTuple):
@@ -63,7 +63,7 @@ def prose_of(language: str) -> Prose:
 
 
 class Prose:
-    """The beginnings of one language, and the tables of their slots. All texts of the file are equally likely."""
+    """The beginnings of one language, and the tables of their slots. A text of the file has a weight, or else 1."""
 
     def __init__(self, language: str):
         data = table("prose", language)
@@ -78,7 +78,7 @@ class Prose:
                 if (rests := trained_rests(begin, tuple(text["go"])))
             ]
             total = sum(weight for _, weight in typed)
-            weighted += [(beginning, weight / total) for beginning, weight in typed]
+            weighted += [(beginning, text.get("weight", 1) * weight / total) for beginning, weight in typed]
         self.beginnings = Options(weighted)
 
 
@@ -95,7 +95,7 @@ def as_typed(begin: str, language: str) -> list[tuple[str, float]]:
     >>> as_typed("My cat", "en")
     [('My cat', 0.9), ('my cat', 0.1)]
     """
-    if language == "zh" or not begin[0].isupper() or begin.startswith(PROPER) or begin == "I":
+    if language == "zh" or not begin[0].isupper() or begin.startswith(KEEPS_CAPITAL):
         return [(begin, 1.0)]
     return [(begin, 1 - LOWER), (begin[0].lower() + begin[1:], LOWER)]
 

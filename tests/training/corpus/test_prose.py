@@ -104,7 +104,7 @@ def test_a_rainy_day_stays_rainy(weather, others):
 
 def test_some_english_texts_are_typed_without_a_capital_and_i_keeps_its_own():
     assert dict(as_typed("My cat", "en")) == {"My cat": 0.9, "my cat": pytest.approx(0.1)}
-    for begin in ("I have", "I'm", "Monday was", '"Hello,"', "and then"):
+    for begin in ("I have", "I'm", '"Hello,"', "and then"):
         assert as_typed(begin, "en") == [(begin, 1.0)]
     assert 0.03 < sum(text[0].islower() for text in texts("en")) / 5_000 < 0.2
     assert as_typed("我", "zh") == [("我", 1.0)]
