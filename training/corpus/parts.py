@@ -10,17 +10,20 @@ from training.corpus import known, quatrains
 from training.corpus.chats import dialog_of, draw_chat
 from training.corpus.document import Document, chat_texts, is_held_out
 from training.corpus.draws import Draws
+from training.corpus.prose import draw_prose
 from training.corpus.stories import draw_story
 
 SHARES = {  # of the tokens
-    "stories_en": 0.16,
-    "stories_zh": 0.10,
-    "chat_en": 0.31,
-    "chat_zh": 0.235,
-    "quatrains": 0.09,
+    "stories_en": 0.13,
+    "stories_zh": 0.09,
+    "chat_en": 0.28,
+    "chat_zh": 0.215,
+    "prose_en": 0.05,
+    "prose_zh": 0.05,
+    "quatrains": 0.08,
     "known": 0.105,
 }
-DRAWN = ("stories_en", "stories_zh", "chat_en", "chat_zh")
+DRAWN = ("stories_en", "stories_zh", "chat_en", "chat_zh", "prose_en", "prose_zh")
 
 T = TypeVar("T", bound=Sized)
 
@@ -39,11 +42,13 @@ def program(part: str, long: bool = False) -> Callable[[Draws], object]:
     kind, language = part.split("_")
     if kind == "stories":
         return lambda draws: draw_story(draws, language)
+    if kind == "prose":
+        return lambda draws: draw_prose(draws, language)
     return lambda draws: draw_chat(draws, language, long)
 
 
 def texts_of(part: str, text: str) -> tuple[str, ...]:
-    return (text,) if part.startswith("stories") else tuple(chat_texts(dialog_of(text)))
+    return (text,) if part.startswith(("stories", "prose")) else tuple(chat_texts(dialog_of(text)))
 
 
 def documents(part: str, seed: int, held_out: bool = False, long: bool = False) -> Iterator[Document]:
