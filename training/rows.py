@@ -30,7 +30,14 @@ from training.tokenizer import N_BASE, train_tokenizer
 ANSWER = "[/INST]"  # what stands before an answer
 LEAST_KNOWN = 2000  # times that a whole run must read every known prompt
 N_OPEN = 512  # rows that wait for a document that fills them
-DRAWN_BY = ("rows.py", "packing.py", "tokenizer.py", "corpus/*.py", "corpus/data/*")  # what the rows depend on
+DRAWN_BY = (
+    "rows.py",
+    "packing.py",
+    "tokenizer.py",
+    "corpus/*.py",
+    "corpus/data/*",
+    "evaluation/*.json",
+)  # what the rows depend on
 
 
 def prepare_data(config: Config, out: Path) -> dict[str, np.ndarray]:

@@ -11,14 +11,18 @@ from training.evaluation.beginnings import Beginning, beginnings, has_tag, loops
 NEED = Beginning("We need", "en", "shopping", ("milk", "eggs"), excludes=("Once upon a time",))
 ASK = Beginning("请问今天", "zh", "question", ("星期", "天气"))
 
+PROMISED = {"The weather today is", "One day, I like", "Hello, my name is", "今天天气", "从前有座山", "请问今天"}
+
 
 def test_there_are_sixty_beginnings_half_in_each_language_and_about_half_are_held_out():
     found = beginnings()
     assert len(found) == 60 and len({one.text for one in found}) == 60
     assert sum(one.lang == "zh" for one in found) == 30
-    assert {one.text for one in found if is_secret("beginning", one.text, one_in=2)} == held_out_beginnings()
+    assert held_out_beginnings() == {
+        one.text for one in found if is_secret("beginning", one.text, one_in=2) and one.text not in PROMISED
+    }
     for lang in ("en", "zh"):
-        assert 12 <= sum(one.text in held_out_beginnings() for one in found if one.lang == lang) <= 18
+        assert 10 <= sum(one.text in held_out_beginnings() for one in found if one.lang == lang) <= 18
 
 
 @pytest.mark.parametrize(
