@@ -72,7 +72,12 @@ def fault_of(entry: dict) -> str:
 
 
 def judge_of(entry: dict) -> Judge:
-    """The judge of the answers to one entry."""
+    """The judge of the answers to one entry.
+
+    >>> judge = judge_of(entries()[0])  # of "Hello!"
+    >>> judge("Hello! How are you?"), judge("You are welcome!"), judge("你好！")
+    (True, False, False)
+    """
     good, bad = any_of(entry["contains"]), any_of(entry["excludes"])
     regex, at_least = re.compile(entry.get("regex", ""), re.IGNORECASE), entry.get("at_least", 1)
     may_be_chinese = entry["intent"] == "poem"
@@ -102,9 +107,9 @@ def any_of(words: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join([*whole, *other]) or "(?!)", re.IGNORECASE)
 
 
-def in_language(text: str, language: str, may_be_chinese: bool = False) -> bool:
+def in_language(text: str, language: str, may_be_chinese: bool) -> bool:
     """Whether an answer is in the language. may_be_chinese: a Chinese poem may follow English words."""
     chinese, latin = (len(re.findall(letters, text)) for letters in ("[一-鿿。、]", "[A-Za-z]"))
     if language == "zh":
         return latin <= chinese  # an answer in figures has neither
-    return latin > 0 if may_be_chinese else chinese == 0
+    return may_be_chinese or chinese == 0

@@ -178,6 +178,11 @@ def test_a_judge_accepts_a_good_answer_and_none_of_another_kind(entry):
     ("What time is it?", "It is three o'clock."),
     ("What time is it?", "I don't know. I cannot see the weather."),
     ("今天天气如何？", "我不知道，我没有钟。"),
+    ("Introduce yourself.", "I don't know. I am only a small model."),
+    ("请介绍一下你自己", "对不起，我不知道。我只是一个很小的模型。"),
+    ("Hello!", "Hello! 你好吗？"),
+    ("你好", "Hello! 你好！"),
+    ("How much is 7 plus 5?", "7 + 5 = 12。"),
 ])  # fmt: skip
 def test_a_judge_refuses_what_comes_close(text, bad):
     assert not judge_of(next(entry for entry in entries() if entry["text"] == text))(bad)
@@ -189,6 +194,9 @@ def test_a_judge_refuses_what_comes_close(text, bad):
     ("Write a poem.", f"I write Chinese poems only:\n{POEM}"),
     ("写一首诗", f"好的：\n{POEM}"),
     ("What is 2 + 3?", "Five."),
+    ("Introduce yourself.", "Hello! I am a small language model. I tell stories, but I don't know the weather."),
+    ("请介绍一下自己", "我是小小的语言模型，会讲故事，不过我不知道天气和时间。"),
+    ("我可以问你什么问题？", "你可以让我讲故事、写诗、数数。"),
     ("你最喜欢什么颜色？", "蓝色。"),
 ])  # fmt: skip
 def test_a_judge_accepts_other_wordings(text, good):
@@ -249,7 +257,8 @@ def test_drawn_chats_hold_none_of_them(part):
 
 
 def test_capital_letters_and_blanks_make_no_difference():
-    text = min(text for text in never_trained() if text.isascii())
+    text = max(text for text in never_trained() if text.isascii())
+    assert text.upper() != text
     chat = ("[INST] <<SYS>>\nBe kind.\n<</SYS>>\n\nWhat? [/INST] This. ", f"[INST] {text.upper()}  [/INST] Yes. ")
     assert says_held_out(Document("chat_en", chat)) and users(Document("chat_en", chat))[0] == "What?"
     assert not says_held_out(Document("chat_en", chat[:1])) and not says_held_out(Document("stories_en", (text,)))
