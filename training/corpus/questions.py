@@ -128,7 +128,9 @@ def talks(language: str) -> Iterable[Item]:
     big = [str(n) for n in range(21, 1000)]
     tables = [Table(({name: n}, 1) for n in big) for name in ("big", "big2")]
     tables += [Table.of_list("food", words.words["food"] if language == "en" else people["foods"]), animals]
-    tables += [Table.of_list(name, values) for name, values in talk["slots"].items() if name != "animal"]
+    for name, values in talk["slots"].items():
+        if name != "animal":
+            tables.append(Table.of_rows({name: value} for value in values))
     tables = tuple(tables)
     for block in talk["talk"]:
         kind = block["kind"] if block["kind"] in SAID_FIRST else "talk"
