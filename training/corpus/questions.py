@@ -100,6 +100,8 @@ def facts_of_both(language: str) -> Iterable[Item]:
         rows = rows_of(fact)
         weight = len(rows.rows) ** 0.5 if rows else 0.5
         for to, (_, answer, short) in keys.items():
+            if to == "zh" and any("_en}" in text for text in fact[answer]):
+                continue  # an answer with an English word would not be all in Chinese
             wording = (Options.uniform(fact[answer]), fact.get(short), (), weight, rows)
             for asked in (asked for asked in keys if keys[asked][0] in fact):
                 yield Item(f"{asked}>{to}", tuple(fact[keys[asked][0]]), *wording)

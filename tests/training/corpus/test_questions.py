@@ -58,7 +58,7 @@ def test_no_text_of_a_question_belongs_to_two_of_them():
             continue
         for ask in item.ask:
             if not item.rows or share_of_rows(item.rows, ask, False):
-                for _ in range(1 + 6 * ask.count("{") + 2 * ask.count("[")):
+                for _ in range(1 + 60 * ask.count("{") + 4 * ask.count("[")):
                     found[asked(item, ask, rng)[0]].add(k)
     for k, memory in enumerate(memories("en").items):
         for ask in memory.ask:
