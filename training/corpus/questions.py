@@ -41,16 +41,23 @@ def questions(language: str, kinds: tuple, short: bool, system: str, secret: fro
     for item in items(language):
         if item.kind not in (kinds or KINDS) or (short and not item.short):
             continue
-        for ask in item.ask:
-            share = 1.0
+        for ask, share in shares_of_wordings(item.kind, item.ask):
             if system and is_secret(system, ask) != ("systems" in secret):
                 share = 0.0
             elif item.rows:
-                share = share_of_rows(item.rows, ask, "questions" in secret)
+                share *= share_of_rows(item.rows, ask, "questions" in secret)
             elif "questions" in secret:
                 share = 0.0
-            weights.append(((item, ask), item.weight * share / len(item.ask)))
+            weights.append(((item, ask), item.weight * share))
     return Options(weights)
+
+
+@remember
+def shares_of_wordings(kind: str, asks: tuple[str, ...]) -> list[tuple[str, float]]:
+    """Wordings with their shares. Of small talk the first are the most frequent, in all else they are equal."""
+    is_talk = kind == "talk" or kind in SAID_FIRST
+    weights = [rank**-0.5 if is_talk else 1.0 for rank in range(1, len(asks) + 1)]
+    return [(ask, weight / sum(weights)) for ask, weight in zip(asks, weights, strict=True)]
 
 
 def is_secret_row(row: dict[str, str], ask: str) -> bool:

@@ -93,6 +93,16 @@ def test_only_what_cannot_be_known_is_answered_with_i_dont_know():
     assert len(wordings) >= 200
 
 
+def test_a_short_answer_is_one_word():
+    for item in own("en", "fact", "sum", "count", "talk"):
+        rows = [row for row, _ in item.rows.rows] if item.rows else [{}]
+        for row in rows if item.short else []:
+            tables = () if item.rows else item.tables
+            draws = Draws(Random(1))
+            fill(draws, item.short, Slots(*tables, **row))
+            assert len(draws.text.split()) == 1, draws.text
+
+
 def test_a_fifth_to_two_fifths_of_small_talk_is_unknown():
     talk = own("en", "talk")
     share = sum(item.weight for item in talk if item.short == "Unknown") / sum(item.weight for item in talk)
