@@ -12,16 +12,18 @@ from training.corpus.draws import Draws, Options
 from training.corpus.grammar import Slots, Table, fill
 from training.corpus.invented import invented
 from training.corpus.names import names
-from training.corpus.questions import Item
+from training.corpus.questions import KINDS, SAID_FIRST, Item
 from training.corpus.tables import is_secret, remember, table
 from training.corpus.turns import ASSISTANT, SYSTEM, USER, Chat, Rule, yes_or_no
 
 ROLES = {SYSTEM: "system", USER: "user", ASSISTANT: "assistant"}
 Turn = tuple[Item, Slots, str]
-SHAPES = Options({"plain": 26, "story": 27, "memory": 20, "system": 27})
+SHAPES = Options({"plain": 19, "saying": 15, "story": 24, "memory": 18, "system": 24})
+NO_TALK = tuple(kind for kind in KINDS if kind != "talk")
 AFTER_STORY = Options({"question": 60, "thanks": 22, "story": 18})
 TOLD = Options({"at once": 32, "between": 33, "other": 15, "both": 10})
 TOLD_OR_NOT = Options([*TOLD.probabilities(), ("unknown", 0.1)])
+END = re.compile(r"(\[[.。!！|]+\]|[.。!！])$")  # the end mark of a wording
 LEAD = 0.3  # share of the system texts with a sentence before them
 CROSS = {"chinese": ("en>zh", "zh>zh"), "english": ("zh>en", "en>en")}  # kinds of questions under these rules
 TELLING = ("none", "ending", "beginning", "pirate", "cat", "robot")  # rules under which stories are told
@@ -33,7 +35,8 @@ def draw_chat(draws: Draws, language: str, long: bool = False) -> None:
     if long:
         return long_chat(chat)
     shape = draws.choose(SHAPES)
-    {"plain": plain_chat, "story": story_chat, "memory": memory_chat, "system": system_chat}[shape](chat)
+    shapes = {"plain": plain_chat, "saying": saying_chat, "story": story_chat, "memory": memory_chat}
+    (shapes | {"system": system_chat})[shape](chat)
 
 
 def dialog_of(text: str) -> list[dict[str, str]]:
@@ -50,22 +53,35 @@ def chance(chat: Chat, probability: float) -> bool:
 
 
 def plain_chat(chat: Chat) -> None:
-    hello_and_turns(chat, 0.2, closing=0.15)
+    """A question that is no small talk, and perhaps more of any kind."""
+    said = chat.turn(*NO_TALK)
+    if chat.goes_on(0.5):
+        some_turns(chat, closing=0.15, said=said)
 
 
-def hello_and_turns(chat: Chat, hello: float, closing: float = 0.0) -> None:
+def saying_chat(chat: Chat) -> None:
+    """Small talk of any kind as the first message: a greeting, yes or no, thanks, a question that it cannot know."""
+    said = chat.turn("talk", *SAID_FIRST)
+    if said[0].kind != "bye" and chat.goes_on(0.4):
+        some_turns(chat, closing=0.15, said=said)
+
+
+def hello_and_turns(chat: Chat, hello: float) -> None:
     said = chat.turn("hello") if chance(chat, hello) else None
-    some_turns(chat, closing=closing, said=said)
+    some_turns(chat, said=said)
 
 
 def some_turns(chat: Chat, *kinds: str, closing: float = 0.0, said: Turn | None = None) -> None:
-    """One to three questions of these kinds. An offer of a story may be accepted, and the last turn be a thank-you."""
+    """One to three questions of these kinds, after the turn `said` if there was one.
+
+    An offer of a story may be accepted, and the last turn be a thank-you.
+    """
     for k in range(3):
         if k and not chat.goes_on(0.5):
             return
         if said and offers_story(chat, said) and chance(chat, 0.5):
             return reply_to_offer(chat, said)
-        if k and closing and chance(chat, closing):
+        if said and closing and chance(chat, closing):
             chat.turn("thanks", "bye")
             return
         said = chat.turn(*kinds)
@@ -204,7 +220,7 @@ def told_in_one(chat: Chat, memory: Memory) -> str:
     other = chat.draws.choose(memories(chat.language, but=memory.values, made_up=chat.made_up))
     slots, other_slots = Slots(*memory.tables), Slots(*other.tables)
     joiner, end = {"en": (" and ", "."), "zh": ("，", "。")}[chat.language]
-    chat.says(USER, [tell.rstrip(".。!！") for tell in memory.tell], slots)
+    chat.says(USER, tuple(dict.fromkeys(END.sub("", tell) for tell in memory.tell)), slots)
     chat.draws.write(joiner)
     fill(chat.draws, Options.uniform(other.also), other_slots)
     chat.draws.write(end)

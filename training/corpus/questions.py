@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from training.corpus.draws import Options
-from training.corpus.grammar import Table, without_choices
+from training.corpus.grammar import SLOT, Table, without_choices
 from training.corpus.names import names
 from training.corpus.stories import words_of
 from training.corpus.tables import is_secret, remember, table
 
-KINDS = {"fact": 42, "talk": 18, "sum": 24, "count": 5, "echo": 5, "added": 6}  # percent of the questions of any kind
+KINDS = {"fact": 29, "talk": 24, "sum": 34, "count": 6, "echo": 3, "added": 4}  # percent of the questions of any kind
+SAID_FIRST = {"hello": 5, "first": 4, "thanks": 3, "bye": 3}  # small talk for certain places; on the same scale
 NO_PLURAL = {"mouse", "wolf", "sheep", "goose", "deer", "fish", "calf"}  # animals that `plural` would get wrong
 
 
@@ -40,16 +41,23 @@ def questions(language: str, kinds: tuple, short: bool, system: str, secret: fro
     for item in items(language):
         if item.kind not in (kinds or KINDS) or (short and not item.short):
             continue
-        for ask in item.ask:
-            share = 1.0
+        for ask, share in shares_of_wordings(item.kind, item.ask):
             if system and is_secret(system, ask) != ("systems" in secret):
                 share = 0.0
             elif item.rows:
-                share = share_of_rows(item.rows, ask, "questions" in secret)
+                share *= share_of_rows(item.rows, ask, "questions" in secret)
             elif "questions" in secret:
                 share = 0.0
-            weights.append(((item, ask), item.weight * share / len(item.ask)))
+            weights.append(((item, ask), item.weight * share))
     return Options(weights)
+
+
+@remember
+def shares_of_wordings(kind: str, asks: tuple[str, ...]) -> list[tuple[str, float]]:
+    """Wordings with their shares. Of small talk the first are the most frequent, in all else they are equal."""
+    is_talk = kind == "talk" or kind in SAID_FIRST
+    weights = [rank**-0.5 if is_talk else 1.0 for rank in range(1, len(asks) + 1)]
+    return [(ask, weight / sum(weights)) for ask, weight in zip(asks, weights, strict=True)]
 
 
 def is_secret_row(row: dict[str, str], ask: str) -> bool:
@@ -72,10 +80,11 @@ def rows_to_ask(rows: Table, ask: str, secret: bool) -> Table:
 
 @remember
 def items(language: str) -> list[Item]:
-    """All questions outside stories, memory and system texts. The weights of a kind add up to its weight in KINDS."""
+    """All questions outside stories, memory and system texts. The weights of a kind add up to its share."""
     found = [*facts(language), *facts_of_both(language), *talks(language), *numbers(language), echo(language)]
-    total = {kind: sum(item.weight for item in found if item.kind == kind) for kind in KINDS}
-    return [item._replace(weight=item.weight * KINDS.get(item.kind, 1) / total.get(item.kind, 1)) for item in found]
+    shares = KINDS | SAID_FIRST
+    total = {kind: sum(item.weight for item in found if item.kind == kind) for kind in shares}
+    return [item._replace(weight=item.weight * shares.get(item.kind, 1) / total.get(item.kind, 1)) for item in found]
 
 
 def facts(language: str) -> Iterable[Item]:
@@ -98,6 +107,8 @@ def facts_of_both(language: str) -> Iterable[Item]:
         rows = rows_of(fact)
         weight = len(rows.rows) ** 0.5 if rows else 0.5
         for to, (_, answer, short) in keys.items():
+            if to == "zh" and any("_en}" in text for text in fact[answer]):
+                continue  # an answer with an English word would not be all in Chinese
             wording = (Options.uniform(fact[answer]), fact.get(short), (), weight, rows)
             for asked in (asked for asked in keys if keys[asked][0] in fact):
                 yield Item(f"{asked}>{to}", tuple(fact[keys[asked][0]]), *wording)
@@ -116,7 +127,7 @@ def rows_of(fact: dict) -> Table | None:
 
 
 def talks(language: str) -> Iterable[Item]:
-    """Small talk. The kinds "hello", "thanks" and "bye" are asked only where they belong, the others anywhere."""
+    """Small talk. The kinds of SAID_FIRST are asked only where they belong, the others anywhere."""
     talk, words, people = table("talk", language), words_of(language), table("people", language)
     animals = Table(
         ({"animal": animal, "animals_plural": plural(animal)}, p)
@@ -126,12 +137,31 @@ def talks(language: str) -> Iterable[Item]:
     big = [str(n) for n in range(21, 1000)]
     tables = [Table(({name: n}, 1) for n in big) for name in ("big", "big2")]
     tables += [Table.of_list("food", words.words["food"] if language == "en" else people["foods"]), animals]
-    tables += [Table.of_list(name, values) for name, values in talk["slots"].items() if name != "animal"]
+    for name, values in talk["slots"].items():
+        if name != "animal":
+            tables.append(Table.of_rows({name: value} for value in values))
     tables = tuple(tables)
     for block in talk["talk"]:
-        kind = block["kind"] if block["kind"] in ("hello", "thanks", "bye") else "talk"
+        kind = block["kind"] if block["kind"] in SAID_FIRST else "talk"
         weight = block.get("weight", 1) * len(block["ask"]) ** 0.5
-        yield Item(kind, tuple(block["ask"]), Options.uniform(block["answer"]), block.get("short"), tables, weight)
+        asks = with_casual(block["ask"]) if language == "en" else tuple(block["ask"])
+        yield Item(kind, asks, Options.uniform(block["answer"]), block.get("short"), tables, weight)
+
+
+def with_casual(asks: Iterable[str]) -> tuple[str, ...]:
+    """English wordings, and after them some of them as people type in a hurry.
+
+    >>> casual("How are you[?|| today?]"), casual("Is {Name} in?")
+    ('how are you[?|| today?]', 'is {Name} in')
+    """
+    asks = tuple(asks)
+    return (*asks, *(casual(ask) for ask in asks if is_secret("casual", ask, one_in=3) and casual(ask) != ask))
+
+
+def casual(ask: str) -> str:
+    """The wording in lower case and without its end mark; slots stay as they are."""
+    parts = re.split(r"(\{[^{}]*\})", ask.rstrip(".?!"))
+    return "".join(part if SLOT.fullmatch(part) else part.lower() for part in parts)
 
 
 def plural(animal: str) -> str:
@@ -139,36 +169,40 @@ def plural(animal: str) -> str:
 
 
 def numbers(language: str) -> Iterable[Item]:
-    """Sums to 20 and counting to 12."""
+    """Sums and counting to 20. Every column is there twice, "a" in digits and "a_word" in words."""
     asks, comma = table("asks")[language], ", " if language == "en" else "、"
+    numerals = table("talk", language)["slots"]["numerals"]
 
-    def row(**columns: object) -> dict[str, str]:
-        return {name: str(value) for name, value in columns.items()}
+    def row(**numbers: int) -> dict[str, str]:
+        words = {f"{name}_word": numerals[n] for name, n in numbers.items()}
+        return {name: str(n) for name, n in numbers.items()} | words
 
-    def line(start: int, end: int) -> str:
-        return comma.join(map(str, range(start, end + 1)))
+    def line(numbers: range) -> dict[str, str]:
+        return {"numbers": comma.join(map(str, numbers))}
 
     def in_words(rows: list) -> list:
-        numerals = table("talk", "zh")["slots"]["numerals"]
-        return [({name: numerals[int(value)] for name, value in row.items()}, weight) for row, weight in rows]
+        return [({name: numerals[int(row[name])] for name in "abn"}, weight) for row, weight in rows]
 
-    counts = [(start, end) for start in range(2, 10) for end in range(start + 2, 13)]
+    counts = [(start, end) for start in range(2, 11) for end in range(start + 2, min(start + 10, 20) + 1)]
     rows = {
-        "plus": [(row(a=a, b=n - a, n=n), 1 / (n + 1)) for n in range(21) for a in range(n + 1)],
-        "minus": [(row(a=a, b=b, n=a - b), 1 / (a + 1)) for a in range(21) for b in range(a + 1)],
-        "count_to": [(row(end=end, numbers=line(1, end)), 1) for end in range(3, 13)],
-        "count_from": [(row(start=start, end=end, numbers=line(start, end)), 1) for start, end in counts],
+        "plus": [(row(a=a, b=n - a, n=n), 1) for n in range(21) for a in range(n + 1)],
+        "minus": [(row(a=a, b=b, n=a - b), 1) for a in range(21) for b in range(a + 1)],
+        "count_to": [(row(end=end) | line(range(1, end + 1)), 1) for end in range(2, 21)],
+        "count_from": [(row(start=start, end=end) | line(range(start, end + 1)), 1) for start, end in counts],
+        "count_down": [(row(start=start) | line(range(start, 0, -1)), 1) for start in range(3, 11)],
         "after": [(row(n=n, next=n + 1), 1) for n in range(1, 20)],
         "before": [(row(n=n, next=n + 1), 1) for n in range(1, 20)],
     }
     if language == "zh":
         rows |= {f"{name}_words": in_words(rows[name]) for name in ("plus", "minus")}
     for name, pairs in rows.items():
+        if name not in asks:
+            continue
         fields = (tuple(asks[name]["ask"]), Options.uniform(asks[name]["answer"]), asks[name].get("short"))
         if name.startswith(("plus", "minus")):
-            yield Item("sum", *fields, (), 2 if name.startswith("plus") else 1, Table(pairs))
+            yield Item("sum", *fields, (), 1, Table(pairs))
         else:
-            yield Item("count", *fields, (Table(pairs),), 2 if name == "count_to" else 1)
+            yield Item("count", *fields, (Table(pairs),), 4 if name == "count_to" else 1)
 
 
 def echo(language: str) -> Item:
