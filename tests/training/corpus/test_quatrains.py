@@ -6,7 +6,10 @@ from itertools import islice
 import pytest
 
 from training.corpus import quatrains
+from training.corpus.grammar import expand
 from training.corpus.poems import has_form
+from training.corpus.questions import items
+from training.corpus.tables import table
 
 POEMS = [
     "床前看月光，\n疑是地上霜。\n举头望山月，\n低头思故乡。",
@@ -61,3 +64,24 @@ def test_requests_cover_every_noun():
     assert all(sum(request.character == noun for request in requests) == 2 for noun in quatrains.NOUNS)
     assert all(request.character in request.user and "{" not in request.user for request in requests)
     assert {request.length for request in requests} == {None, 5, 7}
+
+
+def test_no_wording_of_a_request_is_that_of_another_or_of_a_question():
+    by_form = {wording.format(form=form) for wording in quatrains.BY_FORM for form in quatrains.FORMS.values()}
+    by_character = {wording.format(x="月") for wording in quatrains.BY_CHARACTER}
+    groups = [set(quatrains.BY_NOTHING), by_form, by_character]
+    assert len(set().union(*groups)) == sum(map(len, groups))
+    assert len(by_character) == len(quatrains.BY_CHARACTER) and len(groups[0]) == len(quatrains.BY_NOTHING)
+    asked = {text for item in items("zh") for ask in item.ask for text, _ in expand(ask)}
+    asked |= {text for ask in table("asks")["zh"]["story"]["plain"] for text, _ in expand(ask)}
+    assert asked and not asked & set().union(*groups)
+
+
+def test_requests_without_a_form_or_character_name_none():
+    assert not [wording for wording in quatrains.BY_NOTHING if re.search("五言|七言|关于|“|{", wording)]
+    for wordings, slots in [
+        (quatrains.BY_CHARACTER, ["x"]),
+        (quatrains.BY_FORM, ["form"]),
+        (quatrains.BY_CHARACTER_AND_FORM, ["form", "x"]),
+    ]:
+        assert all(sorted(re.findall(r"{(\w+)}", wording)) == slots for wording in wordings)
