@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -42,27 +43,69 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    folder: Path, seed: int = 1, quick: bool = False, device: str | None = None, batch: int = 64
+    folder: Path,
+    seed: int = 1,
+    quick: bool = False,
+    device: str | None = None,
+    batch: int = 64,
+    only: Collection[str] = (),
 ) -> Evaluation:
-    """Measure every row of the table for the checkpoint in `folder`.
+    """Measure the rows of the table for the checkpoint in `folder`.
 
     seed: of the questions and of the texts.
     quick: ask for less, so that it takes a minute.
     device: "cpu" or "cuda"; None takes cuda if there is one.
     batch: texts generated at a time.
+    only: keys of the rows to measure, such as ["memory", "system"]; none means all of KEYS.
 
-    Raises ValueError if the folder holds no checkpoint.
+    Raises ValueError if the folder holds no checkpoint, or for an unknown key.
     """
+    unknown = [key for key in only if key not in KEYS]
+    if unknown:
+        raise ValueError(f"only: no row has the key {', '.join(map(repr, unknown))}; the keys are {', '.join(KEYS)}")
     llama = Llama.build(folder, max_batch_size=batch, device=device, dtype=torch.float32)
     bench = Bench(llama, seed, batch=batch, **(QUICK if quick else {}))
-    rows = [measures.known_probabilities(bench)]
-    for key, (name, draw) in ASKED.items():
-        rows.append(measures.questions(bench, key, name, draw(bench.n, seed)))
-    rows.append(measures.poems(bench))
-    rows += measures.stories(bench, stories(seed, held_out=True), check_story)
-    rows.append(measures.variety(bench, stories(seed + 1, held_out=True), stories(seed, held_out=False)))
-    rows.append(measures.excess_loss(bench, {part: documents(part, seed, held_out=True) for part in DRAWN}))
+    wanted, rows = set(only or KEYS), []
+    for keys, measure in MEASURES.items():
+        if wanted.intersection(keys):
+            rows += [row for row in measure(bench) if row.key in wanted]
     return Evaluation(rows, seed, quick, llama.device.type)
+
+
+def asked(key: str, bench: Bench) -> list[Row]:
+    name, draw = ASKED[key]
+    return [measures.questions(bench, key, name, draw(bench.n, bench.seed))]
+
+
+def known(bench: Bench) -> list[Row]:
+    return [measures.known_probabilities(bench)]
+
+
+def poems(bench: Bench) -> list[Row]:
+    return [measures.poems(bench)]
+
+
+def told(bench: Bench) -> list[Row]:
+    return measures.stories(bench, stories(bench.seed, held_out=True), check_story)
+
+
+def variety(bench: Bench) -> list[Row]:
+    return [measures.variety(bench, stories(bench.seed + 1, held_out=True), stories(bench.seed, held_out=False))]
+
+
+def excess(bench: Bench) -> list[Row]:
+    return [measures.excess_loss(bench, {part: documents(part, bench.seed, held_out=True) for part in DRAWN})]
+
+
+MEASURES: dict[tuple[str, ...], Callable[[Bench], list[Row]]] = {  # keys of rows: what measures them together
+    ("known",): known,
+    **{(key,): partial(asked, key) for key in ASKED},
+    ("poems",): poems,
+    ("ends", "kept"): told,
+    ("variety",): variety,
+    ("excess",): excess,
+}
+KEYS = tuple(chain.from_iterable(MEASURES))
 
 
 def stories(seed: int, held_out: bool) -> Iterator[Document]:
