@@ -25,7 +25,7 @@ ASKED = {  # key: name of the row, and the function that draws its questions
     "memory": ("memory over turns, held-out names and values", held_out.held_out_memory_dialogs),
     "system": ("system prompts obeyed, held-out pairs with the question", held_out.held_out_system_dialogs),
     "requests": ("story on request has the asked subject and object", held_out.held_out_requests),
-    "facts": ("sums to 20 and facts, held-out wordings", held_out.held_out_facts_and_sums),
+    "facts": ("facts, held-out wordings", held_out.held_out_facts),
 }
 
 
