@@ -15,18 +15,25 @@ from minillama.generation import Llama
 from training.corpus import held_out
 from training.corpus.document import Document
 from training.corpus.parts import DRAWN, documents
-from training.evaluation import measures
+from training.evaluation import measures, told
 from training.evaluation.consistency import check_story
 from training.evaluation.measures import Bench, Row
 
-QUICK = {"n": 40, "n_stories": 100, "n_corpus": 5_000}
+QUICK = {"n": 40, "n_sums": 80, "n_stories": 100, "n_corpus": 5_000}
 SHOWN = 4  # wrong answers of each row
-ASKED = {  # key: name of the row, and the function that draws its questions
+ASKED = {  # key: name of the row, and the function that draws n questions with a seed
     "memory": ("memory over turns, held-out names and values", held_out.held_out_memory_dialogs),
-    "system": ("system prompts obeyed, held-out pairs with the question", held_out.held_out_system_dialogs),
+    "system": (
+        "system prompts obeyed, and the answer true; held-out pairs",
+        held_out.held_out_system_dialogs,
+    ),
     "requests": ("story on request has the asked subject and object", held_out.held_out_requests),
+    "sums": ("sums and differences to 20, all of them", held_out.sums),
     "facts": ("facts, held-out wordings", held_out.held_out_facts),
+    "unknown": ("what it cannot know, held-out questions: says so", held_out.held_out_unknown),
 }
+LIMITS = {"sums": 1.0}  # of the other rows of questions, 95 % must be right
+KNOWABLE = ("memory", "sums", "facts")  # rows of questions whose answer should be known
 
 
 class Evaluation(NamedTuple):
@@ -66,15 +73,20 @@ def evaluate(
     llama = Llama.build(folder, max_batch_size=batch, device=device, dtype=torch.float32)
     bench = Bench(llama, seed, batch=batch, **(QUICK if quick else {}))
     wanted, rows = set(only or KEYS), []
+    needed = wanted.union(KNOWABLE if "refused" in wanted else ())
     for keys, measure in MEASURES.items():
-        if wanted.intersection(keys):
-            rows += [row for row in measure(bench) if row.key in wanted]
+        if needed.intersection(keys):
+            rows += measure(bench)
+    if "refused" in wanted:
+        rows.append(measures.refused([row for row in rows if row.key in KNOWABLE]))
+    rows = sorted((row for row in rows if row.key in wanted), key=lambda row: KEYS.index(row.key))
     return Evaluation(rows, seed, quick, llama.device.type)
 
 
 def asked(key: str, bench: Bench) -> list[Row]:
     name, draw = ASKED[key]
-    return [measures.questions(bench, key, name, draw(bench.n, bench.seed))]
+    n = bench.n_sums if key == "sums" else bench.n
+    return [measures.questions(bench, key, name, draw(n, bench.seed), LIMITS.get(key, 0.95))]
 
 
 def known(bench: Bench) -> list[Row]:
@@ -85,12 +97,12 @@ def poems(bench: Bench) -> list[Row]:
     return [measures.poems(bench)]
 
 
-def told(bench: Bench) -> list[Row]:
-    return measures.stories(bench, stories(bench.seed, held_out=True), check_story)
+def stories_told(bench: Bench) -> list[Row]:
+    return told.stories(bench, stories(bench.seed, held_out=True), check_story)
 
 
 def variety(bench: Bench) -> list[Row]:
-    return [measures.variety(bench, stories(bench.seed + 1, held_out=True), stories(bench.seed, held_out=False))]
+    return [told.variety(bench, stories(bench.seed + 1, held_out=True), stories(bench.seed, held_out=False))]
 
 
 def excess(bench: Bench) -> list[Row]:
@@ -101,11 +113,11 @@ MEASURES: dict[tuple[str, ...], Callable[[Bench], list[Row]]] = {  # keys of row
     ("known",): known,
     **{(key,): partial(asked, key) for key in ASKED},
     ("poems",): poems,
-    ("ends", "kept"): told,
+    ("ends", "kept"): stories_told,
     ("variety",): variety,
     ("excess",): excess,
 }
-KEYS = tuple(chain.from_iterable(MEASURES))
+KEYS = ("known", *ASKED, "refused", *(key for keys in MEASURES for key in keys if key not in ("known", *ASKED)))
 
 
 def stories(seed: int, held_out: bool) -> Iterator[Document]:

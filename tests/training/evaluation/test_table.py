@@ -24,7 +24,7 @@ def test_json_says_the_same(evaluation):
 
 
 def test_every_row_has_its_source():
-    assert set(ASKED) == {"memory", "system", "requests", "facts"}
+    assert set(ASKED) == {"memory", "system", "requests", "sums", "facts", "unknown"}
     assert all(callable(draw) for _, draw in ASKED.values())
 
 
@@ -35,6 +35,7 @@ def test_only_the_rows_that_are_asked_for_are_measured(monkeypatch, bench, tmp_p
     monkeypatch.setattr(table, "MEASURES", {keys: measure(*keys) for keys in table.MEASURES})
     monkeypatch.setattr(table.Llama, "build", lambda *_, **__: bench.llama)
     assert [row.key for row in table.evaluate(tmp_path).rows] == list(table.KEYS)
+    assert [row.key for row in table.evaluate(tmp_path, only=["refused"]).rows] == ["refused"]
     assert [row.key for row in table.evaluate(tmp_path, only=["kept", "memory"]).rows] == ["memory", "kept"]
     with pytest.raises(ValueError, match="no row has the key 'memmory'; the keys are known, memory"):
         table.evaluate(tmp_path, only=["memory", "memmory"])
