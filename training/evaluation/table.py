@@ -18,6 +18,7 @@ from training.corpus.parts import DRAWN, documents
 from training.evaluation import measures, told
 from training.evaluation.consistency import check_story
 from training.evaluation.measures import Bench, Row
+from training.evaluation.plot_order import check_plot, check_things
 
 QUICK = {"n": 40, "n_sums": 80, "n_stories": 100, "n_corpus": 5_000}
 SHOWN = 4  # wrong answers of each row
@@ -98,7 +99,10 @@ def poems(bench: Bench) -> list[Row]:
 
 
 def stories_told(bench: Bench) -> list[Row]:
-    return told.stories(bench, stories(bench.seed, held_out=True), check_story)
+    def same(text: str, language: str) -> list[str]:
+        return check_story(text, language) + check_things(text, language)
+
+    return told.stories(bench, stories(bench.seed, held_out=True), same, check_plot)
 
 
 def variety(bench: Bench) -> list[Row]:
@@ -113,7 +117,7 @@ MEASURES: dict[tuple[str, ...], Callable[[Bench], list[Row]]] = {  # keys of row
     ("known",): known,
     **{(key,): partial(asked, key) for key in ASKED},
     ("poems",): poems,
-    ("ends", "kept"): stories_told,
+    ("ends", "kept", "plot"): stories_told,
     ("variety",): variety,
     ("excess",): excess,
 }

@@ -14,22 +14,30 @@ STORY = {"temperature": 0.8, "top_p": 0.95}
 PURE = {"temperature": 1.0, "top_p": 1.0}
 STORY_LENGTH = 400  # tokens at most
 OPENING = 2  # tokens of a held-out story that the model goes on from
+Check = Callable[[str, str], list[str]]
 
 
-def stories(bench: Bench, held_out: Iterable[Document], check_story: Callable[[str, str], list[str]]) -> list[Row]:
-    """Stories at a usual temperature: whether they end, and whether check_story(text, language) returns no fault."""
+def stories(bench: Bench, held_out: Iterable[Document], same: Check, plot: Check) -> list[Row]:
+    """Stories at a usual temperature: whether they end, and whether two checks find no fault in them.
+
+    same: check(text, language), a line for each fault in who is who and what is what. plot: the same of the plot.
+    """
     made = begun(bench, held_out, bench.n, STORY, "stories")
-    samples = []
-    for text, _, language in made:
-        faults = check_story(text, language)
-        samples.append(Sample("; ".join(faults), text, not faults, language))
     settings = f"{sampled(STORY, STORY_LENGTH)}, begun with {OPENING} tokens of held-out stories"
     ends = [Figure("", share(ended for _, ended, _ in made), 0.99, at_least=True)]
-    kept = [Figure("", share(sample.right for sample in samples), 0.95, at_least=True)]
-    return [
-        Row("ends", f"stories end within {STORY_LENGTH} tokens", len(made), settings, ends),
-        Row("kept", "the people of a story stay the same", len(made), settings, kept, samples),
-    ]
+    rows = [Row("ends", f"stories end within {STORY_LENGTH} tokens", len(made), settings, ends)]
+    for key, name, check, limit in (
+        ("kept", "names and objects of a story stay the same", same, 0.97),
+        ("plot", "stories keep their plot: its steps, in order, none missing or told twice", plot, 0.95),
+    ):
+        faults = [check(text, language) for text, _, language in made]
+        samples = [
+            Sample("; ".join(found), text, not found, language)
+            for found, (text, _, language) in zip(faults, made, strict=True)
+        ]
+        figure = Figure("", share(sample.right for sample in samples), limit, at_least=True)
+        rows.append(Row(key, name, len(made), settings, [figure], samples))
+    return rows
 
 
 def variety(bench: Bench, held_out: Iterable[Document], trained: Iterator[Document]) -> Row:
