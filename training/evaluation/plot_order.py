@@ -8,6 +8,7 @@ to another that does not follow it.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
 
@@ -31,9 +32,10 @@ PRONOUN_SLOTS = {
     "en": {**dict.fromkeys(HE, "he"), **dict.fromkeys(HIS, "his")},
     "zh": dict.fromkeys((*HE, *HIS), "他"),
 }
+SLOT = re.compile(r"\{(?:[Aa] )?(\w+)\}")
 ANY = {"en": 4, "zh": 5}  # tokens of a slot whose values are not listed
 NEXT_STEP, JUMP, INSIDE, SKIPPED = 0.2, 1.0, 0.5, 1.0  # costs, in words that differ
-IN_SLOT = 0.1  # cost of each word in a slot
+IN_SLOT, STRANGE = 0.1, 0.8  # cost of each word in a slot, and of one that no value of the slot has
 LOST = 0.6  # cost of each word in a sentence that belongs nowhere
 PRESENT, TWICE = 0.45, 1.3  # of the words of a step, how much must be there, and how much is too much
 
@@ -131,8 +133,15 @@ def things_in(sentence: str, values: tuple[str, ...], language: str) -> set[str]
 # ---- which sentence is which
 
 
+@lru_cache(maxsize=1024)
 def recognise(text: str, language: str) -> list[Stretch]:
-    """The story in stretches, each with the plot and the step that it is of."""
+    """The story in stretches, each with the plot and the step that it is of.
+
+    text, language: the story, "en" or "zh". A sentence that is of no plot has the plot NOWHERE.
+
+    >>> [(one.plot, one.step) for one in recognise("Once there was a shy fox called Pip. The end.", "en")]
+    [('(opening)', 0), ('(closing)', 0)]
+    """
     atlas = atlas_of(language)
     sentences = sentences_of(text)
     chosen = atlas.path([words(sentence, language) for sentence in sentences])
@@ -194,12 +203,15 @@ class Atlas:
         self.weights: dict[tuple, int] = {}
         for place in self.places:
             self.weights[place[:3]] = self.weights.get(place[:3], 0) + weight(place)
-        vocabulary = sorted({word for place in self.places for word in place.fixed})
+        said = {place: words_in_slots(place, language) for place in set(self.places)}
+        vocabulary = sorted({word for place in self.places for word in place.fixed | said[place]})
         self.index = {word: k for k, word in enumerate(vocabulary)}
-        self.holds = torch.zeros(len(vocabulary), len(self.places))  # 1 where a place has a word
+        shape = len(vocabulary), len(self.places)
+        self.holds, self.fills = (torch.zeros(shape, dtype=torch.bool) for _ in range(2))  # words of places, of slots
         for k, place in enumerate(self.places):
-            self.holds[[self.index[word] for word in place.fixed], k] = 1
-        self.fixed = self.holds.sum(0)
+            self.holds[[self.index[word] for word in place.fixed], k] = True
+            self.fills[[self.index[word] for word in said[place] - place.fixed], k] = True
+        self.fixed = torch.tensor([float(len(place.fixed)) for place in self.places])
         self.room = torch.tensor([float(place.room) for place in self.places])
         self.first = torch.tensor([place.sentence == 0 for place in self.places])
         self.second = torch.tensor([place.sentence == 1 for place in self.places])
@@ -214,9 +226,11 @@ class Atlas:
     def costs(self, said: frozenset[str]) -> torch.Tensor:
         """How badly a sentence of these words fits each place."""
         rows = [self.index[word] for word in said if word in self.index]
-        hits = self.holds[rows].sum(0) if rows else torch.zeros_like(self.fixed)
-        others = len(said) - hits
-        return self.fixed - hits + (others - self.room).clamp(min=0) + IN_SLOT * torch.minimum(others, self.room)
+        hits = self.holds[rows].sum(0, dtype=torch.float32)
+        inside = torch.minimum(self.fills[rows].sum(0, dtype=torch.float32), self.room)
+        others = len(said) - hits - inside
+        strange = torch.minimum(others, self.room - inside)
+        return self.fixed - hits + IN_SLOT * inside + STRANGE * strange + (others - strange)
 
     def path(self, sentences: list[frozenset[str]]) -> list[int]:
         """The place of each sentence, -1 for one that belongs nowhere: the cheapest path from place to place."""
@@ -310,6 +324,32 @@ def spoken(nodes: Nodes) -> str:
 
 def has_slot(nodes: Nodes) -> bool:
     return any(isinstance(node, Slot) for node in nodes)
+
+
+def words_in_slots(place: Place, language: str) -> frozenset[str]:
+    """The words that the values of the place's slots have."""
+    if not place.slots:
+        return frozenset()
+    listed = values_of(place.plot, language) if place.plot not in (OPENING, CLOSING) else {}
+    known = {**general_values(language), **listed}
+    found = {value for slot in place.slots for value in known.get(slot, ())}
+    found |= {value for one in list(found) for slot in SLOT.findall(one) for value in known.get(slot.casefold(), ())}
+    return words(SLOT.sub(" ", " ".join(sorted(found))) + " a an", language)
+
+
+@remember
+def general_values(language: str) -> dict[str, tuple[str, ...]]:
+    """The values of the slots that every story has, by slot."""
+    known = words_of(language)
+    tables = [known.parents, *(known.homes(noun) for noun in known.nouns.items)]
+    names = {row["hero"] for noun in (None, "") for row, _ in known.names(noun).rows}
+    nouns = tuple(known.nouns.items)
+    found: dict[str, set[str]] = {"noun": {*nouns}, "friend_noun": {*nouns}, "hero": names, "friend": names}
+    found["measure"] = {known.measure(noun) for noun in nouns}
+    for table in [*tables, *known.lists]:
+        for column in table.columns:
+            found.setdefault(column, set()).update(table.column(column).items)
+    return {slot: tuple(sorted(values)) for slot, values in found.items()}
 
 
 @remember

@@ -16,8 +16,10 @@ LOST_TOY = [
     "Once there was a kind girl called Lily.",
     "She had a red ball that she loved very much.",
     "But one day, Lily could not find the red ball. She felt very sad.",
-    'Lily looked under the bed and on the stairs, but there was no red ball. "Let us look together," said her friend Tom.',
-    "Then Lily saw something behind the curtain. It was the red ball! The two friends smiled and played with it all day.",
+    'Lily looked under the bed and on the stairs, but there was no red ball. "Let us look together," '
+    "said her friend Tom.",
+    "Then Lily saw something behind the curtain. It was the red ball! The two friends smiled and played with it "
+    "all day.",
 ]
 
 
@@ -80,10 +82,11 @@ def test_spoilt_stories_are_refused(drawn, spoil):
     assert refused >= 0.95 * N
 
 
-def test_a_story_is_checked_within_5_ms(drawn):
+def test_a_story_is_checked_within_milliseconds(drawn):
     language, told = drawn
     texts = [whole(story, language) for story in told]
-    check_plot(texts[0], language)
+    check_plot(texts[0], language)  # reads the plots
+    recognise.cache_clear()
     start = process_time()
     for text in texts:
         check_plot(text, language)

@@ -18,8 +18,14 @@ def test_stories_begin_as_held_out_ones_and_one_that_is_cut_has_not_ended(bench,
     assert made[0][0].startswith("Once") and made[2][0].startswith("从")
     monkeypatch.setattr(bench.llama, "generate", lambda prompts, *_, **__: ([[*p, 5, 5] for p in prompts], None))
     assert all(ended for _, ended, _ in told.begun(bench, stories(), 6, {}, "stories"))
-    rows = told.stories(bench, stories(), lambda text, language: [] if text.startswith("Once") else [f"no {language}"])
-    assert [row.key for row in rows] == ["ends", "kept"] and rows[0].met and not rows[1].met
+    rows = told.stories(
+        bench,
+        stories(),
+        lambda text, language: [] if text.startswith("Once") else [f"no {language}", "nothing"],
+        lambda text, language: [],
+    )
+    assert [row.key for row in rows] == ["ends", "kept", "plot"] and [row.met for row in rows] == [True, False, True]
+    assert {sample.asked for sample in rows[1].samples} == {"", "no zh; nothing"}
     with pytest.raises(ValueError, match="expected held-out stories"):
         told.begun(bench, [], 6, {}, "stories")
 
