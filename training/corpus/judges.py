@@ -14,7 +14,8 @@ from training.corpus.tables import remember, table
 from training.corpus.turns import Chat
 
 Judge = Callable[[str], bool]
-SMALL_TALK = ("talk", "hello", "thanks", "bye")  # kinds of items whose slots may be drawn in the answer
+EXACT = ("count", "echo")  # kinds of items without rows whose slots all follow from the question
+MANY = 900  # values of a slot that are not listed in a regular expression
 NUMERALS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen twenty"
@@ -65,14 +66,15 @@ def answers_item(item: Item, slots: Slots, language: str, asked: str = "", chang
 
     asked: the question. change: what the system text does to the letters of an answer.
     """
-    if item.kind == "sum":
+    if item.kind == "sum" and {*slots.held, *slots.tables} >= {"a", "b", "n"}:
         return is_sum(slots)
-    free = free_slots(item, slots, asked) if item.kind in SMALL_TALK else {}
+    is_talk = item.rows is None and item.kind not in EXACT
+    free = free_slots(item, slots, asked) if is_talk else {}
     patterns = [re.compile(pattern_of(parse(answer), slots, free, change)) for answer in item.answer.items]
     short = filled(item.short, slots) if item.short else ""
     has_short = holds(short, language) if short and "{" in item.short else lambda text: False
     known = HARMLESS.union(words_in(f"{asked} {short}"), *(words_in(pattern.pattern) for pattern in patterns))
-    admits = item.kind in SMALL_TALK and any(honest(answer) for answer in item.answer.items)
+    admits = is_talk and any(honest(answer) for answer in item.answer.items)
 
     def judge(text: str) -> bool:
         text = text.strip()
@@ -103,6 +105,8 @@ def pattern_of(nodes: Nodes, slots: Slots, free: dict[str, tuple[str, ...]], cha
     for node in nodes:
         if isinstance(node, Options):
             parts.append("(?:" + "|".join(pattern_of(inner, slots, free, change) for inner in node.items) + ")")
+        elif isinstance(node, Slot) and len(free.get(node.name, ())) > MANY:  # numbers
+            parts.append(r"\d+")
         elif isinstance(node, Slot) and node.name in free:
             parts.append("(?:" + "|".join(re.escape(change(node.form(value))) for value in free[node.name]) + ")")
         elif isinstance(node, Slot):
@@ -114,7 +118,7 @@ def pattern_of(nodes: Nodes, slots: Slots, free: dict[str, tuple[str, ...]], cha
 
 def is_sum(slots: Slots) -> Judge:
     """Whether an answer has the right number: alone, or after the two numbers of the question."""
-    a, b, n = (value_of(slots.held[name]) for name in "abn")
+    a, b, n = (value_of(filled(f"{{{name}}}", slots)) for name in "abn")
     is_plus = a + b == n
     allowed = [[n], [a, b, n], *([[b, a, n]] if is_plus else [])]
     return lambda text: numbers_in(text) in allowed

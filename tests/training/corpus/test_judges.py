@@ -86,6 +86,13 @@ def test_the_number_of_a_sum_must_be_exactly_right(text, right):
     assert is_sum(Slots(a="五", b="二", n="三"))(text) is right
 
 
+def test_a_sum_is_judged_also_if_its_answer_was_one_word():
+    table = Table([({"a": "5", "b": "2", "n": "3"}, 1), ({"a": "5", "b": "3", "n": "2"}, 1)])
+    slots = Slots(table)
+    slots.hold("b", "2")
+    assert is_sum(slots)("3") and not is_sum(slots)("2")
+
+
 def test_numbers_are_read_as_figures_and_words():
     assert numbers_in("十二加八等于二十。 Twelve and 1.5, 三百") == [12, 8, 20, 12, -1, -1]
 
