@@ -11,3 +11,10 @@ def test_misses_exit_with_0_and_a_wrong_folder_with_2(evaluation, monkeypatch, c
     monkeypatch.setattr(evaluate, "evaluate", lambda *_: evaluation)
     assert evaluate.main([str(tmp_path)]) == 0 and "✗" in capsys.readouterr().out
     assert evaluate.main([str(tmp_path), "--json"]) == 0 and json.loads(capsys.readouterr().out)["missed"]
+
+
+def test_only_names_rows(evaluation, monkeypatch, capsys, tmp_path):
+    asked = []
+    monkeypatch.setattr(evaluate, "evaluate", lambda *options: asked.append(options[-1]) or evaluation)
+    assert evaluate.main([str(tmp_path), "--only", "memory, system"]) == evaluate.main([str(tmp_path)]) == 0
+    assert asked == [["memory", "system"], []]

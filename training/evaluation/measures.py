@@ -6,7 +6,7 @@ the batch size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
@@ -17,15 +17,13 @@ from tqdm import tqdm
 from minillama.generation import Llama
 from training.corpus import known, quatrains
 from training.corpus.document import Document, encode
+from training.corpus.judges import honest
 from training.corpus.poems import has_form
 
 GREEDY = {"temperature": 0.0}
-STORY = {"temperature": 0.8, "top_p": 0.95}
-PURE = {"temperature": 1.0, "top_p": 1.0}
 POEM = {"temperature": 0.6, "top_p": 0.9}
-STORY_LENGTH, ANSWER_LENGTH, POEM_LENGTH = 400, 300, 100  # tokens at most
+ANSWER_LENGTH, POEM_LENGTH = 300, 100  # tokens at most
 SCORED = 16  # documents scored at a time, at most: each token has logits over the whole vocabulary
-OPENING = 2  # tokens of a held-out story that the model goes on from
 
 
 class Figure(NamedTuple):
@@ -46,7 +44,7 @@ class Figure(NamedTuple):
         return f"{self.label} {value}".strip()
 
     def required(self) -> str:
-        limit = f"{self.limit:.0%}" if self.percent else f"{self.limit:.2f}"
+        limit = f"{self.limit:.0%}" if self.percent else f"{self.limit:g}"
         return f"{'≥' if self.at_least else '≤'} {limit}"
 
 
@@ -81,6 +79,7 @@ class Bench(NamedTuple):
     llama: Llama
     seed: int = 1
     n: int = 200  # questions of each kind
+    n_sums: int = 1000  # which is all
     n_stories: int = 1000  # for variety
     n_corpus: int = 40_000  # stories of the corpus to compare these with
     batch: int = 64  # texts at a time
@@ -110,15 +109,15 @@ def known_probabilities(bench: Bench, prompts: Sequence[known.Prompt] | None = N
             each = [f"{o.text.strip()} {p:.3f} ({o.probability:.3g})" for p, o in zip(got, options, strict=True)]
             shown.append(("" if after is None else f"{after.text.strip()} … ") + ", ".join(each))
         largest = max(largest, worst)
-        samples.append(Sample(prompt.opening(), "; ".join(shown), worst <= 0.03, prompt.lang))
+        samples.append(Sample(prompt.opening(), "; ".join(shown), worst <= 0.02, prompt.lang))
     figures = [
-        Figure("largest error", largest, 0.03, at_least=False, percent=False),
-        Figure("mean total variation", sum(variations) / len(variations), 0.03, at_least=False, percent=False),
+        Figure("largest error", largest, 0.02, at_least=False, percent=False),
+        Figure("mean total variation", sum(variations) / len(variations), 0.015, at_least=False, percent=False),
     ]
     return Row("known", "known probabilities", len(prompts), "softmax of the raw logits", figures, samples)
 
 
-def questions(bench: Bench, key: str, name: str, asked: Sequence) -> Row:
+def questions(bench: Bench, key: str, name: str, asked: Sequence, limit: float = 0.95) -> Row:
     """The share of questions whose own judge accepts the answer; each has dialog, accepts and language."""
     texts = answers(bench, [question.dialog for question in asked], ANSWER_LENGTH, name, GREEDY)
     samples = [
@@ -126,7 +125,19 @@ def questions(bench: Bench, key: str, name: str, asked: Sequence) -> Row:
         for question, text in zip(asked, texts, strict=True)
     ]
     settings = f"greedy, at most {ANSWER_LENGTH} tokens"
-    return Row(key, name, len(asked), settings, by_language(samples, 0.95), samples)
+    return Row(key, name, len(asked), settings, by_language(samples, limit), samples)
+
+
+def refused(rows: Sequence[Row]) -> Row:
+    """How often the model says that it does not know what it should know: the answers in these rows of questions."""
+    samples = [
+        Sample(sample.asked, sample.answer, not honest(sample.answer), sample.language)
+        for row in rows
+        for sample in row.samples
+    ]
+    figure = Figure("", share(not sample.right for sample in samples), 0.02, at_least=False)
+    name = f"what it should know, refused: of {', '.join(row.key for row in rows)}"
+    return Row("refused", name, len(samples), "greedy", [figure], samples)
 
 
 def poems(bench: Bench) -> Row:
@@ -141,42 +152,11 @@ def poems(bench: Bench) -> Row:
         for request, text, one, other in zip(requests, texts, formed, heard, strict=True)
     ]
     figures = [
-        Figure("form", share(formed), 0.90, at_least=True),
-        Figure("character", share(heard), 0.80, at_least=True),
+        Figure("form", share(formed), 0.95, at_least=True),
+        Figure("character", share(heard), 0.90, at_least=True),
     ]
     name = "asked poem: four lines of the asked length / contains the asked character"
     return Row("poems", name, len(texts), sampled(POEM, POEM_LENGTH), figures, samples)
-
-
-def stories(bench: Bench, held_out: Iterable[Document], check_story: Callable[[str, str], list[str]]) -> list[Row]:
-    """Stories at a usual temperature: whether they end, and whether check_story(text, language) returns no fault."""
-    made = begun(bench, held_out, bench.n, STORY, "stories")
-    samples = []
-    for text, _, language in made:
-        faults = check_story(text, language)
-        samples.append(Sample("; ".join(faults), text, not faults, language))
-    settings = f"{sampled(STORY, STORY_LENGTH)}, begun with {OPENING} tokens of held-out stories"
-    ends = [Figure("", share(ended for _, ended, _ in made), 0.99, at_least=True)]
-    kept = [Figure("", share(sample.right for sample in samples), 0.95, at_least=True)]
-    return [
-        Row("ends", f"stories end within {STORY_LENGTH} tokens", len(made), settings, ends),
-        Row("kept", "the people of a story stay the same", len(made), settings, kept, samples),
-    ]
-
-
-def variety(bench: Bench, held_out: Iterable[Document], trained: Iterator[Document]) -> Row:
-    """Stories drawn from the unchanged probabilities: whether they repeat each other, or the corpus."""
-    made = begun(bench, held_out, bench.n_stories, PURE, "variety")
-    texts = [text for text, _, _ in made]
-    found, wanted = set(), set(texts)
-    for document in tqdm(islice(trained, bench.n_corpus), "corpus", total=bench.n_corpus, dynamic_ncols=True):
-        found |= wanted.intersection(text.strip() for text in document.texts)
-    figures = [
-        Figure("distinct", len(wanted) / len(texts), 0.95, at_least=True),
-        Figure("copied", share(text in found for text in texts), 0.01, at_least=False),
-    ]
-    name = f"stories: distinct / copied whole from {bench.n_corpus:,} of the corpus"
-    return Row("variety", name, len(texts), sampled(PURE, STORY_LENGTH), figures)
 
 
 def excess_loss(bench: Bench, parts: dict[str, Iterable[Document]]) -> Row:
@@ -192,7 +172,7 @@ def excess_loss(bench: Bench, parts: dict[str, Iterable[Document]]) -> Row:
         if documents:
             nats, tokens = losses(bench, documents, part)
             excess = (nats + sum(document.logprob for document in documents)) / tokens
-            figures.append(Figure(part, excess, 0.10, at_least=False, percent=False))
+            figures.append(Figure(part, excess, 0.08, at_least=False, percent=False))
             n += len(documents)
     if not figures:
         raise ValueError("parts: no document has a probability (logprob is None in all); give a part that is drawn")
@@ -217,26 +197,6 @@ def answers(bench: Bench, dialogs: Sequence, length: int, name: str, sampler: di
         results = bench.llama.chat_completion([dialogs[k] for k in rows], max_gen_len=length, seed=seeds, **sampler)
         found |= {k: result["generation"]["content"].strip() for k, result in zip(rows, results, strict=True)}
     return [found[k] for k in range(len(dialogs))]
-
-
-def begun(bench: Bench, held_out: Iterable[Document], n: int, sampler: dict, name: str) -> list[tuple[str, bool, str]]:
-    """n stories that begin as held-out ones do, each (text, whether it came to its end, language)."""
-    tokenizer, context = bench.llama.tokenizer, bench.llama.model.params.max_seq_len
-    encoded = [encode(document, tokenizer) for document in islice(held_out, n)]
-    if not encoded:
-        raise ValueError(f"{name}: expected held-out stories to begin with, got none")
-    encoded = [encoded[k % len(encoded)] for k in range(n)]
-    prompts = [ids[: 1 + OPENING] for ids in encoded]
-    found: dict[int, tuple[str, bool, str]] = {}
-    for rows in batches(bench.batch, [len(ids) for ids in encoded], name):  # stories of like length end together
-        seeds = [bench.seed * 1_000_003 + k for k in rows]
-        chosen = [prompts[k] for k in rows]
-        tokens, _ = bench.llama.generate(chosen, STORY_LENGTH, echo=True, seed=seeds, **sampler)
-        for k, ids in zip(rows, tokens, strict=True):
-            ended = len(ids) < min(len(prompts[k]) + STORY_LENGTH, context)  # otherwise it was cut
-            text = tokenizer.decode(ids).strip()
-            found[k] = (text, ended, "zh" if is_chinese(text) else "en")
-    return [found[k] for k in range(n)]
 
 
 def losses(bench: Bench, documents: Sequence[Document], name: str) -> tuple[float, int]:
@@ -278,10 +238,6 @@ def by_language(samples: Sequence[Sample], limit: float) -> list[Figure]:
 def share(judged: Iterable[bool]) -> float:
     judged = list(judged)
     return sum(judged) / len(judged) if judged else 0.0
-
-
-def is_chinese(text: str) -> bool:
-    return sum("一" <= character <= "鿿" for character in text) * 2 > len(text)
 
 
 def sampled(sampler: dict, length: int) -> str:

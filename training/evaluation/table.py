@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -14,18 +15,26 @@ from minillama.generation import Llama
 from training.corpus import held_out
 from training.corpus.document import Document
 from training.corpus.parts import DRAWN, documents
-from training.evaluation import measures
+from training.evaluation import measures, told
 from training.evaluation.consistency import check_story
 from training.evaluation.measures import Bench, Row
+from training.evaluation.plot_order import check_plot, check_things
 
-QUICK = {"n": 40, "n_stories": 100, "n_corpus": 5_000}
+QUICK = {"n": 40, "n_sums": 80, "n_stories": 100, "n_corpus": 5_000}
 SHOWN = 4  # wrong answers of each row
-ASKED = {  # key: name of the row, and the function that draws its questions
+ASKED = {  # key: name of the row, and the function that draws n questions with a seed
     "memory": ("memory over turns, held-out names and values", held_out.held_out_memory_dialogs),
-    "system": ("system prompts obeyed, held-out pairs with the question", held_out.held_out_system_dialogs),
+    "system": (
+        "system prompts obeyed, and the answer true; held-out pairs",
+        held_out.held_out_system_dialogs,
+    ),
     "requests": ("story on request has the asked subject and object", held_out.held_out_requests),
-    "facts": ("sums to 20 and facts, held-out wordings", held_out.held_out_facts_and_sums),
+    "sums": ("sums and differences to 20, all of them", held_out.sums),
+    "facts": ("facts, held-out wordings", held_out.held_out_facts),
+    "unknown": ("what it cannot know, held-out questions: says so", held_out.held_out_unknown),
 }
+LIMITS = {"sums": 1.0}  # of the other rows of questions, 95 % must be right
+KNOWABLE = ("memory", "sums", "facts")  # rows of questions whose answer should be known
 
 
 class Evaluation(NamedTuple):
@@ -42,27 +51,77 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    folder: Path, seed: int = 1, quick: bool = False, device: str | None = None, batch: int = 64
+    folder: Path,
+    seed: int = 1,
+    quick: bool = False,
+    device: str | None = None,
+    batch: int = 64,
+    only: Collection[str] = (),
 ) -> Evaluation:
-    """Measure every row of the table for the checkpoint in `folder`.
+    """Measure the rows of the table for the checkpoint in `folder`.
 
     seed: of the questions and of the texts.
     quick: ask for less, so that it takes a minute.
     device: "cpu" or "cuda"; None takes cuda if there is one.
     batch: texts generated at a time.
+    only: keys of the rows to measure, such as ["memory", "system"]; none means all of KEYS.
 
-    Raises ValueError if the folder holds no checkpoint.
+    Raises ValueError if the folder holds no checkpoint, or for an unknown key.
     """
+    unknown = [key for key in only if key not in KEYS]
+    if unknown:
+        raise ValueError(f"only: no row has the key {', '.join(map(repr, unknown))}; the keys are {', '.join(KEYS)}")
     llama = Llama.build(folder, max_batch_size=batch, device=device, dtype=torch.float32)
     bench = Bench(llama, seed, batch=batch, **(QUICK if quick else {}))
-    rows = [measures.known_probabilities(bench)]
-    for key, (name, draw) in ASKED.items():
-        rows.append(measures.questions(bench, key, name, draw(bench.n, seed)))
-    rows.append(measures.poems(bench))
-    rows += measures.stories(bench, stories(seed, held_out=True), check_story)
-    rows.append(measures.variety(bench, stories(seed + 1, held_out=True), stories(seed, held_out=False)))
-    rows.append(measures.excess_loss(bench, {part: documents(part, seed, held_out=True) for part in DRAWN}))
+    wanted, rows = set(only or KEYS), []
+    needed = wanted.union(KNOWABLE if "refused" in wanted else ())
+    for keys, measure in MEASURES.items():
+        if needed.intersection(keys):
+            rows += measure(bench)
+    if "refused" in wanted:
+        rows.append(measures.refused([row for row in rows if row.key in KNOWABLE]))
+    rows = sorted((row for row in rows if row.key in wanted), key=lambda row: KEYS.index(row.key))
     return Evaluation(rows, seed, quick, llama.device.type)
+
+
+def asked(key: str, bench: Bench) -> list[Row]:
+    name, draw = ASKED[key]
+    n = bench.n_sums if key == "sums" else bench.n
+    return [measures.questions(bench, key, name, draw(n, bench.seed), LIMITS.get(key, 0.95))]
+
+
+def known(bench: Bench) -> list[Row]:
+    return [measures.known_probabilities(bench)]
+
+
+def poems(bench: Bench) -> list[Row]:
+    return [measures.poems(bench)]
+
+
+def stories_told(bench: Bench) -> list[Row]:
+    def same(text: str, language: str) -> list[str]:
+        return check_story(text, language) + check_things(text, language)
+
+    return told.stories(bench, stories(bench.seed, held_out=True), same, check_plot)
+
+
+def variety(bench: Bench) -> list[Row]:
+    return [told.variety(bench, stories(bench.seed + 1, held_out=True), stories(bench.seed, held_out=False))]
+
+
+def excess(bench: Bench) -> list[Row]:
+    return [measures.excess_loss(bench, {part: documents(part, bench.seed, held_out=True) for part in DRAWN})]
+
+
+MEASURES: dict[tuple[str, ...], Callable[[Bench], list[Row]]] = {  # keys of rows: what measures them together
+    ("known",): known,
+    **{(key,): partial(asked, key) for key in ASKED},
+    ("poems",): poems,
+    ("ends", "kept", "plot"): stories_told,
+    ("variety",): variety,
+    ("excess",): excess,
+}
+KEYS = ("known", *ASKED, "refused", *(key for keys in MEASURES for key in keys if key not in ("known", *ASKED)))
 
 
 def stories(seed: int, held_out: bool) -> Iterator[Document]:

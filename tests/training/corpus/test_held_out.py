@@ -9,7 +9,7 @@ from training.corpus.document import chat_texts
 from training.corpus.parts import DRAWN
 from training.corpus.tables import LANGUAGES
 
-SETS = ["held_out_memory_dialogs", "held_out_system_dialogs", "held_out_requests", "held_out_facts_and_sums"]
+SETS = ["held_out_memory_dialogs", "held_out_system_dialogs", "held_out_requests", "held_out_facts"]
 
 
 @pytest.mark.parametrize("draw_set", SETS)
@@ -31,8 +31,8 @@ def prefix(texts: tuple[str, ...], k: int) -> tuple[str, ...]:
     return (*texts[:k], texts[k].split("[/INST]")[0])
 
 
-def test_a_fact_or_sum_that_is_held_out_is_asked_nowhere():
-    asked = {question.dialog[-1]["content"] for question in held_out.held_out_facts_and_sums(200, 4)}
+def test_a_fact_that_is_held_out_is_asked_nowhere():
+    asked = {question.dialog[-1]["content"] for question in held_out.held_out_facts(200, 4)}
     for part in ("chat_en", "chat_zh"):
         for document in trained(part):
             for text in document.texts:
@@ -44,7 +44,9 @@ def test_a_fact_or_sum_that_is_held_out_is_asked_nowhere():
     ("held_out_memory_dialogs", "I don't know."),
     ("held_out_system_dialogs", "maybe"),
     ("held_out_requests", "Once upon a time, there was nobody."),
-    ("held_out_facts_and_sums", "I like you."),
+    ("held_out_facts", "I like you."),
+    ("sums", "I have 21."),
+    ("held_out_unknown", "It is sunny, and Spain has won."),
 ])  # fmt: skip
 def test_judges_refuse_what_is_wrong(draw_set, bad):
     for question in getattr(held_out, draw_set)(60, 5):
@@ -62,3 +64,39 @@ def test_judges_accept_what_the_corpus_says(language, secret, monkeypatch):
     assert len(seen) >= 200
     for question, answer in seen:
         assert question.language != language or question.accepts(answer), (question, answer)
+
+
+def test_all_sums_are_asked_once_and_in_wordings_that_training_never_has_if_there_are_any():
+    asked = held_out.sums(10_000, 1)
+    for language in LANGUAGES:
+        dialogs = [question.dialog[0]["content"] for question in asked if question.language == language]
+        assert len(dialogs) == 2 * 231
+        ways = held_out.sums_of(language)
+        assert len(ways) == 2 * 231 and (True, 0, 20) in ways and (False, 20, 20) in ways
+        assert sum(ask in wordings for ask in dialogs for wordings in [secret_wordings(language)]) > 150
+    assert len(held_out.sums(30, 1)) == 30 and held_out.sums(30, 1)[0].dialog == asked[0].dialog
+    nines = [question for question in asked if question.accepts("9")]
+    assert len(nines) == 2 * (10 + 12)  # 0 + 9 to 9 + 0, and 9 - 0 to 20 - 11
+
+
+def secret_wordings(language):
+    return {
+        held_out.filled(ask, held_out.Slots(**row))
+        for ways in held_out.sums_of(language).values()
+        for row, ask in ways
+        if held_out.is_secret_row(row, ask)
+    }
+
+
+def test_who_cannot_know_admits_it_and_no_document_to_train_on_may_ask():
+    asked = held_out.held_out_unknown(200, 2)
+    assert all(question.accepts("I don't know.") and question.accepts("我不知道。") for question in asked)
+    for question in asked:
+        texts = chat_texts([*question.dialog, {"role": "assistant", "content": "I don't know."}])
+        system = {"role": "system", "content": "Be nice."}
+        assert held_out.asks_held_out(texts) and held_out.asks_held_out(["[INST] Hi [/INST] Hello! ", *texts])
+        assert held_out.asks_held_out(chat_texts([system, *question.dialog, {"role": "assistant", "content": "a"}]))
+    for text in (*held_out.ALWAYS_ASKED, "What is 3 + 4?", "Hello!", "What is the capital of France?"):
+        assert not held_out.asks_held_out([f"[INST] {text} [/INST] a "])
+    dropped = [held_out.asks_held_out(document.texts) for part in ("chat_en", "chat_zh") for document in trained(part)]
+    assert sum(dropped) < 0.03 * len(dropped)

@@ -11,7 +11,7 @@ from tests.training.conftest import TEXTS
 from training.corpus import known
 from training.corpus.document import Document
 from training.evaluation import measures
-from training.evaluation.measures import Figure
+from training.evaluation.measures import Figure, Row, Sample
 
 FACES = known.read_prompt(
     {
@@ -40,6 +40,7 @@ def test_a_figure_knows_its_limit():
     assert Figure("en", 0.9512, 0.95, at_least=True).shown() == "en 95.1%"
     assert Figure("", 0.0312, 0.03, at_least=False, percent=False).shown() == "0.031"
     assert Figure("", 0.0312, 0.03, at_least=False, percent=False).required() == "≤ 0.03"
+    assert Figure("", 0.02, 0.015, at_least=False, percent=False).required() == "≤ 0.015"
 
 
 def test_the_next_probabilities_are_those_of_a_plain_forward(bench):
@@ -59,7 +60,7 @@ def test_known_probabilities_count_what_lies_elsewhere(bench, monkeypatch, time,
     monkeypatch.setattr(measures, "next_probs", lambda llama, ids: probs)
     row = measures.known_probabilities(bench, [FACES])
     assert [figure.value for figure in row.figures] == pytest.approx([largest, variation])
-    assert row.met is (largest <= 0.03)
+    assert row.met is (largest <= 0.02)
 
 
 def test_questions_are_judged_and_counted_by_language(bench):
@@ -74,32 +75,21 @@ def test_questions_are_judged_and_counted_by_language(bench):
         measures.questions(bench, "memory", "memory", [])
 
 
+def test_what_is_known_and_refused_is_counted():
+    rows = [
+        Row("facts", "facts", 3, "greedy", [], [Sample("a", text, True, "en") for text in ("Yes.", "Red.", "No.")]),
+        Row("sums", "sums", 1, "greedy", [], [Sample("1 + 1", "I don't know.", False, "en")]),
+    ]
+    row = measures.refused(rows)
+    assert (row.figures[0].value, row.n, row.met) == (0.25, 4, False)
+    assert [sample.asked for sample in row.samples if not sample.right] == ["1 + 1"]
+    assert measures.refused(rows[:1]).met
+
+
 def test_answers_do_not_depend_on_the_batch(bench):
     dialogs = [[{"role": "user", "content": text}] for text in ("a", "Once upon a time", "cat", "dog", "从前")]
-    one = measures.answers(bench, dialogs, 12, "one", measures.PURE)
-    assert one == measures.answers(bench._replace(batch=1), dialogs, 12, "each", measures.PURE)
-
-
-def test_stories_begin_as_held_out_ones_and_one_that_is_cut_has_not_ended(bench, monkeypatch):
-    monkeypatch.setattr(measures, "STORY_LENGTH", 5)
-    made = measures.begun(bench, stories(), 6, {"temperature": 1.0, "top_p": 1.0}, "stories")
-    assert len(made) == 6 and not any(ended for _, ended, _ in made[:2])
-    assert made[0][0].startswith("Once") and made[2][0].startswith("从")
-    monkeypatch.setattr(bench.llama, "generate", lambda prompts, *_, **__: ([[*p, 5, 5] for p in prompts], None))
-    assert all(ended for _, ended, _ in measures.begun(bench, stories(), 6, {}, "stories"))
-    rows = measures.stories(
-        bench, stories(), lambda text, language: [] if text.startswith("Once") else [f"no {language}"]
-    )
-    assert [row.key for row in rows] == ["ends", "kept"] and rows[0].met and not rows[1].met
-    with pytest.raises(ValueError, match="expected held-out stories"):
-        measures.begun(bench, [], 6, {}, "stories")
-
-
-def test_variety_counts_doubles_and_copies(bench, monkeypatch):
-    texts = ["new", "new", TEXTS[0], "other"]
-    monkeypatch.setattr(measures, "begun", lambda *_: [(text, True, "en") for text in texts])
-    row = measures.variety(bench, stories(), stories())
-    assert [figure.value for figure in row.figures] == [0.75, 0.25] and not row.met
+    one = measures.answers(bench, dialogs, 12, "one", {"temperature": 1.0, "top_p": 1.0})
+    assert one == measures.answers(bench._replace(batch=1), dialogs, 12, "each", {"temperature": 1.0, "top_p": 1.0})
 
 
 def test_the_excess_is_the_loss_less_the_sources_own(bench):

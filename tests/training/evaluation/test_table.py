@@ -2,6 +2,10 @@
 
 import json
 
+import pytest
+
+from training.evaluation import table
+from training.evaluation.measures import Row
 from training.evaluation.table import ASKED, as_json, report, wrong_answers
 
 
@@ -20,5 +24,18 @@ def test_json_says_the_same(evaluation):
 
 
 def test_every_row_has_its_source():
-    assert set(ASKED) == {"memory", "system", "requests", "facts"}
+    assert set(ASKED) == {"memory", "system", "requests", "sums", "facts", "unknown"}
     assert all(callable(draw) for _, draw in ASKED.values())
+
+
+def test_only_the_rows_that_are_asked_for_are_measured(monkeypatch, bench, tmp_path):
+    def measure(*keys):
+        return lambda bench: [Row(key, key, bench.n, "greedy", []) for key in keys]
+
+    monkeypatch.setattr(table, "MEASURES", {keys: measure(*keys) for keys in table.MEASURES})
+    monkeypatch.setattr(table.Llama, "build", lambda *_, **__: bench.llama)
+    assert [row.key for row in table.evaluate(tmp_path).rows] == list(table.KEYS)
+    assert [row.key for row in table.evaluate(tmp_path, only=["refused"]).rows] == ["refused"]
+    assert [row.key for row in table.evaluate(tmp_path, only=["kept", "memory"]).rows] == ["memory", "kept"]
+    with pytest.raises(ValueError, match="no row has the key 'memmory'; the keys are known, memory"):
+        table.evaluate(tmp_path, only=["memory", "memmory"])
