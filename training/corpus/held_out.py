@@ -9,8 +9,10 @@ from itertools import cycle, islice
 from random import Random
 
 from training.corpus.chats import CROSS, chance, dialog_of, draw_system, memory_chat
+from training.corpus.document import Document
 from training.corpus.draws import Draws, Options
 from training.corpus.grammar import Slots, fill, parse
+from training.corpus.held_out_sayings import says_held_out
 from training.corpus.judges import (
     Judge,
     all_values,
@@ -161,6 +163,11 @@ def asks_held_out(texts: Sequence[str]) -> bool:
     """Whether a chat, as the texts of a document, asks a question of `held_out_unknown`: then none may train on it."""
     asked = [text.split("[INST] ")[1].split(" [/INST]")[0].split("<</SYS>>\n\n")[-1] for text in texts]
     return any(is_kept_out(question, language) for question in asked for language in LANGUAGES)
+
+
+def never_trained(document: Document) -> bool:
+    """Whether somebody says or asks in it what the evaluation keeps for itself."""
+    return says_held_out(document) or (document.part.startswith("chat") and asks_held_out(document.texts))
 
 
 def question_of(chat: Chat) -> str:

@@ -13,7 +13,7 @@ from random import Random
 from training.corpus.chats import dialog_of, draw_system, memory_chat, named_turns, user_named_turns
 from training.corpus.document import Document, chat_texts, is_held_out
 from training.corpus.draws import Draws, Options
-from training.corpus.held_out_sayings import says_held_out
+from training.corpus.held_out import never_trained
 from training.corpus.tables import LANGUAGES
 from training.corpus.turns import Chat
 
@@ -29,7 +29,7 @@ def lookups(seed: int) -> Iterator[Document]:
             draws = Draws(rng)
             looks_up = lookup_chat(Chat(draws, language, made_up=draws.choose(MADE_UP)))
             document = Document(f"chat_{language}", tuple(chat_texts(dialog_of(draws.text))))
-            if looks_up and not is_held_out(document) and not says_held_out(document):
+            if looks_up and not is_held_out(document) and not never_trained(document):
                 yield document
 
 

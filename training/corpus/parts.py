@@ -11,7 +11,7 @@ from training.corpus import known, quatrains
 from training.corpus.chats import dialog_of, draw_chat
 from training.corpus.document import Document, chat_texts, is_held_out
 from training.corpus.draws import Draws
-from training.corpus.held_out_sayings import says_held_out
+from training.corpus.held_out import never_trained
 from training.corpus.prose import draw_prose
 from training.corpus.stories import draw_story
 
@@ -59,13 +59,13 @@ def documents(part: str, seed: int, held_out: bool = False, long: bool = False) 
     What says a held-out saying of the evaluation is passed over, so that its question is never trained on.
     """
     if part == "quatrains":
-        yield from filterfalse(says_held_out, quatrains.documents(seed, held_out))
+        yield from filterfalse(never_trained, quatrains.documents(seed, held_out))
     if part == "known":  # its few texts are all trained on; held out means other draws of them
         yield from known.documents(seed + 1_000_000 if held_out else seed)
     rng = Random(f"{part} {seed} {held_out} {long}")
     while True:
         document = draw(part, rng, long)
-        if is_held_out(document) == held_out and not says_held_out(document):
+        if is_held_out(document) == held_out and not never_trained(document):
             yield document
 
 

@@ -195,6 +195,7 @@ def numbers(language: str) -> Iterable[Item]:
     }
     if language == "zh":
         rows |= {f"{name}_words": in_words(rows[name]) for name in ("plus", "minus")}
+        rows["count_to_words"] = [({**row, "end": row["end_word"]}, weight) for row, weight in rows["count_to"]]
     for name, pairs in rows.items():
         if name not in asks:
             continue
@@ -202,7 +203,7 @@ def numbers(language: str) -> Iterable[Item]:
         if name.startswith(("plus", "minus")):
             yield Item("sum", *fields, (), 1, Table(pairs))
         else:
-            yield Item("count", *fields, (Table(pairs),), 4 if name == "count_to" else 1)
+            yield Item("count", *fields, (Table(pairs),), 4 if name.startswith("count_to") else 1)
 
 
 def echo(language: str) -> Item:

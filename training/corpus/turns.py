@@ -95,7 +95,7 @@ class Chat:
         options = questions(self.language, kinds, one_word, self.system_wording, self.secret)
         self.draws.write(USER)
         item, ask = self.draws.choose(options, literal_of_last)
-        slots = Slots(*([invented(self.language)] if self.made_up else []), *item.tables)
+        slots = Slots(*([invented(self.language)] if self.made_up and item.kind == "echo" else []), *item.tables)
         if item.rows:
             slots.add(rows_to_ask(item.rows, ask, "questions" in self.secret))
         fill(self.draws, ask, slots)

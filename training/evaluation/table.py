@@ -16,9 +16,11 @@ from training.corpus import held_out
 from training.corpus.document import Document
 from training.corpus.parts import DRAWN, documents
 from training.evaluation import measures, told
+from training.evaluation.beginnings import plain_beginnings
 from training.evaluation.consistency import check_story
 from training.evaluation.measures import Bench, Row
 from training.evaluation.plot_order import check_plot, check_things
+from training.evaluation.sayings import sayings
 
 QUICK = {"n": 40, "n_sums": 80, "n_stories": 100, "n_corpus": 5_000}
 SHOWN = 4  # wrong answers of each row
@@ -32,6 +34,7 @@ ASKED = {  # key: name of the row, and the function that draws n questions with 
     "sums": ("sums and differences to 20, all of them", held_out.sums),
     "facts": ("facts, held-out wordings", held_out.held_out_facts),
     "unknown": ("what it cannot know, held-out questions: says so", held_out.held_out_unknown),
+    "sayings": ("everyday sayings, half of them never trained on", lambda n, seed: sayings()[:n]),
 }
 LIMITS = {"sums": 1.0}  # of the other rows of questions, 95 % must be right
 KNOWABLE = ("memory", "sums", "facts")  # rows of questions whose answer should be known
@@ -116,6 +119,7 @@ def excess(bench: Bench) -> list[Row]:
 MEASURES: dict[tuple[str, ...], Callable[[Bench], list[Row]]] = {  # keys of rows: what measures them together
     ("known",): known,
     **{(key,): partial(asked, key) for key in ASKED},
+    ("beginnings",): lambda bench: [plain_beginnings(bench)],
     ("poems",): poems,
     ("ends", "kept", "plot"): stories_told,
     ("variety",): variety,
