@@ -94,7 +94,8 @@ def prepare_tokenizer(config: Config) -> bytes:
     """
     shares = {part: share for part, share in config.shares.items() if part not in ("known", "quatrains")}
     with_known = "known" in config.shares
-    characters = chinese_characters() + (quatrains.characters() if "quatrains" in config.shares else [])
+    characters = chinese_characters() if any(part.endswith("zh") for part in shares) else []
+    characters += quatrains.characters() if "quatrains" in config.shares else []
     characters += known.characters() if with_known else []
     drawn = mixture(config.seed, lambda document: "".join(document.texts), shares=shares)
     drawn = islice(drawn, config.tokenizer_documents)

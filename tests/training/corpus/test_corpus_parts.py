@@ -10,7 +10,8 @@ import pytest
 from tests.training.corpus.drawn import trained
 from training.corpus.document import is_held_out
 from training.corpus.draws import Draws
-from training.corpus.parts import DRAWN, SHARES, documents, draw, lookups, mixture
+from training.corpus.lookups import lookups
+from training.corpus.parts import DRAWN, SHARES, documents, draw, mixture
 from training.corpus.stories import draw_story
 
 

@@ -24,7 +24,7 @@ def test_json_says_the_same(evaluation):
 
 
 def test_every_row_has_its_source():
-    assert set(ASKED) == {"memory", "system", "requests", "sums", "facts", "unknown"}
+    assert set(ASKED) == {"memory", "system", "requests", "sums", "facts", "unknown", "sayings"}
     assert all(callable(draw) for _, draw in ASKED.values())
 
 
