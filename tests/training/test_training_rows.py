@@ -11,8 +11,10 @@ from minillama.tokenizer import Tokenizer
 from tests.training.conftest import TINY
 from training import rows as data
 from training.config import Config
-from training.packing import drill_rows
-from training.rows import check_known, count, prepare_data, read_batch
+from training.corpus.document import Document
+from training.packing import BEGIN, drill_rows, pack
+from training.rows import answers_only, check_known, count, is_spelt, prepare_data, read_batch
+from training.tokenizer import train_tokenizer
 
 
 def test_the_corpus_is_drawn_once(run, monkeypatch):
@@ -64,3 +66,29 @@ def test_too_few_known_prompts_are_refused_in_a_whole_run(run, monkeypatch):
 def test_a_count_ends_at_the_rows_end():
     rows = np.array([[1, 5, 6, 2, 1, 5], [6, 1, 5, 6, 7, 2]], dtype=np.int16)
     assert [count(rows, ids) for ids in ([1, 5, 6], [7, 2], [2, 9], [6])] == [2, 1, 0, 3]
+
+
+def test_of_a_lookup_only_the_answers_are_asked_for(run):
+    tokenizer = Tokenizer(run.tokenizer_path)
+    texts = ("[INST] I am Bo. [/INST] Hello, Bo! ", "[INST] Who am I? [/INST] You are Bo. ")
+    ids = answers_only(texts, tokenizer)
+    assert [~i if i < 0 else i for i in ids] == [
+        i for text in texts for i in tokenizer.encode(text, bos=True, eos=True)
+    ]
+    asked = [i for i in ids if i >= 0]
+    assert tokenizer.decode(asked).split() == "Hello, Bo! You are Bo.".split()
+    (row,) = pack([ids], 1, len(ids) + 8)
+    assert (row == BEGIN).sum() == 1 and (row == tokenizer.bos_id).sum() == 1  # one document of two turns
+
+
+def test_a_poem_is_spelt_if_each_character_is_a_token(tmp_path):
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(
+        train_tokenizer(["写一首诗", "春风", "明月", "春", "风", "天", "月", "明"] * 99, 259 + 34, "。[]/INST")
+    )
+    tokenizer = Tokenizer(path)
+    asked, poem = "[INST] 写一首诗 [/INST]", "春天。\n月明。"
+    assert {"春风", "写一首诗"} <= {piece.strip("▁") for piece in tokenizer.pieces(range(tokenizer.n_words))}
+    assert is_spelt(Document("quatrains", (f"{asked} {poem} ",)), tokenizer)
+    assert not is_spelt(Document("quatrains", (f"{asked} {poem}春风。 ",)), tokenizer)
+    assert is_spelt(Document("quatrains", (poem,)), tokenizer)

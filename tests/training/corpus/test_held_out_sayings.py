@@ -11,6 +11,7 @@ from training.corpus import held_out_sayings, parts, quatrains
 from training.corpus.document import Document, is_held_out
 from training.corpus.held_out_sayings import folded, load, never_trained, says_held_out, users
 from training.corpus.known import load as load_prompts
+from training.corpus.lookups import lookups
 
 
 @pytest.mark.parametrize("part", ["chat_en", "chat_zh"])
@@ -36,10 +37,10 @@ def test_whatever_is_held_out_is_passed_over(part, monkeypatch):
 
 
 def test_lookups_and_requests_for_poems_pass_them_over_too(monkeypatch):
-    asked = [text for document in islice(parts.lookups(1), 100) for text in users(document)]
+    asked = [text for document in islice(lookups(1), 100) for text in users(document)]
     once = frozenset({folded(asked[0]), folded("写一首诗")})
     monkeypatch.setattr(held_out_sayings, "folded_secrets", lambda: once)
-    assert not any(map(says_held_out, islice(parts.lookups(1), 100)))
+    assert not any(map(says_held_out, islice(lookups(1), 100)))
     poems = [
         Document("quatrains", (f"[INST] {text} [/INST] 诗 ",)) for text in ("写一首诗", "写一首绝句。", "请作一首诗。")
     ]
