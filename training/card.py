@@ -18,8 +18,8 @@ from training.evaluation.table import Evaluation, report
 
 TEMPLATE = Path(__file__).parent / "model_card.md"
 CARD, CURVE = "MODEL_CARD.md", "loss.svg"
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
-DASHES = ("", "6 3", "2 2", "8 2 2 2", "1 3", "10 4")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")  # Okabe and Ito
+DASHES = ("", "6 3", "2 2", "8 2 2 2", "1 3", "10 4", "4 4", "12 2")
 GOOD, BAD = 1, 2  # right and wrong samples shown of each row and language
 SHOWN = 800  # characters; a longer answer is cut
 
@@ -41,7 +41,7 @@ def write_card(
     """
     if not history:
         raise ValueError("history: expected at least one entry, got none; train to the first checkpoint")
-    parts = [key for key in history[-1] if key not in ("step", "seconds", "tokens")]
+    parts = [key for key in history[-1] if key not in ("step", "seconds", "tokens", "right")]
     (folder / CURVE).write_text(loss_curve(history, parts), encoding="utf-8")
     weights, params, last = folder / SHARD, model.params, history[-1]
     text = TEMPLATE.read_text(encoding="utf-8").format(
@@ -66,6 +66,7 @@ def write_card(
         steps=f"{last['step']:,}",
         curve=CURVE,
         history=history_table(history, parts),
+        right=right_table(history),
         evaluation=report(evaluation),
         good=samples(evaluation, right=True, n=GOOD) or "None of the answers was right.",
         bad=samples(evaluation, right=False, n=BAD) or "None of the answers was wrong.",
@@ -101,6 +102,18 @@ def history_table(history: Sequence[dict], parts: Sequence[str]) -> str:
     for entry in history[::-1][::every][::-1]:
         losses = " | ".join(f"{entry[part]:.3f}" for part in parts)
         lines.append(f"| {entry['step']:,} | {entry['seconds'] / 60:.1f} | {losses} |")
+    return "\n".join(lines)
+
+
+def right_table(history: Sequence[dict]) -> str:
+    """The shares of right answers on the way, as a Markdown table; a sentence if none were measured."""
+    measured = [entry for entry in history if "right" in entry]
+    if not measured:
+        return "Right answers were not counted on the way."
+    names = list(measured[-1]["right"])
+    lines = ["| step | " + " | ".join(names) + " |", "|---" * (1 + len(names)) + "|"]
+    for entry in measured:
+        lines.append(f"| {entry['step']:,} | " + " | ".join(f"{entry['right'][name]:.0%}" for name in names) + " |")
     return "\n".join(lines)
 
 

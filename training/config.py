@@ -36,6 +36,7 @@ class Config:
     exact: float = 0.10  # share of the steps, the last ones, in float32: bfloat16 rounds a logit of 10 by up to 1/32
     held_out_documents: int = 100  # of each part
     checkpoint_every: int = 1000  # steps
+    progress_every: int = 2000  # steps: how often questions are asked on the way
     compile: bool = shutil.which("g++") is not None  # a quarter faster, after a minute of compiling
 
     def __post_init__(self):

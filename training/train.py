@@ -6,8 +6,11 @@ resumed ends in the same weights as one that was not.
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 import time
+from contextlib import redirect_stderr
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -16,15 +19,19 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from minillama import checkpoint
 from minillama.checkpoint import TOKENIZER
 from minillama.model import Transformer
 from minillama.tokenizer import Tokenizer
 from training.config import Config
+from training.evaluation.table import evaluate
 from training.initial import new_model
 from training.packing import look_of
 from training.rows import check_known, fingerprint, prepare_data, read_batch
 from training.state import check_state, load_state, save_state, write_atomically
 from training.step import cross_entropy, evaluate_loss, new_optimizer, update
+
+PROGRESS = ("memory", "system", "requests", "sums", "sayings")  # rows of the evaluation that are measured on the way
 
 
 class Run(NamedTuple):
@@ -44,7 +51,7 @@ def train(config: Config, out: Path) -> Run:
     """
     torch.manual_seed(config.seed)
     device, saved = best_device(), out / "checkpoint.pt"
-    identity = {**asdict(config), "checkpoint_every": None, "compile": None}
+    identity = {**asdict(config), "checkpoint_every": None, "progress_every": None, "compile": None}
     check_state(saved, identity)  # before minutes go by
     data = prepare_data(config, out)
     tokenizer, rows = Tokenizer(out / TOKENIZER), {kind: data[kind] for kind in ("drill", "short", "long")}
@@ -74,10 +81,31 @@ def train(config: Config, out: Path) -> Run:
             history.append({"step": done, "seconds": round(seconds), "tokens": tokens, **losses})
             shown = ", ".join(f"{part} {value:.3f}" for part, value in losses.items())
             bar.write(f"step {done:5d}  {seconds / 60:5.1f} min  held-out loss: {shown}")
+            if done % config.progress_every == 0 and done < config.all_steps:
+                history[-1]["right"] = right = count_right(model, out)
+                bar.write(
+                    " " * 23 + "right answers: " + ", ".join(f"{name} {value:.0%}" for name, value in right.items())
+                )
             save_state(saved, identity, model, optimizer, step=done, seconds=seconds, history=history)
     bar.close()
     look_of(model).mask = None
     return Run(model.cpu(), out / TOKENIZER, history, device_name(device), least_known)
+
+
+def count_right(model: Transformer, out: Path) -> dict[str, float]:
+    """The share of right answers so far, on a small sample: whoever sees that a run will miss can stop it.
+
+    Keys are such as "memory en". The weights are measured as they would be saved, in float16.
+    """
+    folder = out / "so_far"
+    weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+    saved = Transformer(model.params)
+    saved.load_state_dict(weights)
+    checkpoint.save(folder, saved, out / TOKENIZER, torch.float16)
+    with redirect_stderr(io.StringIO()):  # the bars of single rows
+        evaluation = evaluate(folder, quick=True, only=PROGRESS)
+    shutil.rmtree(folder)
+    return {f"{row.key} {figure.label}".strip(): figure.value for row in evaluation.rows for figure in row.figures}
 
 
 def steps_within(minutes: float, out: Path, seed: int) -> int:

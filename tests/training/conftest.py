@@ -32,6 +32,7 @@ TINY = Config(
     long_every=3,
     held_out_documents=2,
     checkpoint_every=3,
+    progress_every=99,
 )
 
 

@@ -47,6 +47,19 @@ def test_the_history_is_shown_in_ten_lines_with_the_last():
     assert len(lines) <= 12 and lines[-1].startswith("| 29 |")
 
 
+def test_the_answers_on_the_way_are_a_table():
+    entries = [*HISTORY[:2], {**HISTORY[2], "right": {"memory en": 0.5, "sums zh": 1.0}}]
+    assert card.right_table(entries).split("\n")[::2] == ["| step | memory en | sums zh |", "| 3 | 50% | 100% |"]
+    assert card.right_table(HISTORY) == "Right answers were not counted on the way."
+
+
+def test_eight_parts_have_lines_that_differ():
+    parts = [f"part{k}" for k in range(8)]
+    svg = ElementTree.fromstring(card.loss_curve([{"step": 1, "tokens": 1, **dict.fromkeys(parts, 1.0)}], parts))
+    lines = svg.findall("{http://www.w3.org/2000/svg}polyline")
+    assert len({(line.get("stroke"), line.get("stroke-dasharray")) for line in lines}) == 8
+
+
 def test_the_loss_curve_is_an_svg_with_a_line_for_each_part():
     svg = ElementTree.fromstring(card.loss_curve(HISTORY, ["stories", "chat", "known"]))
     lines = svg.findall("{http://www.w3.org/2000/svg}polyline")

@@ -54,6 +54,17 @@ def test_a_run_with_drills_resumes_too(tmp_path):
     assert_equal_weights(train(config, tmp_path / "whole"), resumed)
 
 
+def test_answers_are_counted_on_the_way_and_change_no_weight(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "PROGRESS", ("known",))
+    watched = train(replace(TINY, progress_every=3), tmp_path)
+    assert_equal_weights(run, watched)
+    assert [entry.get("right", {}).keys() for entry in watched.history] == [
+        {"known largest error", "known mean total variation"},
+        {}.keys(),
+    ]
+    assert not (tmp_path / "so_far").exists()
+
+
 def test_a_run_so_short_that_it_reads_lookups_alone(tmp_path):
     short = replace(TINY, steps=3, lookups=((3, TINY.batch_rows),), shares={"stories_en": 0.5, "chat_en": 0.5})
     assert train(short, tmp_path).history[-1]["step"] == 3
