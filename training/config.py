@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from training.corpus.parts import SHARES
 
@@ -18,7 +19,10 @@ class Config:
     drill_steps: int = 300  # at the very beginning, on drill_rows
     drill_seqlen: int = 48
     drill_batch_rows: int = 24
+    until: int | None = None  # the step after which the stage ends, while its rate is still above 0; None: all_steps
+    start: str | None = None  # folder of the weights and the tokenizer to begin with; None: random weights, a new one
     lookups: tuple[tuple[int, int], ...] = ((300, 10), (600, 5), (100_000, 2))  # (batches, rows of lookups in each)
+    quizzes: float = 0.0  # share of quizzes among the documents of these rows
     seed: int = 1
     shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))  # of the tokens
     vocab_size: int = 4096  # half of the pieces are single characters
@@ -48,3 +52,37 @@ class Config:
     @property
     def all_steps(self) -> int:
         return self.drill_steps + self.steps
+
+    @property
+    def last_step(self) -> int:
+        return self.until or self.all_steps
+
+    @property
+    def start_folder(self) -> Path:
+        return Path(__file__).parent / self.start
+
+
+SECOND = {  # shares of the second stage
+    "stories_en": 0.16,
+    "stories_zh": 0.10,
+    "chat_en": 0.26,
+    "chat_zh": 0.20,
+    "prose_en": 0.03,
+    "prose_zh": 0.03,
+    "quatrains": 0.09,
+    "known": 0.13,
+}
+STAGES = (  # the first learns to read and to look back; the second learns what there is to know, from fresh documents
+    Config(until=8000),
+    Config(
+        steps=6500,
+        drill_steps=0,
+        start="stages/1",
+        lookups=((100_000, 5),),
+        quizzes=0.85,
+        seed=2,
+        shares=SECOND,
+        learning_rate=1.8e-3,
+        exact=0.12,
+    ),
+)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from training.corpus.document import Document, encode
 from training.corpus.invented import chinese_characters
 from training.corpus.lookups import lookups
 from training.corpus.parts import documents, mixture
+from training.corpus.quizzes import quizzes
 from training.packing import BEGIN, PAD, drill_rows, pack
 from training.state import write_atomically
 from training.tokenizer import N_BASE, train_tokenizer
@@ -51,7 +53,7 @@ def prepare_data(config: Config, out: Path) -> dict[str, np.ndarray]:
     if data is None:
         if "quatrains" in config.shares:
             poems.load_poems()  # first of all: if they cannot be had, nothing is left behind
-        model = prepare_tokenizer(config)
+        model = (config.start_folder / TOKENIZER).read_bytes() if config.start else prepare_tokenizer(config)
         write_atomically(out / TOKENIZER, lambda beside: beside.write_bytes(model))
         tokenizer = Tokenizer(out / TOKENIZER)
         if "known" in config.shares:
@@ -124,11 +126,18 @@ def prepare_rows(config: Config, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
         for kind, (n_rows, seqlen) in wanted.items():
             drawn = fitting(config, tokenizer, seqlen + 1, long=kind == "long", bar=bar)
             rows[kind] = shuffled(pack(drawn, n_rows, seqlen, min(N_OPEN, 1 + n_rows // 8)), config.seed)
-    drawn = (answers_only(document.texts, tokenizer) for document in lookups(config.seed))
+    drawn = (answers_only(document.texts, tokenizer) for document in to_answer(config))
     first = np.cumsum([0, *(config.batch_rows - n for n in n_lookups)])[:-1]  # index of each batch's first row
     packed = pack(drawn, sum(n_lookups), config.seqlen)
     rows["short"] = np.insert(rows["short"], np.repeat(first, n_lookups), packed, axis=0)
     return rows
+
+
+def to_answer(config: Config) -> Iterator[Document]:
+    """Look-ups, and among them as many quizzes as config.quizzes says."""
+    rng, found, known = Random(f"to answer {config.seed}"), lookups(config.seed), quizzes(config.seed)
+    while True:
+        yield next(known if rng.random() < config.quizzes else found)
 
 
 def answers_only(texts: Iterable[str], tokenizer: Tokenizer) -> list[int]:

@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from minillama import checkpoint
-from minillama.checkpoint import TOKENIZER
+from minillama.checkpoint import SHARD, TOKENIZER
 from minillama.model import Transformer
 from minillama.tokenizer import Tokenizer
 from training.config import Config
@@ -58,6 +58,8 @@ def train(config: Config, out: Path) -> Run:
     least_known = check_known(config, tokenizer, rows)
     held_out = {part: torch.from_numpy(data[f"held_out_{part}"].astype(np.int64)).to(device) for part in config.shares}
     model = new_model(config.model, tokenizer.n_words).to(device)
+    if config.start:
+        model.load_state_dict(torch.load(config.start_folder / SHARD, map_location=device, weights_only=True))
     optimizer = new_optimizer(config, model)
     identity["corpus"] = fingerprint(rows)
     progress = load_state(saved, identity, model, optimizer)
@@ -66,8 +68,8 @@ def train(config: Config, out: Path) -> Run:
     started, begun = time.monotonic() - seconds, time.monotonic()
     tokens = tokens_before = history[-1]["tokens"] if history else 0
     entropy = torch.compile(cross_entropy, dynamic=False) if config.compile else cross_entropy
-    bar = tqdm(total=config.all_steps, initial=first, unit="step", desc="training", mininterval=1.0, dynamic_ncols=True)
-    for step in range(first, config.all_steps):
+    bar = tqdm(total=config.last_step, initial=first, unit="step", desc="training", mininterval=1.0, dynamic_ncols=True)
+    for step in range(first, config.last_step):
         batch = read_batch(config, rows, step).to(device)  # (bsz, seqlen + 1)
         loss = update(config, model, optimizer, batch, step, entropy)
         done, tokens = step + 1, tokens + int((batch[:, 1:] >= 0).sum())
@@ -75,13 +77,13 @@ def train(config: Config, out: Path) -> Run:
         if done % 10 == 0:
             speed = (tokens - tokens_before) / (time.monotonic() - begun)
             bar.set_postfix_str(f"loss {loss.item():.3f}, {speed:,.0f} tok/s")
-        if done % config.checkpoint_every == 0 or done == config.all_steps:
+        if done % config.checkpoint_every == 0 or done == config.last_step:
             losses = {part: round(evaluate_loss(model, rows), 4) for part, rows in held_out.items()}
             seconds = time.monotonic() - started
             history.append({"step": done, "seconds": round(seconds), "tokens": tokens, **losses})
             shown = ", ".join(f"{part} {value:.3f}" for part, value in losses.items())
             bar.write(f"step {done:5d}  {seconds / 60:5.1f} min  held-out loss: {shown}")
-            if done % config.progress_every == 0 and done < config.all_steps:
+            if done % config.progress_every == 0 and done < config.last_step:
                 history[-1]["right"] = right = count_right(model, out)
                 bar.write(
                     " " * 23 + "right answers: " + ", ".join(f"{name} {value:.0%}" for name, value in right.items())
