@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minillama.checkpoint import PARAMS, SHARD, TOKENIZER
-from minillama.model import Transformer
-from training.config import Config
+from training.config import STAGES
 from training.corpus import known
 from training.corpus.parts import SHARES
 from training.corpus.poems import N_COMMON
 from training.evaluation.measures import Sample
 from training.evaluation.table import Evaluation, report
+from training.train import Run
 
 TEMPLATE = Path(__file__).parent / "model_card.md"
 CARD, CURVE = "MODEL_CARD.md", "loss.svg"
@@ -24,26 +24,19 @@ GOOD, BAD = 1, 2  # right and wrong samples shown of each row and language
 SHOWN = 800  # characters; a longer answer is cut
 
 
-def write_card(
-    folder: Path,
-    model: Transformer,
-    evaluation: Evaluation,
-    history: Sequence[dict],
-    command: str,
-    device: str,
-    least_known: int,
-) -> None:
+def write_card(folder: Path, run: Run, before: Sequence[dict], evaluation: Evaluation, command: str) -> None:
     """Write MODEL_CARD.md and the loss curve into `folder`, which holds the finished checkpoint.
 
-    history: one entry for each checkpoint: step, seconds, tokens, and each part's held-out loss in nats a token.
+    before: what the stages before the run took, each with "step", "seconds", "tokens", "device" and "least_known".
     command: the command that made the model.
-    least_known: how often the run read the rarest known prompt.
     """
+    model, history = run.model, run.history
     if not history:
         raise ValueError("history: expected at least one entry, got none; train to the first checkpoint")
     parts = [key for key in history[-1] if key not in ("step", "seconds", "tokens", "right")]
     (folder / CURVE).write_text(loss_curve(history, parts), encoding="utf-8")
-    weights, params, last = folder / SHARD, model.params, history[-1]
+    weights, params = folder / SHARD, model.params
+    stages = [*before, {**history[-1], "device": run.device, "least_known": run.least_known}]
     text = TEMPLATE.read_text(encoding="utf-8").format(
         parameters=f"{sum(p.numel() for p in model.parameters()):,}",
         dim=params.dim,
@@ -55,15 +48,18 @@ def write_card(
         size=f"{weights.stat().st_size / 2**20:.1f}",
         sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
         n_known=len(known.load()),
-        least_known=f"{least_known:,}",
+        least_known=f"{sum(stage['least_known'] for stage in stages):,}",
         n_common=N_COMMON,
-        mixture="\n".join(f"| {part} | {share:.0%} |" for part, share in SHARES.items()),
+        mixture="\n".join(
+            f"| {part} | " + " | ".join(f"{config.shares[part]:.0%}" for config in STAGES) + " |" for part in SHARES
+        ),
         command=command,
-        device=device,
-        exact=f"{Config.exact:.0%}",
-        minutes=f"{last['seconds'] / 60:.0f}",
-        tokens=f"{last['tokens']:,}",
-        steps=f"{last['step']:,}",
+        stages="\n".join(
+            f"| {k} | {one['step']:,} | {one['tokens']:,} | {one['seconds'] / 60:.0f} | {one['device']} |"
+            for k, one in enumerate(stages, 1)
+        ),
+        exact=f"{STAGES[-1].exact:.0%}",
+        quizzes=f"{STAGES[-1].quizzes:.0%}",
         curve=CURVE,
         history=history_table(history, parts),
         right=right_table(history),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from training.corpus.parts import SHARES
 
@@ -20,7 +19,6 @@ class Config:
     drill_seqlen: int = 48
     drill_batch_rows: int = 24
     until: int | None = None  # the step after which the stage ends, while its rate is still above 0; None: all_steps
-    start: str | None = None  # folder of the weights and the tokenizer to begin with; None: random weights, a new one
     lookups: tuple[tuple[int, int], ...] = ((300, 10), (600, 5), (100_000, 2))  # (batches, rows of lookups in each)
     quizzes: float = 0.0  # share of quizzes among the documents of these rows
     seed: int = 1
@@ -57,10 +55,6 @@ class Config:
     def last_step(self) -> int:
         return self.until or self.all_steps
 
-    @property
-    def start_folder(self) -> Path:
-        return Path(__file__).parent / self.start
-
 
 SECOND = {  # shares of the second stage
     "stories_en": 0.16,
@@ -77,7 +71,6 @@ STAGES = (  # the first learns to read and to look back; the second learns what 
     Config(
         steps=6500,
         drill_steps=0,
-        start="stages/1",
         lookups=((100_000, 5),),
         quizzes=0.85,
         seed=2,

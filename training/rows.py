@@ -30,7 +30,8 @@ from training.state import write_atomically
 from training.tokenizer import N_BASE, train_tokenizer
 
 ANSWER = "[/INST]"  # what stands before an answer
-LEAST_KNOWN = 2000  # times that a whole run must read every known prompt
+LEAST_KNOWN = 1000  # times that a stage of WHOLE steps or more must read every known prompt
+WHOLE = 5000
 N_OPEN = 512  # rows that wait for a document that fills them
 DRAWN_BY = (
     "rows.py",
@@ -42,18 +43,20 @@ DRAWN_BY = (
 )  # what the rows depend on
 
 
-def prepare_data(config: Config, out: Path) -> dict[str, np.ndarray]:
+def prepare_data(config: Config, out: Path, start: Path | None = None) -> dict[str, np.ndarray]:
     """The arrays of a run, drawn the first time and read from `out` later.
+
+    start: folder of the stage before, whose tokenizer this one has; None trains a tokenizer.
 
     "tokenizer": the bytes of tokenizer.model. "drill", "short", "long": rows to train on, (n_rows, seqlen + 1) int16.
     "held_out_" and a part's name: rows that are never trained on, see `held_out_rows`.
     """
-    path, key = out / "corpus.npz", data_key(config)
+    path, key = out / "corpus.npz", data_key(config, start)
     data = load_data(path, key)
     if data is None:
         if "quatrains" in config.shares:
             poems.load_poems()  # first of all: if they cannot be had, nothing is left behind
-        model = (config.start_folder / TOKENIZER).read_bytes() if config.start else prepare_tokenizer(config)
+        model = (start / TOKENIZER).read_bytes() if start else prepare_tokenizer(config)
         write_atomically(out / TOKENIZER, lambda beside: beside.write_bytes(model))
         tokenizer = Tokenizer(out / TOKENIZER)
         if "known" in config.shares:
@@ -79,11 +82,12 @@ def load_data(path: Path, key: str) -> dict[str, np.ndarray] | None:
         return None
 
 
-def data_key(config: Config) -> str:
-    """A fingerprint of all that the rows depend on: settings, data files and code."""
+def data_key(config: Config, start: Path | None = None) -> str:
+    """A fingerprint of all that the rows depend on: settings, data files and code, and the tokenizer of `start`."""
     digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
     here = Path(__file__).parent
-    for path in sorted([known.KNOWN, *(path for pattern in DRAWN_BY for path in here.glob(pattern))]):
+    given = [start / TOKENIZER] if start else []
+    for path in sorted([known.KNOWN, *given, *(path for pattern in DRAWN_BY for path in here.glob(pattern))]):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -189,16 +193,19 @@ def is_spelt(document: Document, tokenizer: Tokenizer) -> bool:
 
 
 def check_known(config: Config, tokenizer: Tokenizer, rows: dict[str, np.ndarray]) -> int:
-    """How often the rows hold the rarest known prompt. ValueError if that is too seldom for a whole run."""
+    """How often the rows that are read hold the rarest known prompt. ValueError if that is too seldom for a stage."""
     if "known" not in config.shares:
         return 0
     prompts = known.load()
     openings = {prompt.id: [BEGIN, *prompt.encode(tokenizer)[1:]] for prompt in prompts}
-    found = {name: sum(count(rows[kind], ids) for kind in ("short", "long")) for name, ids in openings.items()}
+    n_long, place = divmod(config.last_step - config.drill_steps, config.long_every)
+    n_short = (config.long_every - 1) * n_long + place
+    read = [rows["short"][: n_short * config.batch_rows], rows["long"][: n_long * config.long_batch_rows]]
+    found = {name: sum(count(some, ids) for some in read) for name, ids in openings.items()}
     rarest = min(found, key=found.get)
-    if found[rarest] < LEAST_KNOWN and config.steps >= Config.steps:
+    if found[rarest] < LEAST_KNOWN and config.steps >= WHOLE:
         raise ValueError(
-            f"the prompt {rarest} is read {found[rarest]:,} times in {config.steps:,} steps, but should be read at "
+            f"the prompt {rarest} is read {found[rarest]:,} times in {config.last_step:,} steps, but should be read at "
             f"least {LEAST_KNOWN:,} times; raise the share of 'known' ({config.shares['known']:.0%})"
         )
     return found[rarest]

@@ -6,6 +6,7 @@ resumed ends in the same weights as one that was not.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
@@ -44,22 +45,26 @@ class Run(NamedTuple):
     least_known: int  # times that the rarest known prompt was read
 
 
-def train(config: Config, out: Path) -> Run:
+def train(config: Config, out: Path, start: Path | None = None) -> Run:
     """Train from the beginning, or from the last checkpoint in the folder `out`, to the last step.
+
+    start: folder of a finished stage in Meta's layout, whose weights and tokenizer this one begins with; None begins
+    with random weights and a tokenizer of its own.
 
     Raises ValueError if `out` holds a broken checkpoint, or one of a run with other settings.
     """
     torch.manual_seed(config.seed)
     device, saved = best_device(), out / "checkpoint.pt"
     identity = {**asdict(config), "checkpoint_every": None, "progress_every": None, "compile": None}
+    identity["start"] = hashlib.sha256((start / SHARD).read_bytes()).hexdigest() if start else None
     check_state(saved, identity)  # before minutes go by
-    data = prepare_data(config, out)
+    data = prepare_data(config, out, start)
     tokenizer, rows = Tokenizer(out / TOKENIZER), {kind: data[kind] for kind in ("drill", "short", "long")}
     least_known = check_known(config, tokenizer, rows)
     held_out = {part: torch.from_numpy(data[f"held_out_{part}"].astype(np.int64)).to(device) for part in config.shares}
     model = new_model(config.model, tokenizer.n_words).to(device)
-    if config.start:
-        model.load_state_dict(torch.load(config.start_folder / SHARD, map_location=device, weights_only=True))
+    if start:
+        model.load_state_dict(torch.load(start / SHARD, map_location=device, weights_only=True))
     optimizer = new_optimizer(config, model)
     identity["corpus"] = fingerprint(rows)
     progress = load_state(saved, identity, model, optimizer)
@@ -110,14 +115,14 @@ def count_right(model: Transformer, out: Path) -> dict[str, float]:
     return {f"{row.key} {figure.label}".strip(): figure.value for row in evaluation.rows for figure in row.figures}
 
 
-def steps_within(minutes: float, out: Path, seed: int) -> int:
+def steps_within(minutes: float, out: Path, config: Config) -> int:
     """How many steps fit into `minutes` after the drills: measured once for a run, then read from the folder `out`."""
     if not minutes > 0:
         raise ValueError(f"minutes must be more than 0, got {minutes}")
     note = out / "steps.json"
     if note.exists():
         return json.loads(note.read_text())
-    config, device = Config(seed=seed), best_device()
+    device = best_device()
     model = new_model(config.model, config.vocab_size).to(device)
     optimizer = new_optimizer(config, model)
     seconds = []

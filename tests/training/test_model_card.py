@@ -9,6 +9,7 @@ from minillama import checkpoint
 from tests.training.conftest import TEXTS
 from training import card
 from training.tokenizer import train_tokenizer
+from training.train import Run
 
 HISTORY = [
     {"step": k, "seconds": 60 * k, "tokens": 1000 * k, "stories": 3 / k, "chat": 2 / k, "known": 1.0}
@@ -26,20 +27,21 @@ def test_the_card_has_the_figures_and_is_published_whole(bench, evaluation, tmp_
     with pytest.raises(ValueError, match="has no loss.svg, MODEL_CARD.md; evaluate"):
         card.publish(staging, out)
     assert [path.name for path in out.iterdir()] == ["known_probabilities.json"]
-    card.write_card(staging, model, evaluation, HISTORY, "python -m training", "CPU, 2 threads", 2345)
+    run = Run(model, tokenizer_path, HISTORY, "CPU, 2 threads", 2000)
+    before = [{"step": 8, "seconds": 60, "tokens": 900, "device": "CPU, 1 threads", "least_known": 345}]
+    card.write_card(staging, run, before, evaluation, "python -m training")
     card.publish(staging, out)
     text = (out / card.CARD).read_text(encoding="utf-8")
     assert "| ✗ | asked poem" in text and "> You are Mia." in text and "> 不知道。" in text
     assert (
         "at least 2,345 times" in text
-        and "29,000 tokens in 29 steps" in text
-        and "29 minutes on CPU, 2 threads" in text
+        and "| 1 | 8 | 900 | 1 | CPU, 1 threads |\n| 2 | 29 | 29,000 | 29 | CPU, 2 threads |" in text
         and "{" not in text
     )
     names = {"known_probabilities.json", "MODEL_CARD.md", "loss.svg", "tokenizer.model", "params.json"}
     assert {path.name for path in out.iterdir()} == names | {"consolidated.00.pth"}
     with pytest.raises(ValueError, match="history"):
-        card.write_card(staging, model, evaluation, [], "", "", 0)
+        card.write_card(staging, run._replace(history=[]), [], evaluation, "")
 
 
 def test_the_history_is_shown_in_ten_lines_with_the_last():

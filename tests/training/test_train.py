@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from minillama import checkpoint
 from tests.training.conftest import TINY
 from training import train as loop
 from training.train import steps_within, train
@@ -65,6 +66,23 @@ def test_answers_are_counted_on_the_way_and_change_no_weight(run, tmp_path, monk
     assert not (tmp_path / "so_far").exists()
 
 
+def test_a_second_stage_begins_with_the_weights_and_the_tokenizer_of_the_first(run, tmp_path):
+    first = tmp_path / "first"
+    checkpoint.save(first, run.model, run.tokenizer_path, torch.float16)
+    still = replace(TINY, learning_rate=0.0, seed=7)
+    second = train(still, tmp_path / "second", first)
+    for (name, weight), same in zip(run.model.state_dict().items(), second.model.state_dict().values(), strict=True):
+        assert torch.equal(weight.half().float(), same), name
+    assert second.tokenizer_path.read_bytes() == run.tokenizer_path.read_bytes()
+    with pytest.raises(ValueError, match="belongs to another run .*start is"):
+        train(still, tmp_path / "second")
+
+
+def test_a_stage_may_end_before_its_rate_is_zero(run, tmp_path):
+    (entry,) = train(replace(TINY, until=3), tmp_path).history
+    assert {**entry, "seconds": 0} == {**run.history[0], "seconds": 0}
+
+
 def test_a_run_so_short_that_it_reads_lookups_alone(tmp_path):
     short = replace(TINY, steps=3, lookups=((3, TINY.batch_rows),), shares={"stories_en": 0.5, "chat_en": 0.5})
     assert train(short, tmp_path).history[-1]["step"] == 3
@@ -84,6 +102,6 @@ def test_a_checkpoint_of_another_run_is_refused(run, change):
 
 def test_minutes_are_measured_once(tmp_path):
     (tmp_path / "steps.json").write_text("123")
-    assert steps_within(1.0, tmp_path, seed=1) == 123
+    assert steps_within(1.0, tmp_path, TINY) == 123
     with pytest.raises(ValueError, match="minutes must be more than 0, got -1"):
-        steps_within(-1, tmp_path, seed=1)
+        steps_within(-1, tmp_path, TINY)

@@ -7,7 +7,8 @@ import torch
 
 import training.__main__
 from minillama.checkpoint import COURSE_MODEL
-from training.__main__ import main
+from training.__main__ import main, stage_before
+from training.config import STAGES
 from training.corpus import known, poems
 from training.evaluation.measures import Figure, Row
 from training.evaluation.table import Evaluation
@@ -35,7 +36,7 @@ def test_without_the_poems_nothing_is_begun(no_poems, tmp_path, capsys):
 def finishing(run, monkeypatch):
     """`main` with everything done but the evaluation."""
     monkeypatch.setattr(poems, "fetch_package", lambda cache: None)
-    monkeypatch.setattr(training.__main__, "train", lambda config, out: run)
+    monkeypatch.setattr(training.__main__, "train", lambda config, out, start: run)
     monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
 
 
@@ -51,6 +52,27 @@ def test_the_assets_are_replaced_after_the_evaluation(finishing, tmp_path, monke
     assert (out / known.KNOWN.name).read_bytes() == before
     assert json.loads((out / "params.json").read_text())["vocab_size"] == 1000
     assert "| ✗ | memory" in (out / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def test_the_first_stage_is_trained_only_if_asked_for(run, finishing, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(training.__main__, "train", lambda config, out, start: made.append((config, start)) or run)
+    monkeypatch.setattr(training.__main__, "finish", lambda config, run, before, *_: made.append(before))
+    folders = ["--run", str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--stages", str(tmp_path / "stages")]
+    assert main([*folders]) == 2 and not made
+    assert main([*folders, "--stage", "1"]) == 0
+    (first, nothing), (second, start), (before,) = made
+    assert (first, second) == STAGES and nothing is None and start == tmp_path / "stages" / "1"
+    assert before == {**{name: run.history[-1][name] for name in ("step", "seconds", "tokens")},
+                      "device": run.device, "least_known": run.least_known}  # fmt: skip
+    made.clear()
+    assert main(folders) == 0 and made == [(second, start), [before]]
+
+
+def test_the_last_stage_begins_with_weights_that_are_in_the_repository():
+    assert {"consolidated.00.pth", "tokenizer.model", "stage.json"} <= {
+        path.name for path in stage_before(len(STAGES), training.__main__.HERE / "stages").iterdir()
+    }
 
 
 @pytest.mark.parametrize("error, status", [(KeyboardInterrupt(), 130), (OSError("No space left on device"), 2)])

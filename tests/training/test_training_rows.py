@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import torch
 from minillama.tokenizer import Tokenizer
 from tests.training.conftest import TINY
 from training import rows as data
-from training.config import Config
 from training.corpus.document import Document
+from training.corpus.lookups import lookups
+from training.corpus.quizzes import quizzes
 from training.packing import BEGIN, drill_rows, pack
-from training.rows import answers_only, check_known, count, is_spelt, prepare_data, read_batch
+from training.rows import WHOLE, answers_only, check_known, count, is_spelt, prepare_data, read_batch, to_answer
 from training.tokenizer import train_tokenizer
 
 
@@ -58,9 +60,26 @@ def test_too_few_known_prompts_are_refused_in_a_whole_run(run, monkeypatch):
     with np.load(folder / "corpus.npz") as file:
         rows = {kind: file[kind] for kind in ("short", "long")}
     assert check_known(TINY, Tokenizer(run.tokenizer_path), rows) == run.least_known
-    with pytest.raises(ValueError, match="is read 0 times in .* at least 2,000 times; raise the share of 'known'"):
+    with pytest.raises(ValueError, match="is read 0 times in .* at least 1,000 times; raise the share of 'known'"):
         empty = {kind: array[:0] for kind, array in rows.items()}
-        check_known(replace(TINY, steps=Config.steps), Tokenizer(run.tokenizer_path), empty)
+        check_known(replace(TINY, steps=WHOLE), Tokenizer(run.tokenizer_path), empty)
+
+
+def test_known_prompts_count_only_in_the_rows_that_are_read(run):
+    with np.load(run.tokenizer_path.parent / "corpus.npz") as file:
+        rows = {kind: file[kind] for kind in ("short", "long")}
+    tokenizer = Tokenizer(run.tokenizer_path)
+    assert check_known(replace(TINY, until=1), tokenizer, rows) <= run.least_known
+    repeated = {kind: np.concatenate([array, array]) for kind, array in rows.items()}
+    assert check_known(TINY, tokenizer, repeated) == run.least_known
+
+
+def test_quizzes_stand_among_the_lookups_as_often_as_asked():
+    none, all_of_them = replace(TINY, quizzes=0.0), replace(TINY, quizzes=1.0)
+    assert list(islice(to_answer(none), 20)) == list(islice(lookups(TINY.seed), 20))
+    assert list(islice(to_answer(all_of_them), 20)) == list(islice(quizzes(TINY.seed), 20))
+    mixed, asked = list(islice(to_answer(replace(TINY, quizzes=0.5)), 60)), list(islice(quizzes(TINY.seed), 60))
+    assert 15 < sum(document in asked for document in mixed) < 45
 
 
 def test_a_count_ends_at_the_rows_end():
