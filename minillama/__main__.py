@@ -14,7 +14,7 @@ from minillama import __version__, parallel
 from minillama.arguments import CHAT_FORMATS
 from minillama.checkpoint import COURSE_MODEL
 from minillama.doctor import examine
-from minillama.formats import recognise
+from minillama.formats import described, in_format, recognise
 from minillama.generation import Llama
 from minillama.sampling import Sampling
 
@@ -196,7 +196,8 @@ def ask() -> str:
 
 def info(args: argparse.Namespace) -> int:
     source = recognise(args.model)
-    params, weights, tokenizer = source.args, source.weights(), source.tokenizer(args.tokenizer)
+    params, weights = source.args, source.weights()
+    tokenizer = in_format(source.tokenizer(args.tokenizer), args.chat_format)
     count = sum(weight.shape.numel() for weight in weights.values())
     stored = {id(weight): weight for weight in weights.values()}.values()  # a tied weight is there once
     size = sum(weight.nbytes for weight in stored)
@@ -207,6 +208,7 @@ def info(args: argparse.Namespace) -> int:
         "parameters": f"{count:,} in {', '.join(kinds(weights))} ({size / 2**20:.1f} MiB)",
         "layers": f"{params.n_layers} of dim {params.dim}, {heads}, feed-forward {params.ffn_width()}",
         "vocabulary": f"{tokenizer.n_words:,} tokens",
+        "chat format": described(tokenizer),
         "context": f"{params.max_seq_len} tokens, a cache of {cache * 4 / 2**20:.1f} MiB per row in float32",
         "rope_theta": f"{params.rope_theta:g}"
         + (f", slowed as {scaling.rope_type} by {scaling.factor:g}" if (scaling := params.rope_scaling) else ""),
