@@ -101,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     commands = {"complete": complete, "chat": chat, "info": info, "convert": convert, "doctor": doctor}
+    open_what_is_closed()
     show_any_character()
     args = parser().parse_args(argv)
     try:
@@ -116,6 +117,13 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, TypeError, OSError) as error:
         print(f"minillama: {error}", file=sys.stderr)
         return 2
+
+
+def open_what_is_closed() -> None:
+    """From a stream that was closed before the start, as by `<&-`, nothing comes, and what goes there is lost."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))
 
 
 def show_any_character() -> None:
