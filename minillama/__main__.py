@@ -14,7 +14,7 @@ from minillama import __version__, parallel
 from minillama.arguments import CHAT_FORMATS
 from minillama.checkpoint import COURSE_MODEL
 from minillama.doctor import examine
-from minillama.formats import recognise
+from minillama.formats import described, in_format, recognise
 from minillama.generation import Llama
 from minillama.sampling import Sampling
 
@@ -101,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     commands = {"complete": complete, "chat": chat, "info": info, "convert": convert, "doctor": doctor}
+    open_what_is_closed()
     show_any_character()
     args = parser().parse_args(argv)
     try:
@@ -116,6 +117,13 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, TypeError, OSError) as error:
         print(f"minillama: {error}", file=sys.stderr)
         return 2
+
+
+def open_what_is_closed() -> None:
+    """From a stream that was closed before the start, as by `<&-`, nothing comes, and what goes there is lost."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))
 
 
 def show_any_character() -> None:
@@ -196,7 +204,8 @@ def ask() -> str:
 
 def info(args: argparse.Namespace) -> int:
     source = recognise(args.model)
-    params, weights, tokenizer = source.args, source.weights(), source.tokenizer(args.tokenizer)
+    params, weights = source.args, source.weights()
+    tokenizer = in_format(source.tokenizer(args.tokenizer), args.chat_format)
     count = sum(weight.shape.numel() for weight in weights.values())
     stored = {id(weight): weight for weight in weights.values()}.values()  # a tied weight is there once
     size = sum(weight.nbytes for weight in stored)
@@ -207,6 +216,7 @@ def info(args: argparse.Namespace) -> int:
         "parameters": f"{count:,} in {', '.join(kinds(weights))} ({size / 2**20:.1f} MiB)",
         "layers": f"{params.n_layers} of dim {params.dim}, {heads}, feed-forward {params.ffn_width()}",
         "vocabulary": f"{tokenizer.n_words:,} tokens",
+        "chat format": described(tokenizer),
         "context": f"{params.max_seq_len} tokens, a cache of {cache * 4 / 2**20:.1f} MiB per row in float32",
         "rope_theta": f"{params.rope_theta:g}"
         + (f", slowed as {scaling.rope_type} by {scaling.factor:g}" if (scaling := params.rope_scaling) else ""),

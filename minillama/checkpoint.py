@@ -35,10 +35,14 @@ CONTEXT = 4096  # Llama 2
 
 
 def course_model() -> Path:
-    """The folder of the course model: $MINILLAMA_COURSE_MODEL, else the repository's assets, else the wheel's copy."""
+    """The folder of the course model: $MINILLAMA_COURSE_MODEL, else that of the course's own."""
+    named = os.environ.get("MINILLAMA_COURSE_MODEL")
+    return Path(named) if named else own_model()
+
+
+def own_model() -> Path:
+    """The folder of the model that comes with the course: in the repository's assets, else the wheel's copy."""
     package = Path(__file__).parent
-    if named := os.environ.get("MINILLAMA_COURSE_MODEL"):
-        return Path(named)
     in_repository = package.parent / "assets" / "course-model"
     return in_repository if in_repository.is_dir() else package / "course-model"
 

@@ -8,11 +8,14 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 
 DEEPEST = 32  # levels of a JSON file; a checkpoint's have 5 at most, and Python's own calls end at about 1000
+WRITING, MOVING = ".writing-", ".moving-"  # folders of a save that is being written, that is being moved in
+STALE = 24 * 3600  # seconds after which nobody writes any more what lies in such a folder
 Content = str | bytes | Callable[[Path], object]  # what a file holds, or what writes it to a path
 
 
@@ -69,14 +72,16 @@ def written_beside(
     an older checkpoint that were not written again, such as surplus shards, are removed. No other file is touched.
 
     What is being written lies in a folder inside `folder`, so that it is on the same disk, and the folder around it
-    need not be writable. Every file gets the mode that the process gives to new files.
+    need not be writable. Every file gets the mode that the process gives to new files. While the files are moved in,
+    that folder has the name MOVING…; if the process ends meanwhile it stays, and `check_whole` finds it.
     """
     is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(dir=folder, prefix=".writing-"))
+        beside = Path(tempfile.mkdtemp(dir=folder, prefix=WRITING))
     except OSError as error:
         raise _refused(folder, what, error) from error
+    names: set[str] = set()  # of what is to be moved in
     try:
         (beside / "mode").touch()
         mode = (beside / "mode").stat().st_mode & 0o777
@@ -88,17 +93,37 @@ def written_beside(
                 f"{what}: {str(folder / blocked[0])!r} is a folder, where a file of that name is to be written"
             )
         weights = {name for name in names if replaced and replaced.fullmatch(name)}
+        beside = beside.rename(folder / beside.name.replace(WRITING, MOVING))
         for name in (*sorted(names - weights), *sorted(weights)):
             os.replace(beside / name, folder / name)
         for old in folder.iterdir():
             if replaced and replaced.fullmatch(old.name) and old.name not in names and old.is_file():
                 old.unlink()
-        is_new = False
+        names, is_new = set(), False
+        for old in _left_over(folder):
+            shutil.rmtree(old, ignore_errors=True)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        if all((beside / name).exists() for name in names):  # else some files are new and others old
+            shutil.rmtree(beside, ignore_errors=True)
         if is_new:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+
+def check_whole(folder: Path) -> None:
+    """Raise ValueError if files of two checkpoints may lie in a folder, because a save ended while they were moved."""
+    if moving := sorted(folder.glob(f"{MOVING}*")):
+        raise ValueError(
+            f"ckpt_dir: a save into {str(folder)!r} has not ended, so some files are new and others old. If it was cut "
+            f"off, save again; or move what is in {str(moving[0])!r} into the folder, and remove what was around it"
+        )
+
+
+def _left_over(folder: Path) -> list[Path]:
+    """The folders of saves that were cut off: after a later one nobody needs them."""
+    now = time.time()
+    old = [path for path in folder.glob(f"{WRITING}*") if now - path.stat().st_mtime > STALE]
+    return [*folder.glob(f"{MOVING}*"), *old]
 
 
 def _write(beside: Path, folder: Path, what: str, mode: int, name: str, content: Content) -> None:

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from minillama import arguments, checkpoint, parallel
 from minillama.chat import Dialog, encode_dialog, has_special_tags
-from minillama.checkpoint import COURSE_MODEL
 from minillama.formats import export, in_format, recognise, with_rows
 from minillama.guard import Guard, polled
 from minillama.int8 import to_int8
@@ -36,7 +35,7 @@ class Llama:
     @classmethod
     def build(
         cls,
-        ckpt_dir: str | PathLike = COURSE_MODEL,
+        ckpt_dir: str | PathLike = checkpoint.COURSE_MODEL,
         tokenizer_path: str | PathLike | None = None,
         max_seq_len: int | None = None,
         max_batch_size: int = 8,
@@ -69,7 +68,8 @@ class Llama:
         state is touched. Raises ValueError or TypeError that names what is wrong with an argument or a file.
         """
         n_ranks = parallel.join(model_parallel_size)
-        same = {"max_seq_len": max_seq_len, "max_batch_size": max_batch_size, "device": device, "dtype": dtype}
+        same = {"max_seq_len": max_seq_len, "max_batch_size": max_batch_size}
+        same |= {"device": device, "dtype": dtype, "chat_format": chat_format}
         with parallel.together(n_ranks, same, patient=True):  # what fails on one rank fails on all
             sizes = max_seq_len, max_batch_size, seed
             sizes = arguments.build(ckpt_dir, tokenizer_path, *sizes, device, dtype, chat_format)

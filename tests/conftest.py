@@ -48,7 +48,8 @@ class ByFile(LoadFileScheduling):
     """One worker has all tests of a file, for they share fixtures; runs of notebooks share none."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid if "test_run.py" in nodeid else super()._split_scope(nodeid)
+        runs = "test_run.py" in nodeid or "test_other_model.py" in nodeid
+        return nodeid if runs else super()._split_scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config, log):
@@ -87,23 +88,30 @@ def _global_state_is_left_alone():
 
 
 @pytest.fixture(scope="session")
-def tokenizer_path(tmp_path_factory) -> Path:
-    """A tokenizer.model made with the settings of Llama 2's."""
-    prefix = tmp_path_factory.mktemp("tokenizer") / "tokenizer"
-    SentencePieceTrainer.train(
-        sentence_iterator=iter(CORPUS * 20),
-        model_prefix=str(prefix),
-        vocab_size=400,
-        model_type="bpe",
-        byte_fallback=True,
-        split_digits=True,
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
-        allow_whitespace_only_pieces=True,
-        num_threads=1,
-        minloglevel=2,
-    )
-    return prefix.with_suffix(".model")
+def train_tokenizer():
+    """train_tokenizer(folder, lines, vocab_size, **settings): a tokenizer.model with the settings of Llama 2's."""
+    as_llama_2 = {
+        "model_type": "bpe",
+        "byte_fallback": True,
+        "split_digits": True,
+        "normalization_rule_name": "identity",
+        "remove_extra_whitespaces": False,
+        "allow_whitespace_only_pieces": True,
+        "num_threads": 1,
+        "minloglevel": 2,
+    }
+
+    def train(folder: Path, lines: list[str], vocab_size: int, **settings) -> Path:
+        made = {"model_prefix": str(folder / "tokenizer"), "vocab_size": vocab_size}
+        SentencePieceTrainer.train(sentence_iterator=iter(lines * 20), **(as_llama_2 | made | settings))
+        return folder / "tokenizer.model"
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def tokenizer_path(train_tokenizer, tmp_path_factory) -> Path:
+    return train_tokenizer(tmp_path_factory.mktemp("tokenizer"), CORPUS, 400)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from minillama.chat import SPECIAL_TAGS, ChatFormat, Dialog, Segment, label_tokens, llama_2_segments
+from minillama.chat import SPECIAL_TAGS, ChatFormat, Dialog, Segment, label_tokens, llama_2_segments, segment_dialog
 from minillama.formats.template_format import TemplateFormat
 from minillama.tokenizer import BaseTokenizer
 
@@ -149,6 +149,27 @@ def in_format(tokenizer: BaseTokenizer, name: str | None) -> BaseTokenizer:
             )
         made = ChatML(start_id, end_id)
     return tokenizer.with_format(made, tokenizer.stop_ids)
+
+
+def described(tokenizer: BaseTokenizer) -> str:
+    """The chat format of a tokenizer in a few words, for `info`: its name if it has one, and why if there is none.
+
+    A template is run.
+    """
+    chat_format = tokenizer.chat_format
+    try:
+        segment_dialog(tokenizer, [{"role": "user", "content": "Hi"}])
+        if isinstance(chat_format, TemplateFormat):
+            own = "the checkpoint's own template"
+            return f"{_name(chat_format.known)}, as {own} says" if chat_format.is_known else own
+        return _name(chat_format)
+    except ValueError as error:
+        return f"none: {str(error).removeprefix('dialogs: ').split('; name ')[0]}"
+
+
+def _name(chat_format: ChatFormat | None) -> str:
+    names = {type(None): "llama-2", Llama2: "llama-2", ChatML: "chatml"}
+    return names.get(type(chat_format), type(chat_format).__name__)
 
 
 def default_system(template: str) -> str | None:

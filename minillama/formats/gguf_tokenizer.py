@@ -38,13 +38,13 @@ def from_metadata(metadata: Mapping, n_words: int, path: Path) -> BaseTokenizer:
         return list(value) if hasattr(value, "__len__") and not isinstance(value, str) else value
 
     kind = field("model")
-    count = len(metadata.get("tokenizer.ggml.tokens", ()))
+    tokens = field("tokens", ())
+    count = len(tokens) if isinstance(tokens, list) else 0
     if kind not in ("llama", "gpt2"):
         raise error(f"has a tokenizer of the kind {kind!r}; 'llama' and 'gpt2' are read")
     if not 0 < count <= MOST_TOKENS:
         raise error(f"has a tokenizer of {count} tokens; it is broken")
     try:
-        tokens = field("tokens")
         types = field("token_type", [NORMAL] * count)
         eos_id, bos_id = (-1 if i in NONE else i for i in (field("eos_token_id", 2), field("bos_token_id", 1)))
         if len(types) != count or len({*tokens}) != count:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from minillama.checkpoint import PARAMS, SHARD, TOKENIZER, MetaFolder, Reader
-from minillama.files import listed
+from minillama.files import check_whole, listed
 from minillama.formats.chat_templates import TEMPLATE
 from minillama.formats.gguf import GGUFFile, begins_as_gguf
 from minillama.formats.hugging_face import CONFIG, HuggingFaceFolder, what_to_do
@@ -33,7 +33,7 @@ class MetaFolderOfOthers(MetaFolder):
 def recognise(ckpt_dir: str | Path) -> Reader:
     """The reader for what is at ckpt_dir: a folder of Meta's or Hugging Face's, a GGUF file, or a hub id "owner/name".
 
-    Raises ValueError if it is none of these, or if the sizes in it cannot be read.
+    Raises ValueError if it is none of these, if the sizes in it cannot be read, or if a save into it was cut off.
     """
     path = Path(ckpt_dir)
     if not path.exists() and HUB_ID.fullmatch(str(ckpt_dir)):
@@ -45,6 +45,7 @@ def recognise(ckpt_dir: str | Path) -> Reader:
             f"ckpt_dir: no folder {str(path)!r}; expected a folder with {PARAMS}, {SHARD} and {TOKENIZER} (Meta), "
             f"a folder with {CONFIG} and safetensors files (Hugging Face), or a .gguf file"
         )
+    check_whole(path)
     if (path / PARAMS).is_file():
         return MetaFolderOfOthers(path)
     if (path / CONFIG).is_file():

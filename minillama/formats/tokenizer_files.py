@@ -8,6 +8,7 @@ end an answer.
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ MODEL, JSON, CONFIG = "tokenizer.model", "tokenizer.json", "tokenizer_config.jso
 NAMES, ADDED, GENERATION = "special_tokens_map.json", "added_tokens.json", "generation_config.json"
 SPECIAL = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "pad", "sep", "cls", "mask"))
 LARGEST_JSON = 256 * 2**20  # bytes
+MOST_GROWTH = 64  # times its length, that a tokenizer.json may make of a text before it cuts it, or of tokens after it
 
 
 def read_tokenizer(folder: Path, n_words: int, config: dict, path: str | Path | None = None) -> BaseTokenizer:
@@ -174,6 +176,11 @@ def read_json_tokenizer(
             raise ValueError(f"tokenizer_path: {str(path)!r} {trouble} ({error})") from error
 
     tokenizer = tried(lambda: tokenizers.Tokenizer.from_file(str(path)), "is broken or no tokenizer.json")
+    if max(map(_growth, (tokenizer.normalizer, tokenizer.decoder))) > MOST_GROWTH:
+        raise ValueError(
+            f"tokenizer_path: {str(path)!r} makes texts more than {MOST_GROWTH} times as long before it cuts them, or "
+            f"tokens so; a short text could fill the memory"
+        )
     size = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
     n_words = size if n_words == -1 else n_words
     check_fit(size, n_words, "the checkpoint", path)
@@ -196,6 +203,15 @@ def read_json_tokenizer(
     return tried(
         lambda: BPETokenizer(tokenizer, n_words, bos_id, eos_id, begins, ends=ends, names=names), "cannot be used"
     )  # fmt: skip
+
+
+def _growth(part) -> float:
+    """How many times as long a normalizer or decoder of the `tokenizers` library may make a text, by its parts."""
+    state = part if isinstance(part, dict) else json.loads(part.__getstate__()) if part is not None else {}
+    growth = math.prod(_growth(each) for each in state.get("normalizers") or state.get("decoders") or ())
+    if state.get("type") == "Replace":
+        return max(1, len(state["content"]) / max(1, len(state["pattern"].get("String", ""))))
+    return growth * (1 + len(state.get("prepend") or ""))
 
 
 def _named(id_of: Callable[[str], int | None], settings: Mapping, name: str) -> int | None:

@@ -128,10 +128,10 @@ def show_canvas(
 class CanvasView(W.VBox):
     """A field with one prompt per line and a slider for max_gen_len: the canvas and its mask, as the loop makes them.
 
-    prompts: a list of str. max_gen_len: from 0 to the model's max_seq_len. n_columns: how many columns of a wide
-    canvas are shown. The model is not run. Blank lines are ignored; if no canvas can be made, a message says why.
-    Raises TypeError or ValueError, naming the argument, if prompts is empty or not a list of str, a number is out of
-    range or the language has no labels.
+    prompts: a list of str. max_gen_len: from 0 to the model's max_seq_len; None for 8, if that is not too many.
+    n_columns: how many columns of a wide canvas are shown. The model is not run. Blank lines are ignored; if no canvas
+    can be made, a message says why. Raises TypeError or ValueError, naming the argument, if prompts is empty or not a
+    list of str, a number is out of range or the language has no labels.
     """
 
     @allowed.only(llama=allowed.an(Llama), prompts=allowed.texts, max_gen_len=allowed.plain, n_columns=allowed.plain)
@@ -139,12 +139,13 @@ class CanvasView(W.VBox):
         self,
         llama: Llama,
         prompts: Sequence[str],
-        max_gen_len: int = 8,
+        max_gen_len: int | None = None,
         n_columns: int = 32,
         language: str = "en",
     ):
         arguments.texts("prompts", prompts)
         params = llama.model.params
+        max_gen_len = min(8, params.max_seq_len) if max_gen_len is None else max_gen_len
         arguments.whole("max_gen_len", max_gen_len, 0, params.max_seq_len)
         arguments.whole("n_columns", n_columns, 1)
         self.text = labels(language)

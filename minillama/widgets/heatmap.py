@@ -217,10 +217,11 @@ def show_logprobs(
 class LogprobHeatmap(W.VBox):
     """Two prompts, or one at two temperatures: their texts coloured by log-probability, side by side.
 
-    prompts: one or two texts. temperatures: two, from 0 to 2. max_gen_len: from 0 to 60. threshold: tokens with a
-    smaller probability are marked and listed. echo: show the prompts' tokens. A new prompt, temperature or length runs
-    the model again; threshold and echo re-use its last results. Raises TypeError or ValueError, naming the argument,
-    if prompts is not a list of one or two str, a number is out of range or the language has no labels.
+    prompts: one or two texts. temperatures: two, from 0 to 2. max_gen_len: from 0 to 60; None for 20, if there is room
+    for so many. threshold: tokens with a smaller probability are marked and listed. echo: show the prompts' tokens. A
+    new prompt, temperature or length runs the model again; threshold and echo re-use its last results. Raises TypeError
+    or ValueError, naming the argument, if prompts is not a list of one or two str, a number is out of range or the
+    language has no labels.
     """
 
     @allowed.only(
@@ -237,7 +238,7 @@ class LogprobHeatmap(W.VBox):
         llama: Llama,
         prompts: Sequence[str],
         temperatures: Sequence[float] = (0.0, 1.0),
-        max_gen_len: int = 20,
+        max_gen_len: int | None = None,
         threshold: float = 0.1,
         echo: bool = True,
         seed: int = 1,
@@ -250,6 +251,7 @@ class LogprobHeatmap(W.VBox):
         for k, temperature in enumerate(temperatures):
             arguments.number(f"temperatures[{k}]", temperature, 0, HOTTEST)
         longest = min(MAX_WRITTEN, llama.model.params.max_seq_len - 1)
+        max_gen_len = min(20, longest) if max_gen_len is None else max_gen_len
         arguments.whole("max_gen_len", max_gen_len, 0, longest)
         arguments.number("threshold", threshold, 0, 1)
         self.text, self.llama, self.seed = labels(language), llama, seed

@@ -104,6 +104,7 @@ def test_runs(notebook, folder):
     first = run_twice(notebook, folder, [HIDE] if about_a_real_model(notebook.cells) else [])
     for cell in about_a_real_model(first):
         assert smollm2.HOW in shown(cell), cell.source
+    assert not [cell.source for cell in first if "own model stands in" in shown(cell)]
 
 
 @pytest.mark.full

@@ -7,7 +7,7 @@ import warnings
 import pytest
 import tokenizers
 import transformers
-from tokenizers import processors
+from tokenizers import decoders, normalizers, processors
 
 from minillama import Llama
 from minillama.__main__ import main
@@ -212,6 +212,27 @@ def test_a_panic_of_the_library(saved, tmp_path, monkeypatch):
 
     monkeypatch.setattr(tokenizers, "Tokenizer", Broken)
     with pytest.raises(ValueError, match="tokenizer.json' is broken or no tokenizer.json .index out of bounds"):
+        saved()
+
+
+@pytest.mark.parametrize(
+    ("part", "made"),
+    [
+        ("normalizer", normalizers.Sequence([normalizers.Replace("a", "a" * 9)] * 9)),
+        ("normalizer", normalizers.Replace(tokenizers.Regex("x*"), "y" * 10**6)),
+        ("normalizer", normalizers.Sequence([normalizers.Prepend("a" * 9)] * 9)),
+        ("decoder", decoders.Sequence([decoders.Replace("a", "a" * 9)] * 9)),
+    ],
+)
+def test_texts_that_a_tokenizer_blows_up(saved, tmp_path, part, made):
+    """A few letters would become gigabytes, and the library ends the process where there is no memory."""
+    path = tmp_path / "tokenizer.json"
+    if not path.exists():
+        pytest.skip("of tokenizer.json alone")
+    tokenizer = tokenizers.Tokenizer.from_file(str(path))
+    setattr(tokenizer, part, made)
+    tokenizer.save(str(path))
+    with pytest.raises(ValueError, match="tokenizer.json' makes texts more than 64 times as long"):
         saved()
 
 

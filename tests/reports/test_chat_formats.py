@@ -19,7 +19,7 @@ from minillama import Llama
 from minillama.__main__ import main
 from minillama.chat import UNSAFE_ERROR, encode_dialog, format_tags, has_special_tags, segment_dialog
 from minillama.formats import in_format, sandbox
-from minillama.formats.chat_templates import TEMPLATE, ChatML, NoChat, default_system, recognise, to_template
+from minillama.formats.chat_templates import TEMPLATE, ChatML, NoChat, default_system, described, recognise, to_template
 from minillama.formats.tokenizer_files import read_tokenizer
 from minillama.widgets import ChatView, show_chat
 
@@ -458,3 +458,35 @@ def test_the_template_that_is_written_for_any_system_text(bpe, theirs):
         assert encode_dialog(bpe.with_format(made), DIALOGS[0]) == due
         assert encode_dialog(with_template(bpe, template), DIALOGS[0]) == due
     assert default_system(to_template(ChatML(1, 2, "Be kind."))) == "Be kind."
+
+
+# ---- info
+
+
+def test_info_tells_the_chat_format(checkpoint, silent, capsys):
+    def told(folder, *options):
+        assert main(["info", "--model", str(folder), *options]) == 0
+        return next(line for line in capsys.readouterr().out.splitlines() if line.startswith("chat format"))
+
+    assert told(checkpoint.folder) == told(silent / "meta") == "chat format llama-2"
+    none = "chat format none: this checkpoint has no chat template, so a dialog cannot be laid out"
+    assert told(silent / "hf") == none
+    assert told(silent / "hf", "--chat-format", "llama-2") == "chat format llama-2"
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        (LLAMA_2, "llama-2, as the checkpoint's own template says"),
+        (TURNS, "chatml, as the checkpoint's own template says"),
+        (ZEPHYR, "the checkpoint's own template"),
+        (
+            HOSTILE["raises"],
+            "none: this checkpoint's chat template, .* lay this dialog out .TemplateError: No..",
+        ),
+        (HOSTILE["control codes"], "none: this checkpoint's chat template, .*"),
+    ],
+)
+def test_a_template_is_told_by_what_it_means(bpe, template, words):
+    told = described(with_template(bpe, template))
+    assert re.fullmatch(words, told) and told.isprintable()

@@ -110,3 +110,18 @@ def test_a_device_that_is_not_there_is_named(device, capsys):
 def test_a_name_too_long_for_the_system_is_no_traceback(capsys):
     assert main(["complete", "Once", "--model", "x" * 5000]) == 2
     assert capsys.readouterr().err.startswith("minillama: ")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="streams are closed as on Unix")
+@pytest.mark.parametrize("closed", [[0], [0, 1, 2]], ids=["input", "all"])
+def test_streams_that_are_closed_are_no_traceback(closed):
+    kept = {name: value for name, value in os.environ.items() if name not in ("WORLD_SIZE", "RANK")}
+    command = [sys.executable, "-m", "minillama", "chat", "--max-gen-len", "2"]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**kept, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        preexec_fn=lambda: [os.close(number) for number in closed],
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
