@@ -23,6 +23,7 @@ from minillama.formats.sandbox import CHILD
 SECONDS = 2.0  # of the processor, that a trial may take
 PATIENCE = 60  # seconds by the clock, for a trial that waits
 ROOM = 64 * 2**20  # bytes that a trial may take besides what it is about
+MOST = 4 * 2**30  # bytes that it can ask for
 HERE = Path(__file__).resolve().parents[2]
 KNOWN = tuple({os.path.realpath(path) + os.sep for path in (
     HERE, sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), "/proc", "/sys", "/usr/share", "/usr/lib"
@@ -52,16 +53,21 @@ class Late(BaseException):
 
 @dataclass
 class Watch:
-    """One trial. folder: the only one that it may write to; seconds and taken are known once it has ended."""
+    """One trial. reads: the folder that it may read; writes: the one that it may write to, if any.
 
-    folder: str
+    seconds and taken are known once it has ended.
+    """
+
+    reads: str
+    writes: str | None
     thread: int = field(default_factory=threading.get_ident)
     seen: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    has_child: bool = False
     taken: int = 0  # bytes by which the process grew, at the most
 
     def look(self, event: str, args: tuple) -> None:
-        what = _forbidden(event, args, self.folder)
+        what = _forbidden(event, args, self)
         if what:
             self.seen.append(what)
             raise Forbidden(what)
@@ -76,7 +82,7 @@ def _hook(event: str, args: tuple) -> None:
         watch.look(event, args)
 
 
-def _forbidden(event: str, args: tuple, folder: str) -> str | None:
+def _forbidden(event: str, args: tuple, watch: Watch) -> str | None:
     """What is wrong with an event, if anything is."""
     if event == "open":
         path, mode, flags = args
@@ -84,18 +90,21 @@ def _forbidden(event: str, args: tuple, folder: str) -> str | None:
             return None
         path = _real(path)
         writes = (mode is not None and {*"wax+"} & {*mode}) or (flags or 0) & WRITES
-        if path.startswith(folder) or path == os.devnull or (writes and "__pycache__" in path):
+        if path == os.devnull or _inside(path, watch.writes) or (writes and "__pycache__" in path):
             return None
-        if writes or not path.startswith(KNOWN):
+        if writes or not (_inside(path, watch.reads) or path.startswith(KNOWN)):
             return f"{'writes' if writes else 'reads'} {path}"
         return None
-    if event == "subprocess.Popen" and str(CHILD) in args[1]:  # chat templates are laid out in a process of their own
+    if event == "subprocess.Popen" and str(CHILD) in args[1]:  # a process of their own for chat templates …
+        watch.has_child = True
+        return None
+    if event == "os.kill" and watch.has_child:  # … which is ended in any case
         return None
     if event.startswith(STARTS):
         return f"{event} {str(args)[:200]}"
     if event.startswith(CHANGES):
         outside = [path for path in args if isinstance(path, str | bytes | os.PathLike) and len(str(path)) > 1
-                   and not _real(path).startswith(folder)]  # fmt: skip
+                   and not _inside(_real(path), watch.writes)]  # fmt: skip
         return f"{event} {outside}" if outside else None
     if event == "exec":
         name = getattr(args[0], "co_filename", "")
@@ -110,6 +119,10 @@ def _real(path) -> str:
     return os.path.realpath(os.fsdecode(path))
 
 
+def _inside(path: str, folder: str | None) -> bool:
+    return folder is not None and (path == folder or path.startswith(folder + os.sep))
+
+
 def _late(*_) -> None:
     raise Late
 
@@ -118,13 +131,13 @@ _installed = False
 
 
 @contextlib.contextmanager
-def watched(folder: Path) -> Iterator[Watch]:
-    """Run what is inside as a trial, which may write to `folder` alone. Raises Finding at its end, unless it may."""
+def watched(reads: Path, writes: Path | None = None) -> Iterator[Watch]:
+    """Run what is inside as a trial. Raises Finding at its end if it did what it may not, or waited for too long."""
     global _now, _installed
     if not _installed:
         sys.addaudithook(_hook)
         _installed = True
-    watch = Watch(os.path.realpath(folder))
+    watch = Watch(os.path.realpath(reads), None if writes is None else os.path.realpath(writes))
     in_main = threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGALRM, _late) if in_main else None
     if in_main:
@@ -132,7 +145,8 @@ def watched(folder: Path) -> Iterator[Watch]:
     before, start = _reset_peak(), time.process_time()
     _now = watch
     try:
-        yield watch
+        with _bounded():
+            yield watch
     except Late:
         raise Finding(f"waits for more than {PATIENCE} s", "waits") from None
     except Forbidden:
@@ -145,6 +159,23 @@ def watched(folder: Path) -> Iterator[Watch]:
             signal.signal(signal.SIGALRM, handler)
     if watch.seen:
         raise Finding(f"is not allowed to, but {watch.seen[0]}", watch.seen[0].split(" ")[0])
+
+
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """MOST more bytes can be asked for: a trial that asks for all there is gets an error, and the machine goes on."""
+    try:
+        import resource
+
+        before = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (_status("VmSize") + MOST, before[1]))
+    except (ImportError, OSError, ValueError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def _reset_peak() -> int:
