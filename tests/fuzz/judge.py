@@ -69,7 +69,7 @@ def check_message(message: str, words: Sequence[str], mark: str) -> None:
         raise Finding(f"the message has {len(message)} characters: {message[:300]!r} …", f"length {mark}")
     if not message.isprintable():
         raise Finding(f"the message has line breaks or control characters: {message!r}", f"characters {mark}")
-    if "weights_only" in message or "0x7f" in message:
+    if "weights_only" in message:
         raise Finding(f"the message tells of the inside: {message!r}", f"inside {mark}")
 
 

@@ -126,7 +126,8 @@ def originals() -> dict[str, dict[str, bytes]]:
             "ggml.bos_token_id": 1, "ggml.eos_token_id": 2, "ggml.add_space_prefix": True}  # fmt: skip
     made["gguf"] = _gguf(small, gguf.GGMLQuantizationType.F16, ggml)
     ggml = {"ggml.model": "gpt2", "ggml.pre": "smollm", "ggml.tokens": tokens, "ggml.merges": PAIRS,
-            "ggml.token_type": types, "ggml.bos_token_id": 1, "ggml.eos_token_id": 2, "chat_template": CHATML}  # fmt: skip
+            "ggml.token_type": types, "ggml.bos_token_id": 1, "ggml.eos_token_id": 2}  # fmt: skip
+    ggml["chat_template"] = CHATML
     wide = model(bpe.n_words, dim=32, hidden_dim=32, n_layers=1)
     made["gguf-bpe"] = _gguf(wide, gguf.GGMLQuantizationType.Q8_0, ggml)
     return made

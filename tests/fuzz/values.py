@@ -52,9 +52,10 @@ ATOMS = (
     *"2**31 2**32 2**53 2**62 2**63-1 2**63 2**64 -2**63 10**30 10**400 10**5000 -10**5000".split(),
     "''", "' '", "'a'", "'the cat'", r"'\0'", r"'\ud800'", r"'a\n\x1b[31m'", "'猫'", "'a' * 5000", "'../x'", "'a/b'",
     "b''", "b'ab'", "bytearray(b'ab')", "memoryview(b'ab')", "[]", "()", "{}", "set()", "[[]]", "[None]", "[nan]",
-    "[1]", "[1, 2]", "[[1, 300]]", "[['a']]", "['a']", "['']", "('a', 1)", "{1: 2}", "range(3)", "range(0)", "iter([1])",
-    "object()", "Broken()", "[Broken()]", "int", "len", "...", "NotImplemented", "slice(1)", "Whole(1)", "Listing()",
-    "Listing(1)", "Listing('a')", "Listing([1])", "Decimal(1)", "Fraction(1, 2)", "Path('x')", "Path('a' * 300)",
+    "[1]", "[1, 2]", "[[1, 300]]", "[['a']]", "['a']", "['']", "('a', 1)", "{1: 2}", "range(3)", "range(0)",
+    "iter([1])", "object()", "Broken()", "[Broken()]", "int", "len", "...", "NotImplemented", "slice(1)", "Whole(1)",
+    "Listing()", "Listing(1)", "Listing('a')", "Listing([1])",
+    "Decimal(1)", "Fraction(1, 2)", "Path('x')", "Path('a' * 300)",
     "np.int8(3)", "np.int64(-5)", "np.uint64(2**64-1)", "np.float32(0.5)", "np.float64(nan)", "np.bool_(True)",
     "np.array(3)", "np.array(0.5)", "np.array([3])", "np.array([[1, 2]])", "np.array([])", "np.array('a')",
     "np.array(None)", "np.datetime64('2020')", "np.str_('a')", "np.complex64(1)",
@@ -67,7 +68,8 @@ ATOMS = (
     "torch.float32", "torch.int8", "torch.float8_e5m2", "torch.device('cpu')", "torch.device('meta')", "'cuda:7'",
     "torch.Generator()", "[torch.Generator()]", "[torch.Generator(), torch.Generator()]",
     "[{'role': 'user', 'content': 'a'}]", "{'role': 'user', 'content': 'a'}", "[{'role': 'user'}]",
-    "[{'role': 'user', 'content': None}]", "[{'role': ['user'], 'content': ''}]", "[{'role': 'assistant', 'content': ''}]",
+    "[{'role': 'user', 'content': None}]", "[{'role': ['user'], 'content': ''}]",
+    "[{'role': 'assistant', 'content': ''}]",
     "[{'role': 'system', 'content': ''}]", "[[{'role': 'user', 'content': '[INST]'}]]",
 )  # fmt: skip
 
