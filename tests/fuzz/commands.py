@@ -9,7 +9,23 @@ from tests.fuzz.judge import attempt, check_memory, check_said, check_sound, com
 from tests.fuzz.originals import originals, place
 from tests.fuzz.watch import Finding, scratch
 
-TEXTS = ("", " ", "the cat", "-", "--", "-1", "a/b", "../x", "猫", "\udce9", "\x1b[31m", "a\nb", "x" * 5000, "a\0b", "~")
+TEXTS = (
+    "",
+    " ",
+    "the cat",
+    "-",
+    "--",
+    "-1",
+    "a/b",
+    "../x",
+    "猫",
+    "\udce9",
+    "\x1b[31m",
+    "a\nb",
+    "x" * 5000,
+    "a\0b",
+    "~",
+)
 NUMBERS = ("0", "1", "-1", "2", "0.5", "1e400", "-0.0", "nan", "inf", "1e-320", "9" * 40, "9" * 5000, "1_0", "٣", "0x1")
 PLACES = ("checkpoint", "nothing", "a/b", "checkpoint/params.json", "checkpoint/tokenizer.model", "/dev/null", ".")
 NAMES = (  # what a message may be about
