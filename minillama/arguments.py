@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from os import PathLike
 
 import torch
+
+from minillama.files import one_line
 
 ROLES = ("system", "user", "assistant")
 LARGEST_SEED = LARGEST_SIZE = 2**63 - 1  # as int64
@@ -31,9 +32,7 @@ def shown(value) -> str:
     except Exception:  # a whole number of more than 4300 digits, or an object whose repr is broken
         digits = " of thousands of digits" if isinstance(value, Integral) else ""
         return f"<{type(value).__name__}{digits}>"
-    text = re.sub(r"\n\s*", " ", text[: 4 * LONGEST_SHOWN])  # a tensor's has several lines
-    text = "".join(c if c.isprintable() else " " for c in text)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+    return one_line(text, LONGEST_SHOWN)  # a tensor's has several
 
 
 def typed(value) -> str:

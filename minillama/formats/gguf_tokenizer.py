@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from minillama.checkpoint import MOST_TOKENS
-from minillama.files import listed
+from minillama.files import listed, one_line
 from minillama.formats import chat_templates, sentencepiece_model
 from minillama.formats.bpe import INSTALL, BPETokenizer
 from minillama.formats.sentencepiece_model import CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED
@@ -31,7 +31,7 @@ def from_metadata(metadata: Mapping, n_words: int, path: Path) -> BaseTokenizer:
     """The tokenizer in a GGUF file's metadata. Raises ValueError naming the file `path`."""
 
     def error(what: str) -> ValueError:
-        return ValueError(f"ckpt_dir: {str(path)!r} {what}")
+        return ValueError(f"ckpt_dir: {str(path)!r} {one_line(what, 600)}")
 
     def field(name: str, default=None):
         value = metadata.get(f"tokenizer.ggml.{name}", default)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from hypothesis import assume
 from hypothesis import strategies as st
 
 from minillama import Llama, ModelArgs, Sampling, Tokenizer, Transformer, sampling
@@ -132,7 +131,7 @@ def calls() -> dict[str, Call]:
         "Tokenizer.decode_bytes": of("tokenizer", "decode_bytes", ids),
         "Tokenizer.pieces": of("tokenizer", "pieces", ids),
         "Tokenizer.token_bytes": of("tokenizer", "token_bytes", {"i": arg("5", whole(0, n_words - 1), "token id")}),
-        "Tokenizer.id_of": of("tokenizer", "id_of", {"piece": arg("'<s>'", values.anything)}),
+        "Tokenizer.id_of": of("tokenizer", "id_of", {"piece": arg("'<s>'", values.instance(str))}),
         "Sampling": by(Sampling, **how),
         "Sampling.probs": by(Sampling(0.7, top_k=2, min_p=0.1).probs, logits=logits),
         "apply_temperature": by(sampling.apply_temperature, logits=logits, temperature=arg("0.7", number_of(0))),
@@ -330,7 +329,8 @@ def trial(case: dict) -> str:
         world.checkpoint()
         passed = {name: value_of(expression) for name, expression in case["args"].items()}
         rules = {name: call.arguments[name].allows(value) for name, value in passed.items()}
-        assume(case["call"] != "Llama.save" or _stays_here(passed["ckpt_dir"]))
+        if case["call"] == "Llama.save" and not _stays_here(passed["ckpt_dir"]):
+            return "left out"
         answer = attempt(lambda: call.run(world, **passed), folder, folder)
     check_memory(answer.watch, 0, f"memory of {case['call']}")
     wrong = [name for name, allowed in rules.items() if allowed is False]

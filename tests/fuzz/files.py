@@ -24,7 +24,8 @@ from tests.fuzz.mutations import changed, edits_of
 from tests.fuzz.originals import originals, place
 from tests.fuzz.watch import Finding, scratch
 
-DOORS = ("build", "build", "build", "build", "save", "info", "convert", "doctor", "chat")
+DOORS = ("build", "build", "build", "build", "save as meta", "save as hf", "info", "convert",
+         "doctor", "chat")  # fmt: skip
 BYTES = {"flip", "set", "insert", "cut", "delete", "again"}
 USED = ("dtype", "prompts", "dialogs", "s has", "s has ", "max_seq_len", "shards", "format")  # what a call may be about
 CALL = {"max_gen_len": 3, "seed": 1, "logprobs": True}
@@ -84,8 +85,8 @@ def build(path: Path, out: Path, files: dict[str, bytes], case: dict) -> str:
     if answer.error is not None:
         check_error(answer.error, USED)
         return "read, but of no use"
-    if case["door"] == "save":
-        return _save(llama, out, "hf" if len(str(case)) % 2 else "meta")
+    if case["door"].startswith("save as "):
+        return _save(llama, out, case["door"].removeprefix("save as "))
     return "read"
 
 
