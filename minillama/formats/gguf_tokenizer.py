@@ -8,7 +8,7 @@ that the file names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from minillama.checkpoint import MOST_TOKENS
@@ -37,9 +37,9 @@ def from_metadata(metadata: Mapping, n_words: int, path: Path) -> BaseTokenizer:
         value = metadata.get(f"tokenizer.ggml.{name}", default)
         return list(value) if hasattr(value, "__len__") and not isinstance(value, str) else value
 
-    kind = field("model")
-    count = len(metadata.get("tokenizer.ggml.tokens", ()))
-    if kind not in ("llama", "gpt2"):
+    kind, listed_tokens = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.tokens")
+    count = len(listed_tokens) if isinstance(listed_tokens, Sequence) and not isinstance(listed_tokens, str) else 0
+    if not isinstance(kind, str) or kind not in ("llama", "gpt2"):
         raise error(f"has a tokenizer of the kind {kind!r}; 'llama' and 'gpt2' are read")
     if not 0 < count <= MOST_TOKENS:
         raise error(f"has a tokenizer of {count} tokens; it is broken")
@@ -65,13 +65,13 @@ def from_metadata(metadata: Mapping, n_words: int, path: Path) -> BaseTokenizer:
             made = byte_level_bpe(tokens, field("merges", ()), types, splitting)
             tokenizer = BPETokenizer(made, count, bos_id, eos_id, begins, ends=ends)
         tokenizer = with_rows(tokenizer, n_words)
+        stops = ids_among(tokenizer.n_words, *(field(f"{name}_token_id") for name in ("eot", "eom")))
     except ImportError:
         raise error(f"has a byte-level tokenizer; {INSTALL}") from None
     except Exception as problem:
         raise error(f"has a tokenizer that cannot be used: {problem}") from problem
     template = metadata.get("tokenizer.chat_template")
     template = template if isinstance(template, str) else None
-    stops = ids_among(tokenizer.n_words, *(field(f"{name}_token_id") for name in ("eot", "eom")))
     return tokenizer.with_format(chat_templates.recognise(template, tokenizer), stops)
 
 

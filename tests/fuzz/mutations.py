@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable
 from functools import cache
 from io import BytesIO
+from typing import NamedTuple
 
 from hypothesis import strategies as st
 
@@ -98,8 +99,14 @@ def zip_places(data: bytes) -> list[tuple[int, int]]:
     return found
 
 
-def gguf_places(data: bytes) -> list[tuple[int, int]]:
-    """The numbers in the header of a GGUF file: counts, lengths, types, values, shapes, offsets."""
+class GGUFHeader(NamedTuple):
+    places: list[tuple[int, int]]  # of all numbers: counts, lengths, types, values, shapes, offsets
+    n_keys: int
+    entries: list[list[bytes]]  # the keys, then the tensors: the name and what follows it
+    end: int
+
+
+def gguf_header(data: bytes) -> GGUFHeader:
     sizes = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
     found, at = [], 4
 
@@ -109,15 +116,13 @@ def gguf_places(data: bytes) -> list[tuple[int, int]]:
         at += size
         return int.from_bytes(data[at - size : at], "little")
 
-    def text() -> None:
+    def text() -> bytes:
         nonlocal at
         size = take(8)
         at += size
+        return data[at - size : at]
 
-    take(4)
-    n_tensors, n_keys = take(8), take(8)
-    for _ in range(n_keys):
-        text()
+    def value() -> None:
         if (kind := take(4)) == 8:
             text()
         elif kind == 9:
@@ -126,11 +131,70 @@ def gguf_places(data: bytes) -> list[tuple[int, int]]:
                 text() if inner == 8 else take(sizes[inner])
         else:
             take(sizes[kind])
-    for _ in range(n_tensors):
-        text()
+
+    def tensor() -> None:
         for size in (*[8] * take(4), 4, 8):
             take(size)
-    return found
+
+    take(4)
+    n_tensors, n_keys = take(8), take(8)
+    entries = []
+    for read in [value] * n_keys + [tensor] * n_tensors:
+        name, start = text(), at
+        read()
+        entries.append([name, data[start:at]])
+    return GGUFHeader(found, n_keys, entries, at)
+
+
+def gguf_text(data: bytes) -> bytes:
+    return struct.pack("<Q", len(data)) + data
+
+
+GGUF_VALUES = [  # of the metadata: a type, then the value
+    *(struct.pack("<II", 4, n) for n in (0, 1, 2, 3, 8, 10**6, 2**31, 2**32 - 1)),
+    *(struct.pack("<Ii", 5, n) for n in (-1, -5)),
+    *(struct.pack("<IQ", 10, n) for n in (0, 2**40, 2**63, 2**64 - 1)),
+    *(struct.pack("<If", 6, x) for x in (0.0, -1.0, 1.5, float("nan"), float("inf"), 1e-40, 3e38)),
+    *(struct.pack("<Id", 12, x) for x in (1e300, 5e-324)),
+    *(struct.pack("<I?", 7, x) for x in (True, False)),
+    *(struct.pack("<I", 8) + gguf_text(x) for x in (b"", b"llama", b"\xff\xfe", b"a\n\x1b[31m", b"x" * 3000)),
+    *(struct.pack("<IIQ", 9, 4, n) + bytes(4 * n) for n in (0, 1, 3)),
+    *(struct.pack("<IIQ", 9, 6, n) + bytes(4 * n) for n in (1, 286)),
+    *(struct.pack("<IIQ", 9, 8, len(x)) + b"".join(map(gguf_text, x)) for x in ([], [b"a"], [b"\xff"], [b"a b"] * 3)),
+]
+
+
+def on_gguf(data: bytes, edit: Edit) -> bytes:
+    """Change an entry of the header, which is written anew: all lengths and offsets are right."""
+    kind, k, *more = edit
+    try:
+        _, n_keys, entries, end = gguf_header(data)
+        name, rest = entries[k]
+    except (LookupError, ValueError):  # an earlier edit has broken it
+        return data
+    new = {
+        "entry": [[name, bytes.fromhex(more[0])] if more else [name, rest]],
+        "leave out entry": [],
+        "entry twice": [[name, rest]] * 2,
+        "rename entry": [[bytes.fromhex(more[0]) if more else name, rest]],
+    }[kind]
+    entries[k : k + 1] = new
+    n_keys += len(new) - 1 if k < n_keys else 0
+    packed = data[:8] + struct.pack("<QQ", len(entries) - n_keys, n_keys)
+    packed += b"".join(gguf_text(name) + rest for name, rest in entries)
+    return packed + bytes(-len(packed) % 32) + data[end + -end % 32 :]
+
+
+def gguf_edits(data: bytes) -> st.SearchStrategy[Edit]:
+    header = gguf_header(data)
+    keys, all_of = st.integers(0, header.n_keys - 1), st.integers(0, len(header.entries) - 1)
+    names = st.sampled_from([*(name for name, _ in header.entries), b"", b"x", b"\xff", b"a\n", b"x" * 2000])
+    put = st.tuples(st.just("entry"), keys, st.sampled_from(GGUF_VALUES).map(bytes.hex))
+    others = [
+        st.tuples(st.sampled_from(["leave out entry", "entry twice"]), all_of),
+        st.tuples(st.just("rename entry"), all_of, names.map(bytes.hex)),
+    ]
+    return st.one_of(put, put, *others).map(list)
 
 
 # ---- JSON ----------------------------------------------------------------------------------------------------------
@@ -278,6 +342,13 @@ def on_protobuf(data: bytes, edit: Edit) -> bytes:
     return b"".join(new if n == k else each[2] for n, each in enumerate(fields))
 
 
+UNKNOWN_FIELDS = [  # numbers, bytes, a group with nothing in it
+    (_varint(99 << 3) + _varint(2**63)).hex(),
+    (_varint(99 << 3 | 2) + _varint(3) + b"abc").hex(),
+    (_varint(99 << 3 | 3) + _varint(99 << 3 | 4)).hex(),
+]
+
+
 def protobuf_edits(data: bytes) -> st.SearchStrategy[Edit]:
     last = len(list(_fields(data))) - 1
     at = st.one_of(st.integers(0, last), st.integers(max(0, last - 1), last))  # the settings are the last two
@@ -291,6 +362,7 @@ def protobuf_edits(data: bytes) -> st.SearchStrategy[Edit]:
         st.tuples(st.just("field"), at, inner),
         st.tuples(st.just("leave out field"), at),
         st.tuples(st.just("field twice"), at),
+        st.tuples(st.just("insert"), st.just(len(data)), st.sampled_from(UNKNOWN_FIELDS)),
     ).map(list)
 
 
@@ -302,6 +374,7 @@ APPLY: dict[str, Callable[[bytes, Edit], bytes]] = {
     **dict.fromkeys(("put", "drop", "rename", "twice"), on_json),
     **dict.fromkeys(("record", "leave out", "rename record", "add record", "compress"), on_zip),
     **dict.fromkeys(PROTOBUF, on_protobuf),
+    **dict.fromkeys(("entry", "leave out entry", "entry twice", "rename entry"), on_gguf),
     "header": on_header,
 }
 
@@ -321,7 +394,7 @@ def edits_of(name: str, data: bytes) -> st.SearchStrategy[list[Edit]]:
         tree = tree_of(data)
         each = st.one_of(*[json_edits(tree)] * 6, anywhere)
     elif name.endswith(".gguf"):
-        each = byte_edits(len(data), gguf_places(data))
+        each = st.one_of(byte_edits(len(data), gguf_header(data).places), gguf_edits(data))
     elif name.endswith(".safetensors"):
         header = tree_of(data[8 : 8 + int.from_bytes(data[:8], "little")])
         inside = st.tuples(st.just("header"), json_edits(header)).map(list)

@@ -11,7 +11,7 @@ import torch
 from minillama import Llama
 from tests.fuzz import calls, files, judge
 from tests.fuzz.judge import attempt, check_error, check_memory, check_sound
-from tests.fuzz.mutations import changed, gguf_places, text_of, tree_of
+from tests.fuzz.mutations import changed, gguf_header, text_of, tree_of
 from tests.fuzz.originals import originals
 from tests.fuzz.watch import Finding, scratch
 
@@ -153,5 +153,8 @@ def test_changes_of_files():
     }.items():
         assert changed(data, [[*edit]]) == due, edit
     gguf = originals()["gguf"]["model.gguf"]
-    assert len(gguf_places(gguf)) > 1000 and max(at for at, _ in gguf_places(gguf)) < len(gguf)
+    header = gguf_header(gguf)
+    assert len(header.places) > 1000 and header.end < len(gguf)
+    assert changed(gguf, [["rename entry", 0, header.entries[0][0].hex()]]) == gguf
+    assert changed(gguf, [["entry twice", 2]]).count(header.entries[2][0]) == 2
     assert torch.is_grad_enabled()
