@@ -176,7 +176,9 @@ def draw(
     distribution.
     """
     arguments.floats("probs", probs, 2)
-    num_samples = arguments.whole("num_samples", num_samples, 1)
+    num_samples = arguments.whole("num_samples", num_samples, 1, arguments.LARGEST_SIZE)
+    if len(probs) == 0:
+        raise ValueError(f"probs must have at least one row, got the shape {tuple(probs.shape)}")
     if generator is None or isinstance(generator, Generator):
         return _multinomial(probs, num_samples, generator)
     if not isinstance(generator, Sequence) or not all(isinstance(each, Generator) for each in generator):
