@@ -44,6 +44,9 @@ format: setup           ## fix what lint complains about
 unit: setup             ## tests without a notebook or a browser
 	$(PYTEST) tests --ignore=tests/notebooks/test_run.py --ignore=tests/browser
 
+fuzz: setup             ## bad calls and broken files, other ones each time: make fuzz ARGS="--minutes 20"
+	OMP_NUM_THREADS=1 $(PY) -m tests.fuzz $(ARGS)
+
 notebooks: setup        ## every notebook run, widget errors looked for, then graded
 	$(PYTEST) tests/notebooks/test_run.py
 
@@ -74,5 +77,5 @@ results: setup          ## benchmarks/RESULTS.md and the README's rows of speed,
 bench-widgets: setup    ## slider to redraw, in the browser
 	$(PY) -m benchmarks.widgets $(ARGS)
 
-.PHONY: help setup lab test test-full lint format unit notebooks browser real real-model screenshots train evaluate \
-  bench results bench-widgets
+.PHONY: help setup lab test test-full lint format unit fuzz notebooks browser real real-model screenshots train \
+  evaluate bench results bench-widgets

@@ -15,6 +15,8 @@ from os import PathLike
 
 import torch
 
+from minillama.files import one_line
+
 ROLES = ("system", "user", "assistant")
 LARGEST_SEED = LARGEST_SIZE = 2**63 - 1  # as int64
 CHAT_FORMATS = ("llama-2", "chatml", "none")
@@ -24,13 +26,13 @@ RAW = (bytes, bytearray, memoryview)  # sequences of numbers that were never mea
 
 
 def shown(value) -> str:
-    """A wrong value as a message shows it: its repr, cut if it is long."""
+    """A wrong value as a message shows it: its repr in one line, cut if it is long."""
     try:
         text = repr(value[:LONGEST_SHOWN] if isinstance(value, str | bytes) else value)
     except Exception:  # a whole number of more than 4300 digits, or an object whose repr is broken
         digits = " of thousands of digits" if isinstance(value, Integral) else ""
         return f"<{type(value).__name__}{digits}>"
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+    return one_line(text, LONGEST_SHOWN)  # a tensor's has several
 
 
 def typed(value) -> str:
@@ -120,6 +122,15 @@ def floats(name: str, value, dims: int | None = None) -> None:
         raise ValueError(f"{name} must have {axes} and at least one column, got the shape {tuple(value.shape)}")
 
 
+def token_tensor(name: str, value) -> tuple[int, int]:
+    """A tensor (bsz, seqlen) of token ids; its shape comes back."""
+    kind(name, value, torch.Tensor)
+    if value.dim() != 2 or value.dtype not in (torch.int64, torch.int32):
+        got = f"{tuple(value.shape)} and {value.dtype}"
+        raise ValueError(f"{name} must have the shape (bsz, seqlen) and the dtype torch.int64, got {got}")
+    return value.shape
+
+
 def path(name: str, value) -> None:
     """A path that can be one: not empty, without the character that no file system has."""
     if not isinstance(value, str | PathLike):
@@ -167,10 +178,8 @@ def texts(name: str, value) -> None:
 def dialog(value, name: str = "dialog") -> None:
     """An optional system message, then user and assistant alternating, the user's last."""
     listing(name, value, "messages {'role': ..., 'content': ...}")
+    messages(value, name)
     for k, message in enumerate(value):
-        if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
-            raise ValueError(f"{name}[{k}] must be a dict with the keys 'role' and 'content', got {shown(message)}")
-        text(f"{name}[{k}]['content']", message["content"])
         if not isinstance(message["role"], str) or message["role"] not in ROLES:
             raise ValueError(f"{name}[{k}]['role'] must be one of {ROLES}, got {shown(message['role'])}")
     roles = [message["role"] for message in value]
@@ -184,6 +193,16 @@ def dialog(value, name: str = "dialog") -> None:
             f"{name}: the last message must be the user's, got {roles[-1]!r}; add a user message for the model to "
             f"answer"
         )
+
+
+def messages(value, name: str = "dialog") -> None:
+    """Any messages that have a role and a text, in any order."""
+    if not isinstance(value, Sequence) or isinstance(value, (str, *RAW)):
+        raise TypeError(f"{name} must be a list of messages, got {typed(value)}")
+    for k, message in enumerate(value):
+        if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
+            raise ValueError(f"{name}[{k}] must be a dict with the keys 'role' and 'content', got {shown(message)}")
+        text(f"{name}[{k}]['content']", message["content"])
 
 
 def prompt_tokens(value, params, max_gen_len: int, name: str = "prompt_tokens") -> list[list[int]]:

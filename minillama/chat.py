@@ -111,7 +111,9 @@ def has_special_tags(dialog: Dialog, tokenizer: BaseTokenizer | None = None) -> 
     """Whether a message holds text that the format itself uses, and could so pass for somebody else's turn.
 
     The format is the tokenizer's, by default Llama 2's. Exact spelling only, as in Meta's code: "[ INST ]" passes.
+    Raises TypeError or ValueError for what is no list of messages; their order does not matter.
     """
+    arguments.messages(dialog)
     return any(tag in message["content"] for tag in format_tags(tokenizer) for message in dialog)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from minillama import parallel
+from minillama.arguments import shown
 from minillama.files import listed, read_json, written_beside
 from minillama.model import ModelArgs, Transformer
 from minillama.rope import LLAMA_3_1
@@ -188,7 +189,9 @@ def read_params(ckpt_dir: str | Path) -> ModelArgs:
     is_scaled = fields.pop("use_scaled_rope", None) or False
     if not isinstance(is_scaled, bool) or (is_scaled and "rope_scaling" in fields):
         beside = " beside a rope_scaling" if "rope_scaling" in fields else ""
-        raise ValueError(f"ckpt_dir: {str(path)!r}: use_scaled_rope is {is_scaled!r}{beside}; expected true or false")
+        raise ValueError(
+            f"ckpt_dir: {str(path)!r}: use_scaled_rope is {shown(is_scaled)}{beside}; expected true or false"
+        )
     if is_scaled:  # Llama 3.1; later files of Meta's may name two of the numbers
         names = {"rope_scaling_factor": "factor", "rope_high_freq_factor": "high_freq_factor"}
         given = {ours: fields.pop(theirs) for theirs, ours in names.items() if theirs in fields}
@@ -200,7 +203,7 @@ def read_params(ckpt_dir: str | Path) -> ModelArgs:
     known = {field.name for field in dataclasses.fields(ModelArgs)}
     if unknown := sorted(fields.keys() - known):
         raise ValueError(
-            f"ckpt_dir: {str(path)!r} has {unknown}, which this model does not have; known are {sorted(known)}"
+            f"ckpt_dir: {str(path)!r} has {shown(unknown)}, which this model does not have; known are {sorted(known)}"
         )
     try:
         args = ModelArgs(**fields)

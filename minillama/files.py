@@ -51,6 +51,17 @@ def _is_deep(value) -> bool:
     return any(isinstance(each, dict | list) for each in level)
 
 
+def one_line(said: object, most: int = 300) -> str:
+    """What a file or a library says, as a message shows it: in one line, without control characters, cut if it is long.
+
+    >>> one_line("no such thing:\\n  * \\x1b[31m")
+    'no such thing: *  [31m'
+    """
+    text = re.sub(r"\s*\n\s*", " ", str(said)[: 4 * most])
+    text = "".join(c if c.isprintable() else " " for c in text)
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def listed(names: Collection[str], most: int = 4) -> str:
     """A few of the names, and how many more there are.
 
@@ -58,7 +69,7 @@ def listed(names: Collection[str], most: int = 4) -> str:
     'a, b and 1 more'
     """
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(sorted(names)[:most]) + more
+    return ", ".join(one_line(name, 100) for name in sorted(names)[:most]) + more
 
 
 @contextlib.contextmanager

@@ -17,16 +17,20 @@ def token_logprobs(logits: Tensor, tokens: Tensor, ignore_index: int = -1) -> Te
 
     logits (bsz, seqlen, vocab_size) raw, before any temperature; tokens (bsz, seqlen) int64, where tokens[:, i] is
     the token *after* the position that gave logits[:, i]. Returns (bsz, seqlen) float32, 0 where tokens is
-    ignore_index. cross_entropy is the negative log-probability; hence the minus.
+    ignore_index. cross_entropy is the negative log-probability; hence the minus. Raises TypeError or ValueError where
+    the two do not fit each other, or a token is outside the vocabulary.
 
     >>> token_logprobs(torch.zeros(1, 1, 4), torch.tensor([[2]]))  # four equal logits: log(1/4)
     tensor([[-1.3863]])
     """
-    arguments.floats("logits", logits, 3)
+    arguments.floats("logits", logits, 3), arguments.kind("tokens", tokens, Tensor)
     if tokens.shape != logits.shape[:2] or tokens.dtype != torch.long:
         expected = f"{tuple(logits.shape[:2])} and torch.int64"
         raise ValueError(f"tokens must have the shape {expected}, got {tuple(tokens.shape)} and {tokens.dtype}")
-    return -F.cross_entropy(logits.transpose(1, 2), tokens, reduction="none", ignore_index=ignore_index)
+    try:
+        return -F.cross_entropy(logits.transpose(1, 2), tokens, reduction="none", ignore_index=ignore_index)
+    except IndexError:
+        raise ValueError(f"tokens has an id outside the vocabulary, 0 to {logits.shape[-1] - 1}") from None
 
 
 def entropy(probs: Tensor) -> Tensor:
@@ -61,7 +65,10 @@ def perplexity(logprobs: Sequence[float | None]) -> float:
     known = _known(logprobs)
     if not known:
         raise ValueError("logprobs has no number in it; a perplexity needs at least one predicted token")
-    return math.exp(-math.fsum(known) / len(known))
+    try:
+        return math.exp(-math.fsum(known) / len(known))
+    except OverflowError:  # more than any float holds
+        return math.inf
 
 
 def least_certain(logprobs: Sequence[float | None], n: int = 3) -> list[int]:
@@ -77,7 +84,7 @@ def least_certain(logprobs: Sequence[float | None], n: int = 3) -> list[int]:
 
 def _known(logprobs: Sequence[float | None]) -> list[float]:
     """The numbers; TypeError or ValueError for what is neither a number (minus infinity is one) nor None."""
-    if isinstance(logprobs, str) or not isinstance(logprobs, Sequence):
+    if isinstance(logprobs, (str, *arguments.RAW)) or not isinstance(logprobs, Sequence):
         raise TypeError(f"logprobs must be a list of numbers and None, got {arguments.typed(logprobs)}")
     return [
         logprob if logprob == -math.inf else arguments.number(f"logprobs[{i}]", logprob, -math.inf)

@@ -313,17 +313,17 @@ class Transformer(nn.Module):
         tokens (bsz, seqlen) int64, the first at position start_pos; earlier positions come from the cache.
         start_pos is an int, or a 0-d tensor for fixed shapes (see KVCache.update); 0 without a cache.
         Returns (bsz, seqlen, vocab_size) float32; with last_only (bsz, 1, vocab_size), the last position's.
-        Raises ValueError where tokens do not fit the cache.
+        Raises TypeError or ValueError for tokens that are none, or do not fit the vocabulary or the cache.
         """
-        bsz, seqlen = tokens.shape
+        bsz, seqlen = arguments.token_tensor("tokens", tokens)
         if not isinstance(start_pos, Tensor):
-            start_pos = arguments.whole("start_pos", start_pos, 0)  # numpy's becomes Python's
+            start_pos = arguments.whole("start_pos", start_pos, 0, arguments.LARGEST_SIZE)  # numpy's becomes Python's
         self._check_room(bsz, seqlen, start_pos)
         if isinstance(start_pos, Tensor):
             freqs_cis = self.freqs_cis[start_pos + torch.arange(seqlen, device=tokens.device)]
         else:
             freqs_cis = self.freqs_cis[start_pos : start_pos + seqlen]  # (seqlen, head_dim / 2)
-        h = self.tok_embeddings(tokens)  # (bsz, seqlen, dim)
+        h = self._embed(tokens)  # (bsz, seqlen, dim)
         for layer in self.layers:
             h = layer(h, start_pos, freqs_cis)  # (bsz, seqlen, dim)
         h = self.norm(h[:, -1:] if last_only else h)  # (bsz, seqlen or 1, dim)
@@ -333,13 +333,18 @@ class Transformer(nn.Module):
         return torch.cat([self.output(h[:, :-1]), self.output(h[:, -1:])], dim=1).float()  # (bsz, seqlen, vocab_size)
 
     def _check_room(self, bsz: int, seqlen: int, start_pos: int | Tensor) -> None:
-        cache, params = self.layers[0].attention.cache, self.params
+        cache, rows, limit = self.layers[0].attention.cache, self.params.max_batch_size, self.params.max_seq_len
         if cache is None and (isinstance(start_pos, Tensor) or start_pos != 0):
             raise ValueError(f"start_pos must be 0 without a cache, got {start_pos}; call setup_cache first")
-        if cache is not None and bsz > params.max_batch_size:
-            raise ValueError(f"tokens has {bsz} rows, the cache has {params.max_batch_size}; call setup_cache for more")
-        if isinstance(start_pos, int) and start_pos > params.max_seq_len - seqlen:
-            raise ValueError(
-                f"positions {start_pos} to {start_pos + seqlen - 1} are outside 0 to {params.max_seq_len - 1} "
-                f"(max_seq_len={params.max_seq_len})"
-            )
+        if cache is not None and bsz > rows:
+            raise ValueError(f"tokens has {bsz} rows, the cache has {rows}; call setup_cache for more")
+        if isinstance(start_pos, int) and (end := start_pos + seqlen) > limit:
+            raise ValueError(f"positions {start_pos} to {end - 1} are outside 0 to {limit - 1} (max_seq_len={limit})")
+
+    def _embed(self, tokens: Tensor) -> Tensor:  # (bsz, seqlen) -> (bsz, seqlen, dim)
+        if torch.compiler.is_compiling():
+            return self.tok_embeddings(tokens)
+        try:
+            return self.tok_embeddings(tokens)
+        except IndexError:  # on a CPU; a GPU ends the process
+            raise ValueError(f"tokens has an id outside the vocabulary, 0 to {self.params.vocab_size - 1}") from None

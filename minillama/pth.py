@@ -114,9 +114,9 @@ def _length_of_list(file: BinaryIO, size: int) -> int:
 
 def _begin(file: BinaryIO, record: zipfile.ZipInfo) -> int:
     """Where the record's bytes begin: after a header of its own, which says how long its two texts are."""
-    file.seek(record.header_offset)
+    file.seek(max(record.header_offset, 0))  # below 0 where bytes are missing further up
     header = file.read(30)
-    if header[:4] != ZIP or len(header) < 30:
+    if record.header_offset < 0 or header[:4] != ZIP or len(header) < 30:
         raise ValueError(f"is broken: the record {record.filename} is not where it should be; {AGAIN}")
     return record.header_offset + 30 + sum(struct.unpack("<HH", header[26:]))
 

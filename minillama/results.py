@@ -13,6 +13,7 @@ from typing import Literal, TypedDict
 import torch
 from torch import Tensor
 
+from minillama import arguments
 from minillama.chat import UNSAFE_ERROR, Message
 from minillama.loop import GenerationStep
 from minillama.tokenizer import Tokenizer, as_written, drop_space
@@ -45,7 +46,10 @@ def to_json(prediction: CompletionPrediction | ChatPrediction) -> dict:
 
     >>> to_json({"generation": "é", "token_bytes": ["é".encode()]})
     {'generation': 'é', 'token_bytes': [[195, 169]]}
+
+    Raises TypeError for anything but a prediction.
     """
+    arguments.kind("prediction", prediction, dict)
     as_lists = (
         {"token_bytes": [list(data) for data in prediction["token_bytes"]]} if "token_bytes" in prediction else {}
     )

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from minillama import arguments
+from minillama.files import one_line
 
 TYPES = ("linear", "llama3")
 
@@ -38,8 +39,9 @@ class RopeScaling:
     original_max_position_embeddings: int | None = None
 
     def __post_init__(self):
-        if self.rope_type not in TYPES:
-            raise ValueError(f"rope_type is {self.rope_type!r}; 'default', 'linear' and 'llama3' are computed")
+        if not isinstance(self.rope_type, str) or self.rope_type not in TYPES:
+            got = arguments.shown(self.rope_type)
+            raise ValueError(f"rope_type is {got}; 'default', 'linear' and 'llama3' are computed")
         numbers = ("factor",) if self.rope_type == "linear" else ("factor", "low_freq_factor", "high_freq_factor")
         try:
             for name in numbers:
@@ -79,7 +81,7 @@ def scaling_of(value: RopeScaling | dict | None) -> RopeScaling | None:
         try:
             return RopeScaling(**value)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"ModelArgs.rope_scaling: {error}") from None
+            raise ValueError(f"ModelArgs.rope_scaling: {one_line(error)}") from None
     if not isinstance(value, RopeScaling | None):
         got = arguments.shown(value)
         raise ValueError(f"ModelArgs.rope_scaling must be a RopeScaling, a dict of its fields or None, got {got}")

@@ -172,11 +172,16 @@ def draw(
 
     generator: as for `sample_top_p`. kept (bsz, n) bool: which columns of a sorted row can be drawn at all, the first
     ones. With a generator a row, on a CPU, the dropped columns then consume no random numbers: the draw does not depend
-    on n. Raises ValueError where there are not as many generators as rows.
+    on n. Raises TypeError or ValueError where there are not as many generators as rows, or a row of probs is no
+    distribution.
     """
+    arguments.floats("probs", probs, 2)
+    num_samples = arguments.whole("num_samples", num_samples, 1, arguments.LARGEST_SIZE)
+    if len(probs) == 0:
+        raise ValueError(f"probs must have at least one row, got the shape {tuple(probs.shape)}")
     if generator is None or isinstance(generator, Generator):
-        return torch.multinomial(probs, num_samples, replacement=num_samples > 1, generator=generator)
-    if not isinstance(generator, Sequence) or isinstance(generator, str):
+        return _multinomial(probs, num_samples, generator)
+    if not isinstance(generator, Sequence) or not all(isinstance(each, Generator) for each in generator):
         raise TypeError(
             f"generator must be None, a torch.Generator or a list of them, got {arguments.typed(generator)}"
         )
@@ -186,8 +191,19 @@ def draw(
     if kept is not None and probs.device.type == "cpu":
         sizes = kept.sum(-1).clamp(min=1).tolist()
         rows = [row[:, :size] for row, size in zip(rows, sizes, strict=True)]
-    drawn = [draw(row, g, num_samples) for row, g in zip(rows, generator, strict=True)]
+    drawn = [_multinomial(row, num_samples, g) for row, g in zip(rows, generator, strict=True)]
     return torch.cat(drawn) if len(drawn) > 1 else drawn[0]
+
+
+def _multinomial(probs: Tensor, num_samples: int, generator: Generator | None) -> Tensor:
+    try:
+        return torch.multinomial(probs, num_samples, replacement=num_samples > 1, generator=generator)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"probs must be finite, at least 0, and above 0 somewhere in every row, and num_samples have room in "
+            f"memory: {reason}"
+        ) from error
 
 
 def _renormalise(probs: Tensor) -> Tensor:

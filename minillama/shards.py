@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from minillama import pth
+from minillama.files import one_line
 from minillama.stored import MergedWeight
 
 SPLIT_DIM = {  # the axis along which the parts of a weight lie side by side; None: every file holds it whole
@@ -31,6 +32,7 @@ SPLIT_DIM = {  # the axis along which the parts of a weight lie side by side; No
     "norm": None,
 }  # SPLIT_DIM[last_word(key)]
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+LONGEST_NAME = 200  # characters
 SUMMED = 2**30  # bytes; up to here checksums cost a fifth of a second at most
 WQ = "layers.0.attention.wq.weight"
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}  # what torch calls them
@@ -74,7 +76,7 @@ def check_sums(folder: Path) -> None:
         try:
             pth.check_sums(path)
         except ValueError as error:
-            raise ValueError(f"ckpt_dir: {str(path)!r} {error}") from None
+            raise ValueError(f"ckpt_dir: {str(path)!r} {one_line(error)}") from None
 
 
 def _numbered(folder: Path) -> list[Path]:
@@ -101,14 +103,14 @@ def _read(path: Path) -> dict[str, Tensor]:
         if path.stat().st_size <= SUMMED:
             pth.check_sums(path)
     except ValueError as error:
-        raise ValueError(f"ckpt_dir: {str(path)!r} {error}") from None
+        raise ValueError(f"ckpt_dir: {str(path)!r} {one_line(error)}") from None
     try:
         state = torch.load(path, map_location="cpu", mmap=is_zip, weights_only=True)
     except pickle.UnpicklingError:  # torch's own advice is to trust the file
         raise ValueError(f"ckpt_dir: {str(path)!r} holds more than tensors and was refused unread") from None
     except Exception as error:
-        raise ValueError(f"ckpt_dir: {str(path)!r} is broken or cut off; copy it again ({error})") from error
-    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(t, Tensor) for k, t in state.items()):
+        raise ValueError(f"ckpt_dir: {str(path)!r} is broken or cut off; copy it again ({one_line(error)})") from error
+    if not isinstance(state, dict) or not all(_is_name(k) and isinstance(t, Tensor) for k, t in state.items()):
         raise ValueError(f"ckpt_dir: {str(path)!r} is not a table of tensors; expected one tensor for each parameter")
     if twice := len(state) - len(state := {without_wrappers(key): tensor for key, tensor in state.items()}):
         raise ValueError(f"ckpt_dir: {str(path)!r} holds {twice} tensors twice, under a wrapper's name and without")
@@ -123,6 +125,10 @@ def _read(path: Path) -> dict[str, Tensor]:
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise ValueError(f"ckpt_dir: {str(path)!r}: {key} claims {tuple(tensor.shape)}, more than the file holds")
     return state
+
+
+def _is_name(key: object) -> bool:
+    return isinstance(key, str) and key.isprintable() and len(key) < LONGEST_NAME
 
 
 def _check_count(paths: list[Path], first: dict[str, Tensor]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from sentencepiece import SentencePieceProcessor
 
 from minillama import arguments
+from minillama.files import one_line
 
 SPACE = "\u2581"  # ▁, sentencepiece's sign for a space
 LARGEST_MODEL = 64 * 2**20  # bytes of a tokenizer.model; Llama 2's has half a million
@@ -123,7 +124,9 @@ class BaseTokenizer:
         return [self._pieces[i] for i in self._ids(t)]
 
     def id_of(self, piece: str) -> int | None:
-        """The id of the token with this name, None if there is none."""
+        """The id of the token with this name, None if there is none. Raises TypeError for anything but a str."""
+        if not isinstance(piece, str):
+            raise TypeError(f"piece must be a str, got {arguments.typed(piece)}")
         return self._pieces.index(piece) if piece in self._pieces else None
 
     def _ids(self, t: Iterable[int]) -> list[int]:
@@ -166,7 +169,7 @@ class Tokenizer(BaseTokenizer):
             token_bytes = [self._bytes_of(i, piece) for i, piece in enumerate(pieces)]
             space_in_front = sp.normalize("a").startswith(SPACE)
         except Exception as error:  # a piece that is no UTF-8, too
-            raise ValueError(f"model_path: {name} is not a sentencepiece model ({error})") from error
+            raise ValueError(f"model_path: {name} is not a sentencepiece model ({one_line(error)})") from error
         super().__init__(token_bytes, pieces, sp.bos_id(), sp.eos_id(), space_in_front)
 
     def encode(self, s: str, bos: bool, eos: bool) -> list[int]:  # as BaseTokenizer says

@@ -46,7 +46,7 @@ def save(
 
 def _check(folder: Path, model: Transformer, format: str, shards: int, dtype: torch.dtype | None) -> None:
     """Raise a ValueError or TypeError for what cannot be written."""
-    if format not in FORMATS:
+    if not isinstance(format, str) or format not in FORMATS:
         raise ValueError(f"format must be one of {FORMATS}, got {shown(format)}")
     if is_shared(model.output.weight):
         raise ValueError("several ranks share this model, none has all of it; save it from one process")
@@ -60,7 +60,7 @@ def _check(folder: Path, model: Transformer, format: str, shards: int, dtype: to
     if format == "hf" and shards > args.n_layers:
         raise ValueError(f"shards is {shards}, but the model has {args.n_layers} layers; take at most as many")
     kind = model.norm.weight.dtype if dtype is None else dtype
-    if kind not in (torch.float32, torch.float16, torch.bfloat16):
+    if not isinstance(kind, torch.dtype) or kind not in (torch.float32, torch.float16, torch.bfloat16):
         raise ValueError(f"dtype must be torch.float32, torch.float16 or torch.bfloat16, got {shown(kind)}")
     foreign = {"meta": CONFIG, "hf": checkpoint.PARAMS}[format]
     if folder.exists() and not folder.is_dir():

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from minillama.checkpoint import Reader
-from minillama.files import listed
+from minillama.files import listed, one_line
 from minillama.formats import gguf_tokenizer
 from minillama.formats.names import KeyTable
 from minillama.formats.tokenizer_files import read_tokenizer_file
@@ -153,7 +153,7 @@ class GGUFFile(Reader):
         self.args = self._model_args()
 
     def _error(self, what: str) -> ValueError:
-        return ValueError(f"ckpt_dir: {str(self.path)!r} {what}")
+        return ValueError(f"ckpt_dir: {str(self.path)!r} {one_line(what, 600)}")
 
     def _read_header(self, reader: ByteReader) -> None:
         if bytes(self.data[reader.skip(4) : 4]) != MAGIC:

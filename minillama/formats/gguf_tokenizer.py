@@ -8,11 +8,11 @@ that the file names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from minillama.checkpoint import MOST_TOKENS
-from minillama.files import listed
+from minillama.files import listed, one_line
 from minillama.formats import chat_templates, sentencepiece_model
 from minillama.formats.bpe import INSTALL, BPETokenizer
 from minillama.formats.sentencepiece_model import CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED
@@ -31,16 +31,15 @@ def from_metadata(metadata: Mapping, n_words: int, path: Path) -> BaseTokenizer:
     """The tokenizer in a GGUF file's metadata. Raises ValueError naming the file `path`."""
 
     def error(what: str) -> ValueError:
-        return ValueError(f"ckpt_dir: {str(path)!r} {what}")
+        return ValueError(f"ckpt_dir: {str(path)!r} {one_line(what, 600)}")
 
     def field(name: str, default=None):
         value = metadata.get(f"tokenizer.ggml.{name}", default)
         return list(value) if hasattr(value, "__len__") and not isinstance(value, str) else value
 
-    kind = field("model")
-    tokens = field("tokens", ())
+    kind, tokens = field("model"), field("tokens", ())
     count = len(tokens) if isinstance(tokens, list) else 0
-    if kind not in ("llama", "gpt2"):
+    if not isinstance(kind, str) or kind not in ("llama", "gpt2"):
         raise error(f"has a tokenizer of the kind {kind!r}; 'llama' and 'gpt2' are read")
     if not 0 < count <= MOST_TOKENS:
         raise error(f"has a tokenizer of {count} tokens; it is broken")
@@ -65,13 +64,13 @@ def from_metadata(metadata: Mapping, n_words: int, path: Path) -> BaseTokenizer:
             made = byte_level_bpe(tokens, field("merges", ()), types, splitting)
             tokenizer = BPETokenizer(made, count, bos_id, eos_id, begins, ends=ends)
         tokenizer = with_rows(tokenizer, n_words)
+        stops = ids_among(tokenizer.n_words, *(field(f"{name}_token_id") for name in ("eot", "eom")))
     except ImportError:
         raise error(f"has a byte-level tokenizer; {INSTALL}") from None
     except Exception as problem:
         raise error(f"has a tokenizer that cannot be used: {problem}") from problem
     template = metadata.get("tokenizer.chat_template")
     template = template if isinstance(template, str) else None
-    stops = ids_among(tokenizer.n_words, *(field(f"{name}_token_id") for name in ("eot", "eom")))
     return tokenizer.with_format(chat_templates.recognise(template, tokenizer), stops)
 
 

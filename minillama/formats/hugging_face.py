@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from minillama.checkpoint import Reader
-from minillama.files import listed, read_json
+from minillama.files import listed, one_line, read_json
 from minillama.formats.names import KeyTable
 from minillama.formats.tokenizer_files import read_tokenizer
 from minillama.model import ModelArgs
@@ -91,7 +91,7 @@ class HuggingFaceFolder(Reader):
         return {key: stored[theirs] for key, theirs in table.items()}
 
     def _error(self, what: str) -> ValueError:
-        return ValueError(f"ckpt_dir: {str(self.path)!r} {what}")
+        return ValueError(f"ckpt_dir: {str(self.path)!r} {one_line(what, 600)}")
 
     def _stored(self) -> dict[str, StoredWeight]:
         """All tensors, named as transformers names them, without the tables of rotations that old files carry.
@@ -161,7 +161,7 @@ def model_args(config: Mapping, path: Path) -> ModelArgs:
     """ModelArgs from the fields of config.json. Raises ValueError naming whatever this model does not compute."""
 
     def refuse(what: str):
-        raise ValueError(f"ckpt_dir: {str(path)!r} has {what}, which this model does not compute")
+        raise ValueError(f"ckpt_dir: {str(path)!r} has {one_line(what)}, which this model does not compute")
 
     if config.get("model_type") != "llama":
         refuse(f"model_type {config.get('model_type')!r} (only 'llama' is read)")
@@ -227,12 +227,14 @@ def read_safetensors(path: Path) -> dict[str, StoredWeight]:
         file = safetensors.safe_open(path, framework="pt")
         slices = {key: file.get_slice(key) for key in file.keys()}
     except Exception as error:
-        raise ValueError(f"ckpt_dir: {str(path)!r} is broken or cut off; copy it again ({error})") from error
+        raise ValueError(f"ckpt_dir: {str(path)!r} is broken or cut off; copy it again ({one_line(error)})") from error
     weights = {}
     for key, part in slices.items():
         shape, dtype = part.get_shape(), part.get_dtype()
         if dtype not in DTYPES:
-            raise ValueError(f"ckpt_dir: {str(path)!r} holds {key!r} as {dtype}; {', '.join(DTYPES)} are read")
+            raise ValueError(
+                f"ckpt_dir: {str(path)!r} holds {one_line(key)!r} as {dtype}; {', '.join(DTYPES)} are read"
+            )
         name, itemsize = DTYPES[dtype]
         weights[key] = StoredWeight(shape, name, itemsize * math.prod(shape), lambda *index, part=part: part[index])
     return weights

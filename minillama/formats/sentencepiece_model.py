@@ -89,7 +89,10 @@ def _pieces_first(model: bytes) -> Iterator[tuple[int | None, bytes]]:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes, bytes]]:
-    """The number and the value of each field (for floats, its bytes), and the whole field."""
+    """The number and the value of each field (for floats, its bytes), and the whole field.
+
+    Fields that sentencepiece does not know may be groups, whose two marks (3 and 4) have no value.
+    """
     at = 0
     while at < len(message):
         start = at
@@ -97,7 +100,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes, bytes]]:
         if key & 7 == 0:
             value, at = _read_varint(message, at)
         else:
-            length, at = _read_varint(message, at) if key & 7 == 2 else ({1: 8, 5: 4}[key & 7], at)
+            length, at = _read_varint(message, at) if key & 7 == 2 else ({1: 8, 3: 0, 4: 0, 5: 4}[key & 7], at)
             value, at = message[at : at + length], at + length
         yield key >> 3, value, message[start:at]
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from minillama.checkpoint import MOST_TOKENS, check_fit
-from minillama.files import read_json
+from minillama.files import one_line, read_json
 from minillama.formats import chat_templates, sentencepiece_model
 from minillama.formats.bpe import INSTALL, BPETokenizer
 from minillama.formats.sentencepiece_json import from_sentencepiece, marks, other_ids
@@ -173,7 +173,7 @@ def read_json_tokenizer(
         except BaseException as error:
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # of the library's Rust
                 raise
-            raise ValueError(f"tokenizer_path: {str(path)!r} {trouble} ({error})") from error
+            raise ValueError(f"tokenizer_path: {str(path)!r} {trouble} ({one_line(error)})") from error
 
     tokenizer = tried(lambda: tokenizers.Tokenizer.from_file(str(path)), "is broken or no tokenizer.json")
     if max(map(_growth, (tokenizer.normalizer, tokenizer.decoder))) > MOST_GROWTH:

@@ -1,0 +1,356 @@
+"""Trials of calls: every public function with an argument or two that are not what they should be.
+
+A case is {"call": name, "args": {argument: expression}}. What a rule forbids must be refused by a message that names
+the argument, and what all rules allow must not be.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from hypothesis import strategies as st
+
+from minillama import Llama, ModelArgs, Sampling, Tokenizer, Transformer, sampling
+from minillama import logprobs as scores
+from minillama.chat import encode_dialog, has_special_tags, segment_dialog
+from minillama.results import to_json
+from minillama.rope import RopeScaling
+from minillama.tokenizer import BaseTokenizer
+from tests.fuzz import values
+from tests.fuzz.judge import attempt, check_error, check_memory, check_sound, place_of, sound_llama
+from tests.fuzz.originals import model, originals, place
+from tests.fuzz.values import each, flag, listing, one_of, optional, tensor, value_of, whole
+from tests.fuzz.watch import Finding, scratch
+
+CONTEXT, ROWS = 64, 2  # of the model that the calls are made of
+
+
+class Argument(NamedTuple):
+    good: tuple[str, ...]
+    allows: values.Rule
+    called: tuple[str, ...] = ()  # what messages call it besides its name
+    must: bool = True  # it has no default
+
+
+class Call(NamedTuple):
+    run: Callable
+    arguments: dict[str, Argument]
+    errors: tuple[type, ...] = (ValueError, TypeError)
+
+
+class World:
+    """What calls are made of; a model of its own for those that change it."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.llama = folder, sound_llama()[0]
+        self.tokenizer = self.llama.tokenizer
+
+    @property
+    def model(self) -> Transformer:
+        made = model(self.tokenizer.n_words)
+        made.setup_cache(ROWS, CONTEXT)
+        return made
+
+    def checkpoint(self) -> Path:
+        path = self.folder / "checkpoint"
+        return path if path.exists() else place(path, originals()["meta"])
+
+
+def arg(good: str | tuple[str, ...], allows: values.Rule, *called: str, must: bool = True) -> Argument:
+    return Argument((good,) if isinstance(good, str) else good, allows, called, must)
+
+
+def may(good, allows: values.Rule, *called: str) -> Argument:
+    return arg(good, allows, *called, must=False)
+
+
+@cache
+def calls() -> dict[str, Call]:
+    """All that is called, by name."""
+    n_words = sound_llama()[0].tokenizer.n_words
+    number_of, a_text, endless = values.number, values.texts_of, float("inf")
+    how = {
+        "temperature": may(("0", "0.6", "3.0"), number_of(0)),
+        "top_p": may(("0.9", "1", "0"), number_of(0, 1)),
+        "top_k": may(("None", "5"), optional(whole(1, endless))),
+        "min_p": may(("None", "0.1"), optional(number_of(0, 1))),
+    }
+    more = how | {"seed": may(("1", "None"), values.seed)}
+    stops = {"stop": may(("()", "'a'", "['a', 'b']"), values.stop)}
+    length = {"max_gen_len": may(("3", "0"), optional(whole(0, endless)))}
+    must_length = {"max_gen_len": arg(("3", "0"), whole(0, endless))}
+    scored, echo = {"logprobs": may(("True", "False"), flag)}, {"echo": may(("True", "False"), flag)}
+    some_rows = values.rows_of(n_words, ROWS, CONTEXT)
+    rows = {"prompt_tokens": arg(("[[1, 260]]", "[[1], [1, 5, 9]]"), some_rows)}
+    prompts = {"prompts": arg(("['the cat']", "['a', '']"), each(a_text, 1, ROWS))}
+    message = "[{'role': 'user', 'content': 'a'}]"
+    ids = {"t": arg(("[1, 260]", "[]"), values.ids_of(n_words), "token id")}
+    marks = {"bos": arg(("True", "False"), flag), "eos": arg(("True", "False"), flag)}
+    probs = arg("torch.tensor([[0.5, 0.3, 0.2]])", tensor(finite=True))
+    rows_of_probs = arg("torch.tensor([[0.5, 0.3, 0.2]])", tensor(2, finite=True))
+    logits = arg("torch.tensor([[1.0, 2.0, 3.0]])", tensor(finite=True))
+    generators = may(("None", "torch.Generator()"), generator)
+    listed = {"logprobs": arg("[None, -1.0, -0.5]", some_logprobs)}
+    return {
+        "Llama": Call(
+            lambda w, **a: Llama(**{"model": w.model, "tokenizer": w.tokenizer} | a),
+            {
+                "model": may((), values.instance(Transformer)),
+                "tokenizer": may((), values.instance(BaseTokenizer)),
+                "seed": may("1", whole(0)),
+            },
+        ),
+        "Llama.build": Call(lambda w, **a: Llama.build(**{"ckpt_dir": w.checkpoint()} | a), build_arguments()),
+        "Llama.generate": of("llama", "generate", rows | must_length | more | scored | echo | stops),
+        "Llama.generate_steps": Call(
+            lambda w, **a: list(itertools.islice(w.llama.generate_steps(**a), 4)), rows | must_length | more | scored
+        ),
+        "Llama.text_completion": of("llama", "text_completion", prompts | length | more | scored | echo | stops),
+        "Llama.chat_completion": of(
+            "llama", "chat_completion", {"dialogs": arg(f"[{message}]", some_dialogs)} | length | more | scored | stops
+        ),
+        "Llama.stream": Call(
+            lambda w, **a: "".join(w.llama.stream(**a)),
+            {"prompt_or_dialog": arg(("'the cat'", message), values.either(a_text, values.dialog))}
+            | (length | more | stops),
+        ),
+        "Llama.logits": of(
+            "llama",
+            "logits",
+            {"prompts_or_tokens": arg(("['a']", "[[1, 260]]"), values.either(each(a_text, 1, ROWS), some_rows))},
+        ),
+        "Llama.save": of("llama", "save", save_arguments(), (ValueError, TypeError, OSError)),
+        "Tokenizer": by(Tokenizer, model_path=arg("'checkpoint/tokenizer.model'", values.either(values.path, content))),
+        "Tokenizer.encode": of("tokenizer", "encode", {"s": arg(("'the cat'", "''"), long_text)} | marks),
+        "Tokenizer.decode": of("tokenizer", "decode", ids),
+        "Tokenizer.decode_bytes": of("tokenizer", "decode_bytes", ids),
+        "Tokenizer.pieces": of("tokenizer", "pieces", ids),
+        "Tokenizer.token_bytes": of("tokenizer", "token_bytes", {"i": arg("5", whole(0, n_words - 1), "token id")}),
+        "Tokenizer.id_of": of("tokenizer", "id_of", {"piece": arg("'<s>'", values.instance(str))}),
+        "Sampling": by(Sampling, **how),
+        "Sampling.probs": by(Sampling(0.7, top_k=2, min_p=0.1).probs, logits=logits),
+        "apply_temperature": by(sampling.apply_temperature, logits=logits, temperature=arg("0.7", number_of(0))),
+        "filter_top_k": by(sampling.filter_top_k, probs=probs, k=arg("2", whole(1, endless))),
+        "filter_min_p": by(sampling.filter_min_p, probs=probs, min_p=arg("0.1", number_of(0, 1))),
+        "nucleus": by(sampling.nucleus, probs=probs, p=arg("0.9", number_of(0, 1))),
+        "sample_top_p": by(
+            sampling.sample_top_p, probs=rows_of_probs, p=arg("0.9", number_of(0, 1)), generator=generators
+        ),
+        "draw": by(
+            sampling.draw, probs=rows_of_probs, generator=generators, num_samples=may("1", at_most(100, whole(1)))
+        ),
+        "token_logprobs": by(
+            scores.token_logprobs,
+            logits=arg("torch.zeros(1, 1, 4)", tensor(3)),
+            tokens=arg("torch.tensor([[2]])", values.anything),
+        ),
+        "entropy": by(scores.entropy, probs=probs),
+        "sequence_logprob": by(scores.sequence_logprob, **listed),
+        "perplexity": by(scores.perplexity, **listed),
+        "least_certain": by(scores.least_certain, **listed, n=may("2", whole(0, endless))),
+        "ModelArgs": Call(lambda w, **a: ModelArgs(**a).ffn_width(), sizes()),
+        "RopeScaling": by(
+            RopeScaling,
+            rope_type=arg("'llama3'", one_of("linear", "llama3")),
+            factor=arg("8.0", number_of(0, above=True)),
+            **{name: arg(good, values.anything) for name, good in LLAMA_3.items()},
+        ),
+        "Transformer": by(Transformer, params=arg((), values.instance(ModelArgs))),
+        "Transformer.setup_cache": Call(
+            lambda w, **a: w.model.setup_cache(**a),
+            {"max_batch_size": arg("2", at_most(2**16, whole(1))), "max_seq_len": arg("16", at_most(2**16, whole(1)))},
+        ),
+        "Transformer.forward": Call(
+            lambda w, **a: w.model(**a),
+            {
+                "tokens": arg("torch.tensor([[1, 5]])", some_tokens(n_words)),
+                "start_pos": arg(("0", "3"), at_most(CONTEXT - 8, whole(0)), "positions"),
+            },
+        ),
+        "encode_dialog": Call(lambda w, **a: encode_dialog(w.tokenizer, **a), {"dialog": arg(message, values.dialog)}),
+        "segment_dialog": Call(
+            lambda w, **a: segment_dialog(w.tokenizer, **a), {"dialog": arg(message, values.dialog)}
+        ),
+        "has_special_tags": by(has_special_tags, dialog=arg(message, values.anything)),
+        "to_json": by(to_json, prediction=arg("{'generation': 'a', 'token_bytes': [b'a']}", values.anything)),
+    }
+
+
+LEFT_OUT = {  # public, and not called here
+    "COURSE_MODEL": "a path",
+    "ChatPrediction": "a record, which judges nothing",
+    "CompletionPrediction": "a record, which judges nothing",
+    "Dialog": "a type",
+    "GenerationStep": "a record, which judges nothing",
+    "Message": "a record, which judges nothing",
+    "steps": "judges nothing, as it says: Llama.generate_steps does",
+}
+LLAMA_3 = {"low_freq_factor": "1.0", "high_freq_factor": "4.0", "original_max_position_embeddings": "8192"}
+
+
+def by(function: Callable, **arguments: Argument) -> Call:
+    """A call of a function as it is."""
+    return Call(lambda world, **passed: function(**passed), arguments)
+
+
+def of(owner: str, name: str, arguments: dict[str, Argument], errors: tuple = (ValueError, TypeError)) -> Call:
+    """A call of a method of the world's llama or tokenizer."""
+    return Call(lambda world, **passed: getattr(getattr(world, owner), name)(**passed), arguments, errors)
+
+
+def build_arguments() -> dict[str, Argument]:
+    """compile is left out: it takes a minute."""
+    device = values.either(one_of(None, "cpu", torch.device("cpu")), text_or_device)
+    return {
+        "ckpt_dir": may((), values.path),
+        "tokenizer_path": may("None", optional(values.path), "model_path", "ckpt_dir"),
+        "max_seq_len": may(("None", "16"), optional(whole(1, 2**20))),
+        "max_batch_size": may(("1", "4"), at_most(2**16, whole(1))),
+        "model_parallel_size": may(("None", "1"), optional(whole(1, 1))),
+        "seed": may("1", whole(0)),
+        "device": may(("None", "'cpu'", "torch.device('cpu')"), device),
+        "dtype": may(("None", "torch.bfloat16"), one_of(None, *DTYPES)),
+        "int8": may(("False", "True"), flag),
+        "chat_format": may(("None", "'llama-2'", "'none'"), one_of(None, "llama-2", "none")),
+    }
+
+
+def save_arguments() -> dict[str, Argument]:
+    return {
+        "ckpt_dir": arg("'out/x'", values.path),
+        "format": may(("'meta'", "'hf'"), one_of("meta", "hf")),
+        "shards": may(("1", "2"), at_most(2, whole(1))),
+        "dtype": may(("None", "torch.float16"), one_of(None, *DTYPES[:3])),
+    }
+
+
+def sizes() -> dict[str, Argument]:
+    """The fields of ModelArgs."""
+    whole_numbers = {"dim": "8", "n_heads": "2", "n_kv_heads": "None", "n_layers": "1", "hidden_dim": "4",
+                     "vocab_size": "9", "multiple_of": "4", "max_batch_size": "2", "max_seq_len": "8"}  # fmt: skip
+    above_0 = values.number(0, above=True)
+    fields = {name: arg(value, some_size(name)) for name, value in whole_numbers.items()}
+    fields |= {"norm_eps": may("1e-5", above_0), "rope_theta": may("9.0", above_0)}
+    fields["ffn_dim_multiplier"] = may(("None", "1.5"), optional(above_0))
+    return fields | {"rope_scaling": may(("None", "{'rope_type': 'linear', 'factor': 2.0}"), some_scaling)}
+
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+
+
+# ---- rules of single arguments ---------------------------------------------------------------------------------------
+
+
+def at_most(limit: int, rule: values.Rule) -> values.Rule:
+    """Larger ones depend on what memory and the model hold."""
+    return lambda value: None if (allowed := rule(value)) and int(values.plain(value)) > limit else allowed
+
+
+def some_size(name: str) -> values.Rule:
+    """The sizes must fit each other: one that is none is refused in any case."""
+    low = -1 if name == "vocab_size" else 1
+    rule = at_most(0, whole(low))
+    return optional(rule) if name in ("n_kv_heads", "hidden_dim") else rule
+
+
+def some_scaling(value) -> bool | None:
+    return True if value is None else None if isinstance(value, dict | RopeScaling) else False
+
+
+def some_dialogs(value) -> bool | None:
+    return None if each(values.dialog)(value) and len(value) > ROWS else each(values.dialog)(value)
+
+
+def text_or_device(value) -> bool | None:
+    return None if isinstance(value, str | torch.device) else False
+
+
+def content(value) -> bool | None:
+    return None if isinstance(value, bytes) and value else False
+
+
+def long_text(value) -> bool | None:
+    return values.texts_of(value, 10**9)
+
+
+def generator(value) -> bool | None:
+    if value is None or isinstance(value, torch.Generator):
+        return True
+    return None if listing(value) and all(isinstance(member, torch.Generator) for member in value) else False
+
+
+def some_logprobs(value) -> bool | None:
+    if not listing(value):
+        return False
+    lowest = -float("inf")
+    known = [values.plain(member) for member in value if member is not None]
+    return None if all(values.number(lowest)(member) or member == lowest for member in known) else False
+
+
+def some_tokens(n_words: int) -> values.Rule:
+    def rule(value):
+        if not isinstance(value, torch.Tensor) or value.dim() != 2 or value.dtype != torch.int64:
+            return False
+        if value.numel() == 0 or value.device.type == "meta":
+            return None
+        return bool(((0 <= value) & (value < n_words)).all()) and value.shape[0] <= ROWS and value.shape[1] < 8
+
+    return rule
+
+
+# ---- cases -----------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def cases(draw, name: str) -> dict:
+    """A call with one or two arguments drawn, the others as they should be."""
+    arguments = calls()[name].arguments
+    wrong = draw(st.lists(st.sampled_from(sorted(arguments)), min_size=1, max_size=2, unique=True))
+    args = {}
+    for each_name, argument in arguments.items():
+        if each_name in wrong:
+            args[each_name] = draw(values.expressions)
+        elif argument.good and (argument.must or draw(st.booleans())):
+            args[each_name] = draw(st.sampled_from(argument.good))
+    return {"call": name, "args": args}
+
+
+def trial(case: dict) -> str:
+    """Try a case; "answered" or "refused". Raises Finding."""
+    call = calls()[case["call"]]
+    with scratch() as folder:
+        (folder / "out").mkdir()
+        world = World(folder)
+        world.checkpoint()
+        passed = {name: value_of(expression) for name, expression in case["args"].items()}
+        rules = {name: call.arguments[name].allows(value) for name, value in passed.items()}
+        if case["call"] == "Llama.save" and not _stays_here(passed["ckpt_dir"]):
+            return "left out"
+        answer = attempt(lambda: call.run(world, **passed), folder, folder)
+    check_memory(answer.watch, 0, f"memory of {case['call']}")
+    wrong = [name for name, allowed in rules.items() if allowed is False]
+    open_ = [name for name, allowed in rules.items() if allowed is None]
+    if answer.error is None and wrong:
+        got = ", ".join(f"{name}={case['args'][name]}" for name in wrong)
+        raise Finding(f"{case['call']} accepts {got}", f"accepts {case['call']} {wrong}")
+    if answer.error is not None:
+        if not wrong and not open_:
+            mark = f"refuses {case['call']} {place_of(answer.error)}"
+            raise Finding(f"{case['call']} refuses what is right: {answer.error!r}", mark)
+        words = [word for name in (wrong or open_) for word in (name, *call.arguments[name].called)]
+        kinds = call.errors
+        if OSError in kinds and isinstance(answer.error, OSError):
+            kinds = (type(answer.error),)
+        check_error(answer.error, words, kinds)
+    check_sound()
+    return "answered" if answer.error is None else "refused"
+
+
+def _stays_here(path) -> bool:
+    """Whether a place to save to is inside the trial's folder."""
+    return not isinstance(path, str | Path) or (not Path(path).is_absolute() and ".." not in Path(path).parts)
