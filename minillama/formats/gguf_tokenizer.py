@@ -8,7 +8,7 @@ that the file names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from minillama.checkpoint import MOST_TOKENS
