@@ -393,7 +393,7 @@ def changed(data: bytes, edits: list[Edit]) -> bytes:
 
 @cache
 def edits_of(name: str, data: bytes) -> st.SearchStrategy[list[Edit]]:
-    """One to three changes that suit a file with this name and content."""
+    """One to three changes, most often one, that suit a file with this name and content."""
     anywhere = byte_edits(len(data))
     if name.endswith(".json"):
         tree = tree_of(data)
@@ -410,4 +410,4 @@ def edits_of(name: str, data: bytes) -> st.SearchStrategy[list[Edit]]:
         each = st.one_of(*[protobuf_edits(data)] * 2, anywhere)
     else:
         each = anywhere
-    return st.lists(each, min_size=1, max_size=3)
+    return st.one_of(st.lists(each, min_size=1, max_size=1), st.lists(each, min_size=1, max_size=3))
