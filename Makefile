@@ -62,7 +62,7 @@ real: real-model        ## the real model against transformers
 screenshots:            ## what the browser tests see, light and dark, in tests/browser/screenshots
 	MINILLAMA_SCREENSHOTS=1 $(MAKE) browser
 
-train: setup            ## make the course model from scratch, or go on from the last checkpoint
+train: setup            ## train the course model, or go on from the last checkpoint (ARGS='--stage 1': from nothing)
 	OMP_WAIT_POLICY=active $(PY) -m training $(ARGS)
 
 evaluate: setup         ## a table of what is required of the course model, and what it does
