@@ -6,6 +6,7 @@ before anything has run; what it returns is ready to use.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import shutil
@@ -126,8 +127,7 @@ def token_tensor(name: str, value) -> tuple[int, int]:
     """A tensor (bsz, seqlen) of token ids; its shape comes back."""
     kind(name, value, torch.Tensor)
     if value.dim() != 2 or value.dtype not in (torch.int64, torch.int32):
-        got = f"{tuple(value.shape)} and {value.dtype}"
-        raise ValueError(f"{name} must have the shape (bsz, seqlen) and the dtype torch.int64, got {got}")
+        raise ValueError(f"{name} must be (bsz, seqlen) of torch.int64, got {tuple(value.shape)} of {value.dtype}")
     return value.shape
 
 
@@ -139,6 +139,11 @@ def path(name: str, value) -> None:
         raise ValueError(f"{name} is an empty path; write '.' for the current folder")
     if "\0" in str(value):
         raise ValueError(f"{name} must be a path without a null character, got {shown(str(value))}")
+    try:
+        os.stat(value)
+    except (OSError, UnicodeEncodeError) as error:  # in most cases there is nothing yet
+        if not isinstance(error, OSError) or error.errno == errno.ENAMETOOLONG:
+            raise ValueError(f"{name} must be a path that this system can have, got {shown(str(value))}") from None
 
 
 def listing(name: str, value, of: str) -> None:
@@ -189,10 +194,7 @@ def dialog(value, name: str = "dialog") -> None:
             f"{name}: roles must be an optional system, then user and assistant alternating, got {shown(roles)}"
         )
     if len(turns) % 2 == 0:
-        raise ValueError(
-            f"{name}: the last message must be the user's, got {roles[-1]!r}; add a user message for the model to "
-            f"answer"
-        )
+        raise ValueError(f"{name}: the last message must be the user's, got {roles[-1]!r}; add a user message")
 
 
 def messages(value, name: str = "dialog") -> None:

@@ -200,10 +200,10 @@ def _multinomial(probs: Tensor, num_samples: int, generator: Generator | None) -
         return torch.multinomial(probs, num_samples, replacement=num_samples > 1, generator=generator)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"probs must be finite, at least 0, and above 0 somewhere in every row, and num_samples have room in "
-            f"memory: {reason}"
-        ) from error
+        fine = (
+            "probs must be finite, at least 0, and above 0 somewhere in every row, and num_samples have room in memory"
+        )
+        raise ValueError(f"{fine}: {reason}") from error
 
 
 def _renormalise(probs: Tensor) -> Tensor:

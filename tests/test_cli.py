@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from minillama import COURSE_MODEL, Llama
 from minillama.__main__ import main
@@ -132,6 +133,10 @@ def test_doctor_finds_changed_weights(capsys, tmp_path):
     weights = bytearray((folder / "consolidated.00.pth").read_bytes())
     weights[len(weights) // 2] ^= 1
     (folder / "consolidated.00.pth").write_bytes(weights)
+    code, out, _ = run(capsys, "doctor", "--model", str(folder))
+    assert code == 1 and "✗ model" in out and "does not have its checksum" in out
+    weights = torch.load(COURSE_MODEL / "consolidated.00.pth", weights_only=True)
+    torch.save({name: 2 * tensor for name, tensor in weights.items()}, folder / "consolidated.00.pth")
     code, out, _ = run(capsys, "doctor", "--model", str(folder))
     assert code == 1 and "✗ model" in out and "consolidated.00.pth is not the file that its MODEL_CARD.md names" in out
 

@@ -7,7 +7,7 @@ from minillama.check.exercise import exercise, swap, swaps
 from minillama.check.judge import Wrong
 from minillama.check.logprobs import lists
 from minillama.check.report import say
-from minillama.checkpoint import COURSE_MODEL
+from minillama.checkpoint import own_model
 from minillama.tokenizer import Tokenizer
 
 
@@ -66,7 +66,7 @@ def right_continuation(tokenizer, prompt_tokens, generated):
 
 def after(k, text, left_out=0):
     """The arguments for a text whose prompt ends before its token k; the last ids may be left out."""
-    tokenizer = Tokenizer(COURSE_MODEL / "tokenizer.model")
+    tokenizer = Tokenizer(own_model() / "tokenizer.model")
     ids = tokenizer.encode(text, bos=True, eos=False)
     return tokenizer, ids[:k], ids[k : len(ids) - left_out]
 

@@ -8,7 +8,7 @@ that the file names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from minillama.checkpoint import MOST_TOKENS
@@ -37,13 +37,14 @@ def from_metadata(metadata: Mapping, n_words: int, path: Path) -> BaseTokenizer:
         value = metadata.get(f"tokenizer.ggml.{name}", default)
         return list(value) if hasattr(value, "__len__") and not isinstance(value, str) else value
 
-    kind, tokens = field("model"), field("tokens", ())
-    count = len(tokens) if isinstance(tokens, list) else 0
+    kind, listed_tokens = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.tokens")
+    count = len(listed_tokens) if isinstance(listed_tokens, Sequence) and not isinstance(listed_tokens, str) else 0
     if not isinstance(kind, str) or kind not in ("llama", "gpt2"):
         raise error(f"has a tokenizer of the kind {kind!r}; 'llama' and 'gpt2' are read")
     if not 0 < count <= MOST_TOKENS:
         raise error(f"has a tokenizer of {count} tokens; it is broken")
     try:
+        tokens = field("tokens")
         types = field("token_type", [NORMAL] * count)
         eos_id, bos_id = (-1 if i in NONE else i for i in (field("eos_token_id", 2), field("bos_token_id", 1)))
         if len(types) != count or len({*tokens}) != count:

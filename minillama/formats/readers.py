@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from minillama import arguments
 from minillama.checkpoint import PARAMS, SHARD, TOKENIZER, MetaFolder, Reader
 from minillama.files import check_whole, listed
 from minillama.formats.chat_templates import TEMPLATE
@@ -35,6 +36,7 @@ def recognise(ckpt_dir: str | Path) -> Reader:
 
     Raises ValueError if it is none of these, if the sizes in it cannot be read, or if a save into it was cut off.
     """
+    arguments.path("ckpt_dir", ckpt_dir)
     path = Path(ckpt_dir)
     if not path.exists() and HUB_ID.fullmatch(str(ckpt_dir)):
         path = download(str(ckpt_dir))

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from minillama import arguments
 from minillama.checkpoint import MOST_TOKENS, check_fit
 from minillama.files import one_line, read_json
 from minillama.formats import chat_templates, sentencepiece_model
@@ -36,6 +37,7 @@ def read_tokenizer(folder: Path, n_words: int, config: dict, path: str | Path | 
     """
     model, other = folder / MODEL, folder / JSON
     if path is not None:
+        arguments.path("tokenizer_path", path)
         model, other = (None, Path(path)) if Path(path).suffix == ".json" else (Path(path), None)
     names, settings, generation, added = (read_json(folder / name) if (folder / name).is_file() else {}
                                           for name in (NAMES, CONFIG, GENERATION, ADDED))  # fmt: skip

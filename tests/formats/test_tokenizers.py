@@ -143,7 +143,8 @@ def test_splittings(metadata):
     [
         ("model", "bert", "'bert'"), ("model", None, "None"), ("pre", "deepseek", "deepseek"), ("merges", [], "merges"),
         ("merges", ["a b c"], "pairs"), ("merges", ["Ġ zz"], "cannot be used"), ("tokens", [], "0 tokens"),
-        ("tokens", ["a"] * 300, "twice"), ("token_type", [1], "not as many"), ("eos_token_id", 300, "300"),
+        ("tokens", 5, "0 tokens"), ("tokens", ["a"] * 300, "twice"), ("token_type", [1], "not as many"),
+        ("eos_token_id", 300, "300"),
         ("bos_token_id", 301, "301"), ("eos_token_id", "x", "x"), ("tokens", list(range(300)), "cannot be used"),
     ],
 )  # fmt: skip

@@ -342,7 +342,7 @@ def trial(case: dict) -> str:
         if not wrong and not open_:
             mark = f"refuses {case['call']} {place_of(answer.error)}"
             raise Finding(f"{case['call']} refuses what is right: {answer.error!r}", mark)
-        words = [word for name in (wrong or open_) for word in (name, *call.arguments[name].called)]
+        words = [word for name in (*wrong, *open_) for word in (name, *call.arguments[name].called)]
         kinds = call.errors
         if OSError in kinds and isinstance(answer.error, OSError):
             kinds = (type(answer.error),)

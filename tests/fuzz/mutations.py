@@ -107,11 +107,14 @@ class GGUFHeader(NamedTuple):
 
 
 def gguf_header(data: bytes) -> GGUFHeader:
+    """Raises ValueError or LookupError for a header that is broken."""
     sizes = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
     found, at = [], 4
 
     def take(size: int) -> int:
         nonlocal at
+        if at + size > len(data):
+            raise ValueError("the header ends after the file")
         found.append((at, size))
         at += size
         return int.from_bytes(data[at - size : at], "little")
@@ -133,11 +136,13 @@ def gguf_header(data: bytes) -> GGUFHeader:
             take(sizes[kind])
 
     def tensor() -> None:
-        for size in (*[8] * take(4), 4, 8):
+        for size in (*[8] * min(take(4), 9), 4, 8):
             take(size)
 
     take(4)
     n_tensors, n_keys = take(8), take(8)
+    if n_tensors + n_keys > 1000:
+        raise ValueError("too many entries")
     entries = []
     for read in [value] * n_keys + [tensor] * n_tensors:
         name, start = text(), at
@@ -388,7 +393,7 @@ def changed(data: bytes, edits: list[Edit]) -> bytes:
 
 @cache
 def edits_of(name: str, data: bytes) -> st.SearchStrategy[list[Edit]]:
-    """One to three changes that suit a file with this name and content."""
+    """One to three changes, most often one, that suit a file with this name and content."""
     anywhere = byte_edits(len(data))
     if name.endswith(".json"):
         tree = tree_of(data)
@@ -405,4 +410,4 @@ def edits_of(name: str, data: bytes) -> st.SearchStrategy[list[Edit]]:
         each = st.one_of(*[protobuf_edits(data)] * 2, anywhere)
     else:
         each = anywhere
-    return st.lists(each, min_size=1, max_size=3)
+    return st.one_of(st.lists(each, min_size=1, max_size=1), st.lists(each, min_size=1, max_size=3))

@@ -16,7 +16,11 @@ from tests.fuzz.originals import originals
 from tests.fuzz.targets import targets
 
 NAMES = ("meta", "meta-shards", "meta-old", "hf", "hf-bpe", "gguf", "gguf-bpe")
-unhurried = settings(suppress_health_check=list(HealthCheck))
+
+
+def some(n: int) -> settings:
+    """As `examples`; cases with a model in them are slow, by hypothesis's measure."""
+    return settings(examples(n), suppress_health_check=list(HealthCheck))
 
 
 def check_some(data, kind: str) -> None:
@@ -35,23 +39,20 @@ def test_sound_files_are_read_by_every_door(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@unhurried
-@examples(30)
+@some(30)
 @given(data=st.data())
 def test_changed_files(name, data):
     target = targets()[f"files of {name}"]
     target.trial(data.draw(target.cases))
 
 
-@unhurried
-@examples(50)
+@some(50)
 @given(data=st.data())
 def test_commands(data):
     check_some(data, "the command ")
 
 
-@unhurried
-@examples(300)
+@some(300)
 @given(data=st.data())
 def test_calls(data):
     check_some(data, "")

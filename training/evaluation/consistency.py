@@ -107,6 +107,9 @@ def plain_words(language: str) -> frozenset[str]:
             if isinstance(values, list) and not name.endswith(("girls", "boys"))
         )  # fmt: skip
         return frozenset(name for name in sexes_of_names(language) if name in plots)
-    plots = re.sub(r"\{\w+\}", "", read(path_of("stories.txt", "en"))) + " ".join(words_of(language).words["openings"])
+    lists = (
+        value for name, values in words_of(language).words.items() for value in values if name in ("openings", "day")
+    )
+    plots = " ".join([re.sub(r"\{\w+\}", "", read(path_of("stories.txt", "en"))), *lists])
     parents = {row["parent_name"] for row, _ in words_of(language).parents.rows}
     return frozenset(re.findall(r"\b[A-ZÀ-Ž]\w+", plots)) | parents | {"Beaver", "I"}
