@@ -99,7 +99,7 @@ def test_12_chat_panel(open_and_run):
     message.press("Enter")
     expect(status).to_contain_text("too long")
     write(page, message, "Hello!")
-    write(page, panel.locator(".s-system textarea"), "Answer in capital letters.")
+    write(page, panel.locator(".s-system textarea"), "Talk like a pirate.")
     panel.locator(".s-clear").press("Enter")
     expect(answers).to_have_count(0)
     panel.locator(".s-send").press("Enter")
