@@ -23,7 +23,8 @@ def token_logprobs(logits: Tensor, tokens: Tensor, ignore_index: int = -1) -> Te
     >>> token_logprobs(torch.zeros(1, 1, 4), torch.tensor([[2]]))  # four equal logits: log(1/4)
     tensor([[-1.3863]])
     """
-    arguments.floats("logits", logits, 3), arguments.kind("tokens", tokens, Tensor)
+    arguments.floats("logits", logits, 3)
+    arguments.kind("tokens", tokens, Tensor)
     if tokens.shape != logits.shape[:2] or tokens.dtype != torch.long:
         expected = f"{tuple(logits.shape[:2])} and torch.int64"
         raise ValueError(f"tokens must have the shape {expected}, got {tuple(tokens.shape)} and {tokens.dtype}")

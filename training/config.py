@@ -12,7 +12,7 @@ MODEL = {"dim": 224, "n_layers": 6, "n_heads": 4, "n_kv_heads": 2, "hidden_dim":
 
 @dataclass(frozen=True)
 class Config:
-    """The defaults are those of the course model."""
+    """The defaults are those of the first stage; STAGES has what the second one changes."""
 
     steps: int = 13_700  # on the corpus, after the drills
     drill_steps: int = 300  # at the very beginning, on drill_rows

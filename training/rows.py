@@ -112,7 +112,7 @@ def prepare_tokenizer(config: Config) -> bytes:
 
 
 def prepare_rows(config: Config, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
-    """Drills, short and long rows: as many as the steps read, so that none is read twice. (n_rows, seqlen + 1) int16.
+    """Drills, short and long rows, (n_rows, seqlen + 1) int16: as many as all_steps would read, none of them twice.
 
     The first rows of a short batch are lookups, as many as config.lookups says.
     """

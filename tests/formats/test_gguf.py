@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from minillama import Llama
 from minillama.checkpoint import load
 from minillama.formats import recognise
-from minillama.formats.gguf import KEYS
-from tests import peers
+from tests import gguf_files, peers
 
 SIZES = {"dim": 64, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "hidden_dim": 96, "vocab_size": 400,
          "max_seq_len": 96, "rope_theta": 500.0}  # fmt: skip
@@ -26,15 +25,8 @@ def write(path, model, tokenizer, kind=TYPE.F32, tied=False, extra=None, **metad
     args, sp = model.params, tokenizer.sp_model
     writer = gguf.GGUFWriter(path, metadata.pop("architecture", "llama"))
     writer.add_name("random")
-    writer.add_context_length(args.max_seq_len)
-    writer.add_embedding_length(args.dim)
-    writer.add_block_count(args.n_layers)
-    writer.add_feed_forward_length(args.ffn_width())
-    writer.add_head_count(args.n_heads)
-    writer.add_head_count_kv(args.n_kv_heads)
-    writer.add_layer_norm_rms_eps(args.norm_eps)
+    gguf_files.add_sizes(writer, args)
     writer.add_rope_freq_base(args.rope_theta)
-    writer.add_rope_dimension_count(args.head_dim)
     writer.add_vocab_size(args.vocab_size)
     writer.add_tokenizer_model("llama")
     kinds = [(sp.is_unknown, 2), (sp.is_control, 3), (sp.is_byte, 6)]
@@ -46,17 +38,10 @@ def write(path, model, tokenizer, kind=TYPE.F32, tied=False, extra=None, **metad
     writer.add_eos_token_id(tokenizer.eos_id)
     for key, value in metadata.items():
         {str: writer.add_string, int: writer.add_uint32, float: writer.add_float32}[type(value)](key, value)
-    for key, name in KEYS.names(args.n_layers).items():
-        weight = model.state_dict()[key].numpy()
-        if not (tied and key == "output.weight"):
-            stored = TYPE.F32 if weight.ndim == 1 else kind
-            writer.add_tensor(name, gguf.quantize(weight, stored), raw_dtype=stored)
+    gguf_files.add_weights(writer, model, kind, {"output.weight"} if tied else ())
     for name, array in (extra or {}).items():
         writer.add_tensor(name, array)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    gguf_files.write(writer)
     return path
 
 

@@ -14,9 +14,9 @@ import torch
 from minillama import ModelArgs, Tokenizer, Transformer
 from minillama.formats import export, sentencepiece_model
 from minillama.formats.bpe import BPETokenizer, byte_alphabet
-from minillama.formats.gguf import KEYS
 from minillama.formats.gguf_tokenizer import byte_level_bpe
 from minillama.tokenizer import BaseTokenizer
+from tests import gguf_files
 
 GGUF = "model.gguf"
 SIZES = {"dim": 8, "n_layers": 2, "n_heads": 2, "n_kv_heads": 2, "hidden_dim": 12, "max_seq_len": 64}
@@ -63,26 +63,13 @@ def byte_level() -> tuple[BPETokenizer, list[str], list[int]]:
 
 def gguf_file(path: Path, network: Transformer, kind: gguf.GGMLQuantizationType, tokenizer: dict) -> None:
     """A GGUF file; tokenizer: the metadata behind "tokenizer."."""
-    args, writer = network.params, gguf.GGUFWriter(path, "llama")
-    writer.add_context_length(args.max_seq_len)
-    writer.add_embedding_length(args.dim)
-    writer.add_block_count(args.n_layers)
-    writer.add_feed_forward_length(args.ffn_width())
-    writer.add_head_count(args.n_heads)
-    writer.add_head_count_kv(args.n_kv_heads)
-    writer.add_layer_norm_rms_eps(args.norm_eps)
-    writer.add_rope_dimension_count(args.head_dim)
+    writer = gguf.GGUFWriter(path, "llama")
+    gguf_files.add_sizes(writer, network.params)
     add = {str: writer.add_string, bool: writer.add_bool, int: writer.add_uint32, list: writer.add_array}
     for key, value in tokenizer.items():
         add[type(value)](f"tokenizer.{key}", value)
-    for key, name in KEYS.names(args.n_layers).items():
-        weight = network.state_dict()[key].numpy()
-        stored = gguf.GGMLQuantizationType.F32 if weight.ndim == 1 else kind
-        writer.add_tensor(name, gguf.quantize(weight, stored), raw_dtype=stored)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    gguf_files.add_weights(writer, network, kind)
+    gguf_files.write(writer)
 
 
 def _saved(network: Transformer, tokenizer: BaseTokenizer, *how) -> dict[str, bytes]:
