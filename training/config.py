@@ -12,7 +12,7 @@ MODEL = {"dim": 224, "n_layers": 6, "n_heads": 4, "n_kv_heads": 2, "hidden_dim":
 
 @dataclass(frozen=True)
 class Config:
-    """The defaults are those of the first stage; STAGES has what the second one changes."""
+    """The defaults are those of the first stage; STAGES has what the others change."""
 
     steps: int = 13_700  # on the corpus, after the drills
     drill_steps: int = 300  # at the very beginning, on drill_rows
@@ -21,6 +21,7 @@ class Config:
     until: int | None = None  # the step after which the stage ends, while its rate is still above 0; None: all_steps
     lookups: tuple[tuple[int, int], ...] = ((300, 10), (600, 5), (100_000, 2))  # (batches, rows of lookups in each)
     quizzes: float = 0.0  # share of quizzes among the documents of these rows
+    recalls: float = 0.0  # and of stories of which only what their own text decides is asked for
     seed: int = 1
     shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))  # of the tokens
     vocab_size: int = 4096  # half of the pieces are single characters
@@ -56,7 +57,7 @@ class Config:
         return self.until or self.all_steps
 
 
-SECOND = {  # shares of the second stage
+SECOND = {  # shares of the tokens in the second stage
     "stories_en": 0.16,
     "stories_zh": 0.10,
     "chat_en": 0.26,
@@ -66,7 +67,18 @@ SECOND = {  # shares of the second stage
     "quatrains": 0.09,
     "known": 0.13,
 }
-STAGES = (  # the first learns to read and to look back; the second learns what there is to know, from fresh documents
+THIRD = {  # of the third
+    "stories_en": 0.17,
+    "stories_zh": 0.11,
+    "chat_en": 0.21,
+    "chat_zh": 0.16,
+    "prose_en": 0.06,
+    "prose_zh": 0.06,
+    "quatrains": 0.07,
+    "known": 0.16,
+}
+STAGES = (  # the first learns to read and to look back; the second learns what there is to know, from fresh documents;
+    # the third learns to keep to what it has said
     Config(until=8000),
     Config(
         steps=6500,
@@ -77,5 +89,16 @@ STAGES = (  # the first learns to read and to look back; the second learns what 
         shares=SECOND,
         learning_rate=1.8e-3,
         exact=0.12,
+    ),
+    Config(
+        steps=12_000,
+        drill_steps=0,
+        lookups=((100_000, 6),),
+        quizzes=0.65,
+        recalls=0.20,
+        seed=3,
+        shares=THIRD,
+        learning_rate=1.6e-3,
+        exact=0.15,
     ),
 )

@@ -25,6 +25,7 @@ from training.corpus.invented import chinese_characters
 from training.corpus.lookups import lookups
 from training.corpus.parts import documents, mixture
 from training.corpus.quizzes import quizzes
+from training.corpus.recalls import Recall, recalls
 from training.packing import BEGIN, PAD, drill_rows, pack
 from training.state import write_atomically
 from training.tokenizer import N_BASE, train_tokenizer
@@ -130,18 +131,27 @@ def prepare_rows(config: Config, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
         for kind, (n_rows, seqlen) in wanted.items():
             drawn = fitting(config, tokenizer, seqlen + 1, long=kind == "long", bar=bar)
             rows[kind] = shuffled(pack(drawn, n_rows, seqlen, min(N_OPEN, 1 + n_rows // 8)), config.seed)
-    drawn = (answers_only(document.texts, tokenizer) for document in to_answer(config))
+    drawn = to_answer(config, tokenizer)
     first = np.cumsum([0, *(config.batch_rows - n for n in n_lookups)])[:-1]  # index of each batch's first row
     packed = pack(drawn, sum(n_lookups), config.seqlen)
     rows["short"] = np.insert(rows["short"], np.repeat(first, n_lookups), packed, axis=0)
     return rows
 
 
-def to_answer(config: Config) -> Iterator[Document]:
-    """Look-ups, and among them as many quizzes as config.quizzes says."""
-    rng, found, known = Random(f"to answer {config.seed}"), lookups(config.seed), quizzes(config.seed)
+def to_answer(config: Config, tokenizer: Tokenizer) -> Iterator[list[int]]:
+    """Look-ups as ids, and among them as many quizzes as config.quizzes says, and as many recalls.
+
+    Only what can be known is asked for in them: answers, and of a story what its own text decides.
+    """
+    rng, found, known, told = (
+        Random(f"to answer {config.seed}"), lookups(config.seed), quizzes(config.seed), recalls(config.seed)
+    )  # fmt: skip
     while True:
-        yield next(known if rng.random() < config.quizzes else found)
+        drawn = rng.random()
+        if config.quizzes <= drawn < config.quizzes + config.recalls:
+            yield certain_only(next(told), tokenizer)
+        else:
+            yield answers_only(next(known if drawn < config.quizzes else found).texts, tokenizer)
 
 
 def answers_only(texts: Iterable[str], tokenizer: Tokenizer) -> list[int]:
@@ -155,6 +165,18 @@ def answers_only(texts: Iterable[str], tokenizer: Tokenizer) -> list[int]:
         n_read = len(tokenizer.encode(text[: text.index(ANSWER) + len(ANSWER)], bos=True, eos=False))
         found += [ids[0], *(~i for i in ids[1:n_read]), *ids[n_read:]]  # ~bos would begin another document
     return found
+
+
+def certain_only(story: Recall, tokenizer: Tokenizer) -> list[int]:
+    """The ids of the story as `encode` gives them, but what its text does not decide is only read (~id)."""
+    ids = tokenizer.encode(story.text, bos=True, eos=True)
+    found, end = [ids[0]], -1  # the first piece has a space that the text lacks
+    for i, piece in zip(ids[1:-1], tokenizer.pieces(ids[1:-1]), strict=True):
+        start, end = end, end + len(piece)
+        first = start + (piece[0] == SPACE)  # a space alone does not count as part of a word
+        asked = any(first < stop and begin < end for begin, stop in story.certain)
+        found.append(i if asked else ~i)
+    return [*found, ids[-1]]
 
 
 def shuffled(rows: np.ndarray, seed: int) -> np.ndarray:

@@ -61,12 +61,13 @@ def test_the_first_stage_is_trained_only_if_asked_for(run, finishing, tmp_path, 
     folders = ["--run", str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--stages", str(tmp_path / "stages")]
     assert main([*folders]) == 2 and not made
     assert main([*folders, "--stage", "1"]) == 0
-    (first, nothing), (second, start), (before,) = made
-    assert (first, second) == STAGES and nothing is None and start == tmp_path / "stages" / "1"
-    assert before == {**{name: run.history[-1][name] for name in ("step", "seconds", "tokens")},
-                      "device": run.device, "least_known": run.least_known}  # fmt: skip
+    *trained, before = made
+    assert [config for config, _ in trained] == list(STAGES)
+    assert [start for _, start in trained] == [None, *(tmp_path / "stages" / f"{k}" for k in range(1, len(STAGES)))]
+    assert before == [{**{name: run.history[-1][name] for name in ("step", "seconds", "tokens")},
+                       "device": run.device, "least_known": run.least_known}] * (len(STAGES) - 1)  # fmt: skip
     made.clear()
-    assert main(folders) == 0 and made == [(second, start), [before]]
+    assert main(folders) == 0 and made == [trained[-1], before]
 
 
 def test_the_last_stage_begins_with_weights_that_are_in_the_repository():

@@ -14,8 +14,19 @@ from training import rows as data
 from training.corpus.document import Document
 from training.corpus.lookups import lookups
 from training.corpus.quizzes import quizzes
+from training.corpus.recalls import Recall, recalls
 from training.packing import BEGIN, drill_rows, pack
-from training.rows import WHOLE, answers_only, check_known, count, is_spelt, prepare_data, read_batch, to_answer
+from training.rows import (
+    WHOLE,
+    answers_only,
+    certain_only,
+    check_known,
+    count,
+    is_spelt,
+    prepare_data,
+    read_batch,
+    to_answer,
+)
 from training.tokenizer import train_tokenizer
 
 
@@ -74,12 +85,35 @@ def test_known_prompts_count_only_in_the_rows_that_are_read(run):
     assert check_known(TINY, tokenizer, repeated) == run.least_known
 
 
-def test_quizzes_stand_among_the_lookups_as_often_as_asked():
-    none, all_of_them = replace(TINY, quizzes=0.0), replace(TINY, quizzes=1.0)
-    assert list(islice(to_answer(none), 20)) == list(islice(lookups(TINY.seed), 20))
-    assert list(islice(to_answer(all_of_them), 20)) == list(islice(quizzes(TINY.seed), 20))
-    mixed, asked = list(islice(to_answer(replace(TINY, quizzes=0.5)), 60)), list(islice(quizzes(TINY.seed), 60))
-    assert 15 < sum(document in asked for document in mixed) < 45
+def test_quizzes_and_recalls_stand_among_the_lookups_as_often_as_asked(run):
+    tokenizer = Tokenizer(run.tokenizer_path)
+
+    def answers(drawn):
+        return [answers_only(document.texts, tokenizer) for document in islice(drawn, 60)]
+
+    def rows(**shares):
+        return list(islice(to_answer(replace(TINY, **shares), tokenizer), 60))
+
+    told = [certain_only(story, tokenizer) for story in islice(recalls(TINY.seed), 60)]
+    asked, found = answers(quizzes(TINY.seed)), answers(lookups(TINY.seed))
+    assert rows(quizzes=0.0) == found and rows(quizzes=1.0) == asked and rows(recalls=1.0) == told
+    mixed = rows(quizzes=0.3, recalls=0.4)
+    counts = [sum(ids in some for ids in mixed) for some in (asked, told, found)]
+    assert sum(counts) == 60 and all(8 < n < 40 for n in counts)
+
+
+def test_of_a_recall_only_what_the_text_decides_is_asked_for(run):
+    tokenizer = Tokenizer(run.tokenizer_path)
+    text = "Tom was a cat. He met Ann. Tom ran."
+    decided = [(15, 17), (27, 30)]  # He, Tom
+    ids = certain_only(Recall(text, tuple(decided)), tokenizer)
+    assert [~i if i < 0 else i for i in ids] == tokenizer.encode(text, bos=True, eos=True)
+    assert tokenizer.decode([i for i in ids[1:-1] if i >= 0]).split() == ["He", "Tom"]
+    assert ids[0] == tokenizer.bos_id and ids[-1] == tokenizer.eos_id
+    for story in islice(recalls(7), 40):
+        ids = certain_only(story, tokenizer)
+        asked = sum(i >= 0 for i in ids)
+        assert 0.02 < asked / len(ids) < 0.6
 
 
 def test_a_count_ends_at_the_rows_end():

@@ -61,6 +61,8 @@ class Draws:
         self.rng = rng
         self.logprob = 0.0  # natural logarithm, of all choices so far except the silent ones
         self.change: Callable[[str], str] = str  # applied to all that is written, such as str.upper
+        self.size = 0  # characters of the text
+        self.certain: list[tuple[int, int]] = []  # stretches [start, end) of the text that what stands before decides
         self._written: list[str] = []
 
     @property
@@ -84,4 +86,6 @@ class Draws:
         return min(bisect(options.cumulative, self.rng.random()), len(options) - 1)
 
     def write(self, text: str) -> None:
-        self._written.append(self.change(text))
+        changed = self.change(text)
+        self._written.append(changed)
+        self.size += len(changed)

@@ -196,6 +196,7 @@ class Slots:
 
     def __init__(self, *tables: Table, **held: str):
         self.held = held
+        self.shown: set[str] = set()  # slots that the text has named
         self.tables: dict[str, Table] = {}
         self.add(*tables)
 
@@ -225,12 +226,32 @@ class Slots:
 
     def write(self, draws: Draws, form: Form) -> None:
         """Write the value of the form's innermost slot, and fill the slots inside that value."""
-        for node in parse(self.get(draws, form.slots[0].name, form)):
+        name, start = form.slots[0].name, draws.size
+        certain = self.is_certain(name)
+        for node in parse(self.get(draws, name, form)):
             if isinstance(node, str):
                 draws.write(form.write(node))
             else:
                 self.write(draws, Form((node, *form.slots)))
             form = Form(())
+        self.shown.add(name)
+        if certain:
+            draws.certain.append((start, draws.size))
+
+    def is_certain(self, name: str) -> bool:
+        """Whether what the text has named decides the slot's value: itself, or another slot of its table.
+
+        >>> from random import Random
+        >>> slots = Slots(Table([({"pet": "cat", "cry": "mew"}, 1), ({"pet": "dog", "cry": "woof"}, 1)]))
+        >>> draws = Draws(Random(1))
+        >>> _ = fill(draws, "{pet} {cry}", slots)
+        >>> draws.text, draws.certain
+        ('cat mew', [(4, 7)])
+        """
+        if name in self.shown or name not in self.tables:
+            return name in self.shown
+        table = self.tables[name]
+        return len(table.column(name)) == 1 and not self.shown.isdisjoint(table.columns)
 
 
 def fill(draws: Draws, template: str | Nodes | Options, slots: Slots) -> str | Nodes:

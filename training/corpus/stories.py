@@ -16,6 +16,7 @@ PRONOUNS = {  # he, him, his, himself
 }
 CHILD = 0.2  # share of the heroes who are girls, and of those who are boys; the rest are animals
 CLOSED = 0.15  # share of the stories that end with one of the closings
+STEP = {"en": 16, "zh": 5}  # characters at the beginning of a step that tell which plot it is of
 
 
 class Story(NamedTuple):
@@ -64,7 +65,9 @@ def draw_story(
         if not whole and (instead or without_article(wish)) in draws.text[start:]:
             return Story(noun, slots.held["hero"], wish)
         draws.write(words.gap)
+        begun = draws.size
         fill(draws, wordings, slots)
+        draws.certain.append((begun, begun + STEP[language]))
     fill(draws, words.closings, slots)
     return Story(noun, slots.held["hero"], wish)
 
@@ -151,17 +154,22 @@ class Words:
     def heroes(self, noun: str, hero: str | None) -> Table:
         """Names with their pronouns; of a given name, the pronouns that it may have."""
         sexes = [self.children[noun]] if noun in self.children else ["girl", "boy"]
-        known = [row for row in self.names(noun).rows if row[0]["hero"] == hero or hero is None]
+        if hero is None:
+            return Table(every_other(self.names(noun).rows, first=0))
+        known = [row for row in self.names(noun).rows if row[0]["hero"] == hero]
         return Table(known or [(self.person(hero, sex), 1) for sex in sexes])
 
     @remember
     def friends(self, noun: str) -> Table:
-        """Friends of a child are children, friends of an animal are other animals."""
+        """Friends of a child are children, friends of an animal are other animals.
+
+        They have the names that heroes do not have, so that a name tells who somebody is.
+        """
         child = {sex: name for name, sex in self.children.items()}
         names = {"hero": "friend", "he": "f_he", "him": "f_him", "his": "f_his"}
         rows = [
             ({new: row[old] for old, new in names.items()} | {"friend_noun": child[row["sex"]]}, weight)
-            for row, weight in self.names(None if noun in self.children else noun).rows
+            for row, weight in every_other(self.names(None if noun in self.children else noun).rows, first=1)
         ]
         if noun in self.children:
             return Table(rows)
@@ -226,6 +234,14 @@ class Words:
     @remember
     def nouns_with(self, wish: str | None) -> Options[str]:
         return self.nouns.where(lambda noun: not wish or wish in self.wishes(noun).column("wish").items)
+
+
+def every_other(rows: list[tuple[dict[str, str], float]], first: int) -> list[tuple[dict[str, str], float]]:
+    """Every second row of each sex, from the row `first` on: 0 or 1."""
+    by_sex: dict[str, list] = {}
+    for row in rows:
+        by_sex.setdefault(row[0]["sex"], []).append(row)
+    return [row for some in by_sex.values() for row in some[first::2]]
 
 
 def readings(about: str, slots: Slots, plot: Plot) -> list[tuple[str, str, str, float]]:
