@@ -13,7 +13,6 @@ llama.cpp is not part of this repository: benchmarks/README.md says how it is bu
 from __future__ import annotations
 
 import argparse
-import codecs
 import contextlib
 import json
 import os
@@ -141,9 +140,17 @@ class Server:
 
 
 def ends_whole(tokenizer: BaseTokenizer, ids: list[int]) -> list[bool]:
-    """For each id, whether the text up to it ends with a whole character: llama-server tells log p only there."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    return [decoder.decode(tokenizer.token_bytes(i)) is not None and not decoder.getstate()[0] for i in ids]
+    """For each id, whether a whole character ends there: llama-server tells log p nowhere else.
+
+    It looks for a first byte, among the last three, that asks for more bytes than there are.
+    """
+    text, whole = b"", []
+    for i in ids:
+        text += tokenizer.token_bytes(i)
+        last = enumerate(reversed(text[-3:]), 1)
+        asked = [(n, 2 + (byte >= 0xE0) + (byte >= 0xF0)) for n, byte in last if 0xC0 <= byte < 0xF8]
+        whole.append(all(n >= size for n, size in asked))
+    return whole
 
 
 def run_ours(llama: Llama, prompt: list[int], new_tokens: int) -> Run:
