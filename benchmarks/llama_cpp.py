@@ -202,7 +202,7 @@ def show_ids(what: str, ours: Sequence[list[int]], theirs: Sequence[list[int]], 
     """A row of the first table. Returns whether all ids are equal."""
     pairs = zip(ours, theirs, strict=True)
     parted = [(k, first_difference(a, b)) for k, (a, b) in enumerate(pairs) if a != b]
-    where = ", ".join(f"at token {at} of {texts[k]!r:.60}" for k, at in parted[:3])
+    where = ", ".join(f"at token {at + 1} of {texts[k]!r:.60}" for k, at in parted[:3])
     show([what, f"{len(texts) - len(parted)} of {len(texts)}", where])
     return not parted
 
@@ -213,14 +213,19 @@ def show_runs(a: str, b: str, runs: dict[str, list[Run]]) -> bool:
     for k, (x, y) in enumerate(zip(runs[a], runs[b], strict=True), 1):
         at = first_difference(x.ids, y.ids)
         if at is not None:
-            gaps = ["not told" if run.gaps[at] is None else f"{run.gaps[at]:.4f}" for run in (x, y)]
-            parted.append(f"prompt {k} at token {at + 1} ({' and '.join(gaps)})")
+            parted.append(f"prompt {k} at token {at + 1} ({gap(x, at)} and {gap(y, at)})")
         elif text_of(x.text) != text_of(y.text):
             parted.append(f"prompt {k}, of the same ids")
         pairs = zip(x.logprobs[:at], y.logprobs[:at], strict=True)
         apart += [abs(p - q) for p, q in pairs if p is not None and q is not None]
     show([a, b, f"{len(runs[a]) - len(parted)} of {len(runs[a])}", f"{max(apart):.1e}", "; ".join(parted)])
     return not parted
+
+
+def gap(run: Run, at: int) -> str:
+    if at >= len(run.ids):
+        return "it has ended"
+    return "not told" if run.gaps[at] is None else f"{run.gaps[at]:.4f}"
 
 
 def show_answers(what: str, ours: Sequence[str], theirs: Sequence[str]) -> bool:
@@ -267,8 +272,9 @@ def compare(models: dict[str, str | Path], binaries: Path, new_tokens: int, thre
             runs[f"llama.cpp {name}"] = [
                 server.run(p, new_tokens, original.tokenizer) for p in tqdm(prompts, f"llama.cpp {name}")
             ]
-    for name, llama in llamas.items():
-        runs[f"minillama {name}"] = [run_ours(llama, p, new_tokens) for p in tqdm(prompts, f"minillama {name}")]
+    for name in ("original", "f32", "q8_0"):
+        bar = tqdm(prompts, f"minillama {name}")
+        runs[f"minillama {name}"] = [run_ours(llamas[name], p, new_tokens) for p in bar]
 
     print("\n| this | against | equal texts | most that log p is apart | where (gaps to the second token) |")
     print("|---|---|---|---|---|")
