@@ -304,7 +304,7 @@ def _original_contexts(freqs: Tensor, table: Tensor, factor: float) -> list[int]
     smooth = (1 / table - 1 / factor) / (1 - 1 / torch.tensor(factor))  # (head_dim / 2,)
     contexts = (1 + 3 * smooth) * 2 * math.pi / freqs  # (head_dim / 2,)
     between = (smooth > 0.01) & (smooth < 0.99) & contexts.isfinite()  # (head_dim / 2,)
-    return sorted({round(each) for each in contexts[between].tolist()})
+    return sorted({max(round(each), 1) for each in contexts[between].tolist()})
 
 
 def begins_as_gguf(path: Path) -> bool:
