@@ -8,6 +8,7 @@ import nbformat
 import pytest
 
 from tests.notebooks.conftest import NAMES, NOTEBOOKS
+from tests.notebooks.minutes import STATED, minutes, words
 
 TAGS = {"predict", "exercise", "solution", "assembled", "hide-input", "needs-cuda", "needs-real-model", "timed"}
 LONGEST = {"assembled": 30, "solution": 20}
@@ -27,11 +28,6 @@ def prose(notebook):
 
 def lines(cell):
     return sum(bool(line.strip()) for line in cell.source.splitlines())
-
-
-def words(text):
-    text = re.sub(r"!?\[([^]]*)\]\([^)]*\)", lambda match: "" if match[0].startswith("!") else match[1], text)
-    return len(re.findall(r"\w+", text))
 
 
 def test_code_cells_are_short(notebook):
@@ -118,6 +114,25 @@ def test_skeleton(notebook, name):
     assert len(re.findall(r"^- ", text[0], re.M)) <= 3
     summary = [cell for cell in text if cell.startswith("## In three lines")]
     assert len(summary) == 1 and len(re.findall(r"^- ", summary[0], re.M)) == 3
+
+
+def test_stated_minutes_follow_the_rule(notebook):
+    (stated,) = STATED.findall(prose(notebook)[0]) or ["none"]
+    expected = f"expected {minutes(notebook)} minutes; python -m tests.notebooks.minutes writes them"
+    assert stated == str(minutes(notebook)), f"states {stated}, {expected}"
+
+
+def test_the_rule_of_minutes():
+    def cells(tag, n):
+        return [nbformat.v4.new_code_cell("1", metadata={"tags": tag}) for _ in range(n)]
+
+    def rule(*cells):
+        return minutes(nbformat.v4.new_notebook(cells=cells))
+
+    text = nbformat.v4.new_markdown_cell("![a picture](x.svg) [word](y.md) " + "word " * 1499)
+    assert rule(text) == 10
+    assert rule(text, *cells(["predict"], 10)) == 15
+    assert rule(text, *cells(["exercise"], 5), *cells(["solution"], 5)) == 40
 
 
 def test_pictures_have_alt_text_and_links_lead_somewhere(notebook):
