@@ -1,8 +1,10 @@
 """The form that every notebook of the course has; see CONTRIBUTING.md."""
 
 import ast
+import builtins
 import re
 import statistics
+import sys
 
 import nbformat
 import pytest
@@ -93,6 +95,43 @@ def test_predictions_are_made_and_revealed(notebook):
     assert len(names) >= 2
     for name in names:
         assert any(f"{name}.reveal(" in source for source in sources), f"{name} is never revealed"
+
+
+def names_in(source):
+    """What a code cell imports, defines or assigns."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from ((alias.asname or alias.name).split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def modules_missing(notebook):
+    """Modules that the text of an exercise mentions, as in `torch.argmax`, and that no cell above it has imported."""
+    known, text, modules = set(dir(builtins)), "", {*sys.stdlib_module_names, "torch", "numpy"}
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            text += cell.source
+            continue
+        if "exercise" in tags(cell):
+            mentioned = {root for code in re.findall(r"`([^`]+)`", text) for root in re.findall(r"\b(\w+)\.\w", code)}
+            yield from sorted(mentioned & modules - known)
+        known.update(names_in(cell.source))
+        text = ""
+
+
+def test_an_exercise_mentions_only_modules_that_are_imported(notebook):
+    assert list(modules_missing(notebook)) == []
+
+
+def test_a_module_that_was_not_imported_is_found():
+    exercise = nbformat.v4.new_code_cell("def my_best(x):\n    ...", metadata={"tags": ["exercise"]})
+    text = nbformat.v4.new_markdown_cell("`torch.argmax(x)` helps, or `x.argmax()`; `math.pi` does not.")
+    before = nbformat.v4.new_code_cell("import math")
+    assert list(modules_missing(nbformat.v4.new_notebook(cells=[before, text, exercise]))) == ["torch"]
+    assert list(modules_missing(nbformat.v4.new_notebook(cells=[text, before, exercise]))) == []
 
 
 def test_exercises_are_stubs_with_a_folded_solution_below(notebook, name):
