@@ -10,18 +10,21 @@ from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 
 from minillama import COURSE_MODEL, Llama
 from minillama.__main__ import main
 from minillama.chat import encode_dialog
+from tests.notebooks.minutes import minutes
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONSOLE = re.compile(r"(?<=```console\n).*?(?=```)", re.S)
 COMMAND = re.compile(r"^\$ python -m minillama (.*)\n", re.M)
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+SHORT_ROUTE = {0, 1, 2, *range(6, 13)}
 
 
 @cache
@@ -63,9 +66,17 @@ def parameters() -> int:
     return sum(parameter.numel() for parameter in course().model.parameters())
 
 
+def hours(numbers: set[int]) -> str:
+    """What the notebooks of these numbers take together, by the rule of their minutes."""
+    paths = [ROOT / "notebooks" / name for name in NOTEBOOKS if int(name[:2]) in numbers]
+    return f"{sum(minutes(nbformat.read(path, as_version=4)) for path in paths) / 60:.0f}"
+
+
 CLAIMS = {
     "parameters": (r"trained model of ([\d.]+) million parameters", lambda: f"{parameters() / 1e6:.1f}"),
     "known probabilities": (r"within ([\d.]+) of those", lambda: f"{math.ceil(100 * largest_error()) / 100:.2f}"),
+    "short route": (r"takes about (\d+) hours", lambda: hours(SHORT_ROUTE)),
+    "full route": (r"in order, about (\d+)\.", lambda: hours({int(name[:2]) for name in NOTEBOOKS})),
     "python": (
         r"Python ([\d.]+) or newer",
         lambda: re.search(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text())[1],

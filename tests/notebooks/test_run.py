@@ -3,6 +3,7 @@
 Those that can show a real model run without it, as in a fresh clone, and, where it is, with it.
 """
 
+import ast
 import os
 import re
 import shutil
@@ -96,6 +97,36 @@ def run_twice(notebook, folder, before=()):
     return first
 
 
+def ends_in_a_comparison(source):
+    """Whether the last line asks if something is so: a == b, torch.equal(a, b), all(…)."""
+    last = ast.parse(source).body[-1]
+    value = last.value if isinstance(last, ast.Expr) else None
+    asks = re.search(r"(?:^|\.)(?:equal|allclose|isclose|all|any|bool)\(", ast.unparse(value)) if value else None
+    return isinstance(value, ast.Compare | ast.BoolOp) or (isinstance(value, ast.Call) and asks is not None)
+
+
+def unfulfilled(cells, notebook):
+    """Of the cells that were run those that compare and do not show True, though no text above them says False."""
+    prose, said = "", {}
+    for cell in notebook.cells:
+        prose = cell.source if cell.cell_type == "markdown" else prose
+        said[cell.id] = prose
+    asked = [cell for cell in cells if ends_in_a_comparison(cell.source) and "False" not in said[cell.id]]
+    return [cell.source for cell in asked if not shown(cell).endswith("True")]
+
+
+def test_a_comparison_that_is_not_true_is_found():
+    def comparing(*sources, prose="These two are equal."):
+        cells = [nbformat.v4.new_code_cell(source) for source in sources]
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(prose), *cells])
+        NotebookClient(notebook, kernel_name="python3").execute()
+        return unfulfilled(code_cells(notebook), notebook)
+
+    right, wrong = ("print(1)\n1 == 1", "all([True])", "1 in [1]"), ("print(1)\n1 == 2", "all([False])", "1 < 0")
+    assert comparing(*right, *wrong, "2 - 1", "print(1 == 2)") == list(wrong)
+    assert comparing(*wrong, prose="It ends in `False`.") == []
+
+
 def about_a_real_model(cells):
     return [cell for cell in cells if REAL in cell.metadata.get("tags", ())]
 
@@ -106,6 +137,7 @@ def test_runs(notebook, folder):
     for cell in about_a_real_model(first):
         assert smollm2.HOW in shown(cell), cell.source
     assert not [cell.source for cell in first if "own model stands in" in shown(cell)]
+    assert unfulfilled(first, notebook) == []
 
 
 @pytest.mark.full

@@ -1,13 +1,16 @@
 """The form that every notebook of the course has; see CONTRIBUTING.md."""
 
 import ast
+import builtins
 import re
 import statistics
+import sys
 
 import nbformat
 import pytest
 
 from tests.notebooks.conftest import NAMES, NOTEBOOKS
+from tests.notebooks.minutes import STATED, minutes, words
 
 TAGS = {"predict", "exercise", "solution", "assembled", "hide-input", "needs-cuda", "needs-real-model", "timed"}
 LONGEST = {"assembled": 30, "solution": 20}
@@ -27,11 +30,6 @@ def prose(notebook):
 
 def lines(cell):
     return sum(bool(line.strip()) for line in cell.source.splitlines())
-
-
-def words(text):
-    text = re.sub(r"!?\[([^]]*)\]\([^)]*\)", lambda match: "" if match[0].startswith("!") else match[1], text)
-    return len(re.findall(r"\w+", text))
 
 
 def test_code_cells_are_short(notebook):
@@ -99,6 +97,43 @@ def test_predictions_are_made_and_revealed(notebook):
         assert any(f"{name}.reveal(" in source for source in sources), f"{name} is never revealed"
 
 
+def names_in(source):
+    """What a code cell imports, defines or assigns."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from ((alias.asname or alias.name).split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def modules_missing(notebook):
+    """Modules that the text of an exercise mentions, as in `torch.argmax`, and that no cell above it has imported."""
+    known, text, modules = set(dir(builtins)), "", {*sys.stdlib_module_names, "torch", "numpy"}
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            text += cell.source
+            continue
+        if "exercise" in tags(cell):
+            mentioned = {root for code in re.findall(r"`([^`]+)`", text) for root in re.findall(r"\b(\w+)\.\w", code)}
+            yield from sorted(mentioned & modules - known)
+        known.update(names_in(cell.source))
+        text = ""
+
+
+def test_an_exercise_mentions_only_modules_that_are_imported(notebook):
+    assert list(modules_missing(notebook)) == []
+
+
+def test_a_module_that_was_not_imported_is_found():
+    exercise = nbformat.v4.new_code_cell("def my_best(x):\n    ...", metadata={"tags": ["exercise"]})
+    text = nbformat.v4.new_markdown_cell("`torch.argmax(x)` helps, or `x.argmax()`; `math.pi` does not.")
+    before = nbformat.v4.new_code_cell("import math")
+    assert list(modules_missing(nbformat.v4.new_notebook(cells=[before, text, exercise]))) == ["torch"]
+    assert list(modules_missing(nbformat.v4.new_notebook(cells=[text, before, exercise]))) == []
+
+
 def test_exercises_are_stubs_with_a_folded_solution_below(notebook, name):
     cells = code(notebook)
     exercises = [k for k, cell in enumerate(cells) if "exercise" in tags(cell)]
@@ -118,6 +153,25 @@ def test_skeleton(notebook, name):
     assert len(re.findall(r"^- ", text[0], re.M)) <= 3
     summary = [cell for cell in text if cell.startswith("## In three lines")]
     assert len(summary) == 1 and len(re.findall(r"^- ", summary[0], re.M)) == 3
+
+
+def test_stated_minutes_follow_the_rule(notebook):
+    (stated,) = STATED.findall(prose(notebook)[0]) or ["none"]
+    expected = f"expected {minutes(notebook)} minutes; python -m tests.notebooks.minutes writes them"
+    assert stated == str(minutes(notebook)), f"states {stated}, {expected}"
+
+
+def test_the_rule_of_minutes():
+    def cells(tag, n):
+        return [nbformat.v4.new_code_cell("1", metadata={"tags": tag}) for _ in range(n)]
+
+    def rule(*cells):
+        return minutes(nbformat.v4.new_notebook(cells=cells))
+
+    text = nbformat.v4.new_markdown_cell("![a picture](x.svg) [word](y.md) " + "word " * 1499)
+    assert rule(text) == 10
+    assert rule(text, *cells(["predict"], 10)) == 15
+    assert rule(text, *cells(["exercise"], 5), *cells(["solution"], 5)) == 40
 
 
 def test_pictures_have_alt_text_and_links_lead_somewhere(notebook):
