@@ -154,7 +154,8 @@ sample_top_p = exercise(
     },
     mistakes={
         "These are places in the sorted order: gather the ids.": swap("torch.gather(probs_idx, -1, place)", "place"),
-        "The draw is a token id already: leave gather out.": swap("-1, place", "-1, probs_idx.gather(-1, place)"),
+        "The draw is a token id already: leave gather out.":
+            [swap("-1, place", "-1, probs_idx.gather(-1, place)"), swap("(kept,", "(probs,")],
         "gather must read the ids, probs_idx. You read probabilities.":
             swaps("torch.gather(probs_idx", "torch.gather(probs_sort", "torch.gather(kept", "torch.gather(probs"),
         "The same seed gave different tokens: pass generator= on.": swap("=generator", "=None"),

@@ -44,6 +44,9 @@ softmax = exercise(right_softmax, cases={
     "The temperature has no effect. Divide by it.": [swap(" / temperature", ""), swap(" / temperature", "", *_BAD)],
     "Divide the logits by the temperature, before exp.": swap(" / temperature", "", "exps /", "exps / temperature /"),
     "Sum over each row: dim=-1, keepdim=True.": swaps("sum(-1, True)", "sum(0)", "sum(-1)", "sum()"),
+    "You worked down the columns. The vocabulary is the last axis: dim=-1.":
+        [swap("amax(-1, ", "amax(0, ", "sum(-1, ", "sum(0, "), swap(_MAX, "", "sum(-1, ", "sum(0, "), swap(
+         "(-1, logits.argmax(-1, ", "(0, logits.argmax(0, ", "amax(-1, ", "amax(0, ", "sum(-1, ", "sum(0, ")],
     "Divide by the sum of each row: it adds up to 1.": swaps("exps.sum(-1, True)", "1", "exps.amax(-1, True)"),
 }, without=("softmax", "log_softmax"))  # fmt: skip
 
