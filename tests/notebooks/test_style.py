@@ -190,6 +190,17 @@ def test_no_typed_line_numbers(notebook):
         assert not re.search(r"\.py[:#]L?\d|line \d", text)
 
 
+def test_a_prediction_that_a_clock_answers_may_be_too_close_to_tell(notebook):
+    """Noise must not flip it: near a border between two answers the answer is that nobody can tell."""
+    asked = [cell.source for cell in code(notebook) if "predict" in tags(cell)]
+    for cell in code(notebook):
+        if {"predict", "timed"} <= tags(cell):
+            assert re.search(r"\boutcome\(|\bTOO_CLOSE\b", cell.source), cell.source
+            (name,) = re.findall(r"^(\w+)\.reveal\(", cell.source, re.M)
+            (question,) = [source for source in asked if re.search(rf"^{name} = ", source, re.M)]
+            assert re.search(r"widgets\.Predict\(.*TOO_CLOSE", question), question
+
+
 @pytest.mark.skipif(len(NAMES) < 2, reason="one notebook")
 def test_numbers_are_unique():
     numbers = [name[:2] for name in NAMES]
