@@ -21,6 +21,7 @@ LAYERS = {
         ["generation"],
         ["__init__"],
         ["links", "check", "course", "flowchart", "plots", "speed_plots", "doctor", "smollm2", "widgets"],
+        ["recorded"],
         ["__main__"],
     ],
     "training": [["corpus"], ["evaluation"], ["*"]],
