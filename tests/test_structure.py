@@ -20,7 +20,7 @@ LAYERS = {
         ["formats"],
         ["generation"],
         ["__init__"],
-        ["links", "check", "course", "flowchart", "plots", "speed_plots", "doctor", "smollm2", "widgets"],
+        ["links", "check", "course", "flowchart", "plots", "speed_plots", "doctor", "ranks", "smollm2", "widgets"],
         ["recorded"],
         ["__main__"],
     ],
