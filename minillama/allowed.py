@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from minillama import arguments
+from minillama import arguments, tensors
 
 Judge = Callable[[str, object], object]
 
@@ -157,7 +157,7 @@ def floats(dims: int) -> Judge:
     """A tensor of floating-point numbers, none of them NaN or infinite, with so many axes."""
 
     def judge_tensor(name: str, value) -> None:
-        arguments.floats(name, value, dims)
+        tensors.floats(name, value, dims)
         if not bool(value.isfinite().all()):
             raise ValueError(f"{name} must have finite numbers alone, got NaN or infinity")
 
@@ -168,7 +168,7 @@ def tensor(dims: int, *dtypes: torch.dtype) -> Judge:
     """A tensor with so many axes and one of these dtypes."""
 
     def judge_tensor(name: str, value) -> None:
-        arguments.kind(name, value, torch.Tensor)
+        tensors.dense(name, value)
         if value.dim() != dims or value.dtype not in dtypes:
             allowed = " or ".join(map(str, dtypes))
             got = f"{value.dim()} of {value.dtype}"

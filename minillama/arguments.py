@@ -86,6 +86,8 @@ def whole(name: str, value, low: float = -math.inf, high: float = math.inf) -> i
 
 def flag(name: str, value) -> bool:
     """True or False; numpy's, or a tensor without axes, comes back as Python's. Nothing else counts as either."""
+    if value is True or value is False:
+        return value
     value = plain(value)
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, got {typed(value)}")
@@ -102,7 +104,7 @@ def plain(value):
     if isinstance(value, int | float | str) and type(value).__module__ == "builtins":
         return value
     if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
-        return "a tensor without numbers" if getattr(value, "is_meta", False) else value.item()
+        return value if getattr(value, "is_meta", False) else value.item()  # on the device meta there is no number
     return value
 
 
@@ -110,25 +112,6 @@ def kind(name: str, value, wanted: type) -> None:
     """An object of a class, or of one made from it."""
     if not isinstance(value, wanted):
         raise TypeError(f"{name} must be a {wanted.__name__}, got {typed(value)}")
-
-
-def floats(name: str, value, dims: int | None = None) -> None:
-    """A tensor of floating-point numbers with at least one column; dims: how many axes it has, None for any."""
-    if not isinstance(value, torch.Tensor):
-        raise TypeError(f"{name} must be a tensor, got {typed(value)}")
-    if not value.dtype.is_floating_point:
-        raise TypeError(f"{name} must be a tensor of floating-point numbers, got {value.dtype}")
-    if (dims is not None and value.dim() != dims) or value.dim() == 0 or value.shape[-1] == 0:
-        axes = "at least one axis" if dims is None else f"{dims} axes"
-        raise ValueError(f"{name} must have {axes} and at least one column, got the shape {tuple(value.shape)}")
-
-
-def token_tensor(name: str, value) -> tuple[int, int]:
-    """A tensor (bsz, seqlen) of token ids; its shape comes back."""
-    kind(name, value, torch.Tensor)
-    if value.dim() != 2 or value.dtype not in (torch.int64, torch.int32):
-        raise ValueError(f"{name} must be (bsz, seqlen) of torch.int64, got {tuple(value.shape)} of {value.dtype}")
-    return value.shape
 
 
 def path(name: str, value) -> None:

@@ -30,6 +30,7 @@ from minillama.tokenizer import BaseTokenizer, Tokenizer
 PARAMS, SHARD, TOKENIZER = "params.json", "consolidated.00.pth", "tokenizer.model"
 MOST_TOKENS = 2**20  # of a vocabulary
 LONGEST = 2**20  # tokens of a cache: a table of rotations is made for each
+COPIED = 2**30  # bytes of weights; up to here nothing that happens to the files later reaches a model
 # Meta's params.json does not say how long the context is, but for whom it was written: by (use_scaled_rope, rope_theta)
 CONTEXTS = {(True, 500000.0): 131072, (False, 500000.0): 8192, (False, 1000000.0): 16384}  # Llama 3.1, 3, Code Llama
 CONTEXT = 4096  # Llama 2
@@ -140,13 +141,14 @@ def load(
     check_keys(model.state_dict(), weights, reader.weights_path, reader.sizes_in)
     if n_ranks > 1:
         parallel.split(model, n_ranks, device)
+    is_small = sum(weight.nbytes for weight in weights.values()) <= COPIED
     state: dict[str, Tensor] = {}
     for key, parameter in model.state_dict().items():  # one weight at a time
         tied = key == "output.weight" and weights[key] is weights["tok_embeddings.weight"]
         if tied and n_ranks == 1:  # held once; ranks split the two along different axes
             state[key] = state["tok_embeddings.weight"]
         else:
-            state[key] = parallel.take(weights[key], parameter, device, dtype)
+            state[key] = parallel.take(weights[key], parameter, device, dtype, copy=is_small)
     model.load_state_dict(state, strict=True, assign=True)
     model.requires_grad_(False)
     return model.to(device)
@@ -216,8 +218,9 @@ def read_params(ckpt_dir: str | Path) -> ModelArgs:
 def read_weights(ckpt_dir: str | Path) -> dict[str, StoredWeight]:
     """Meta's weights by key, on the CPU, whole, mapped from the files rather than read. Errors as `load` has.
 
-    In float32 on a CPU a model goes on using the mapped files: do not change them in place, and do not cut them short
-    (the process would end with SIGBUS), but write new ones and move them over the old, as `save` does.
+    Do not change the files in place while these are in use, and do not cut them short (the process would end with
+    SIGBUS), but write new ones and move them over the old, as `save` does. A model of at most COPIED bytes copies them;
+    a larger one, in the files' own dtype on a CPU, goes on using the mapped files.
     """
     return read_shards(Path(ckpt_dir))
 

@@ -7,6 +7,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
@@ -29,6 +30,22 @@ class CacheTaken(RuntimeError):
     """A run was continued after its cache was written by others: its keys and values may be overwritten."""
 
 
+_gives_way: ContextVar[bool] = ContextVar("gives_way", default=False)
+
+
+@contextlib.contextmanager
+def giving_way() -> Iterator[None]:
+    """Runs that are made inside give way: any write after that raises CacheTaken in them, also before their first step.
+
+    Other runs take the cache over when they begin.
+    """
+    token = _gives_way.set(True)
+    try:
+        yield
+    finally:
+        _gives_way.reset(token)
+
+
 class Guard:
     """Lets one run at a time use a model's cache.
 
@@ -49,12 +66,15 @@ class Guard:
         Its call with start_pos 0 takes the cache over; a later call raises CacheTaken unless the cache is as the call
         before left it. last_only: give the logits of the last position alone.
         """
-        left: list[int] = []  # what this run's last call left: the number of the last write to each layer's cache
+        gives_way = _gives_way.get()
+        left = (
+            self._written() if gives_way else []
+        )  # what this run's last call left: the number of the last write to each layer's cache
 
         def forward(tokens: Tensor, start_pos: int) -> Tensor:  # (bsz, n) -> (bsz, n or 1, vocab_size)
             nonlocal left
             with _locks[self.model]:
-                if start_pos > 0 and left != self._written():
+                if (start_pos > 0 or gives_way) and left != self._written():
                     raise CacheTaken(
                         "another run on this model has taken over the cache; finish one run before starting another (a "
                         "direct call of the model and setup_cache count as runs)"

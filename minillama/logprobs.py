@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minillama import arguments
+from minillama import arguments, tensors
 
 
 def token_logprobs(logits: Tensor, tokens: Tensor, ignore_index: int = -1) -> Tensor:
@@ -23,11 +23,9 @@ def token_logprobs(logits: Tensor, tokens: Tensor, ignore_index: int = -1) -> Te
     >>> token_logprobs(torch.zeros(1, 1, 4), torch.tensor([[2]]))  # four equal logits: log(1/4)
     tensor([[-1.3863]])
     """
-    arguments.floats("logits", logits, 3)
-    arguments.kind("tokens", tokens, Tensor)
-    if tokens.shape != logits.shape[:2] or tokens.dtype != torch.long:
-        expected = f"{tuple(logits.shape[:2])} and torch.int64"
-        raise ValueError(f"tokens must have the shape {expected}, got {tuple(tokens.shape)} and {tokens.dtype}")
+    tensors.floats("logits", logits, 3)
+    tensors.of_shape("tokens", tokens, logits.shape[:2], torch.long, logits.device)
+    ignore_index = arguments.whole("ignore_index", ignore_index, -arguments.LARGEST_SIZE, arguments.LARGEST_SIZE)
     try:
         return -F.cross_entropy(logits.transpose(1, 2), tokens, reduction="none", ignore_index=ignore_index)
     except IndexError:
@@ -42,7 +40,7 @@ def entropy(probs: Tensor) -> Tensor:
     >>> entropy(torch.tensor([0.5, 0.5])).exp()  # a coin
     tensor(2.)
     """
-    arguments.floats("probs", probs)
+    tensors.floats("probs", probs)
     return torch.special.entr(probs).sum(-1)
 
 
@@ -78,17 +76,17 @@ def least_certain(logprobs: Sequence[float | None], n: int = 3) -> list[int]:
     >>> least_certain([None, -0.1, -2.0, -0.7], n=2)
     [2, 3]
     """
-    n, _ = arguments.whole("n", n, 0), _known(logprobs)
-    places = [i for i, logprob in enumerate(logprobs) if logprob is not None]
-    return sorted(places, key=lambda i: logprobs[i])[:n]
+    n, known = arguments.whole("n", n, 0), iter(_known(logprobs))
+    numbers = {i: next(known) for i, logprob in enumerate(logprobs) if logprob is not None}
+    return sorted(numbers, key=numbers.get)[:n]
 
 
 def _known(logprobs: Sequence[float | None]) -> list[float]:
     """The numbers; TypeError or ValueError for what is neither a number (minus infinity is one) nor None."""
     if isinstance(logprobs, (str, *arguments.RAW)) or not isinstance(logprobs, Sequence):
         raise TypeError(f"logprobs must be a list of numbers and None, got {arguments.typed(logprobs)}")
+    named = ((f"logprobs[{i}]", arguments.plain(each)) for i, each in enumerate(logprobs) if each is not None)
     return [
-        logprob if logprob == -math.inf else arguments.number(f"logprobs[{i}]", logprob, -math.inf)
-        for i, logprob in enumerate(logprobs)
-        if logprob is not None
+        value if isinstance(value, float) and value == -math.inf else arguments.number(name, value, -math.inf)
+        for name, value in named
     ]

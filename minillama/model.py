@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minillama import arguments
+from minillama import arguments, tensors
 from minillama.rope import RopeScaling, scaling_of
 
 write_number = itertools.count().__next__  # of each write to a cache in this process
@@ -313,12 +313,12 @@ class Transformer(nn.Module):
         tokens (bsz, seqlen) int64, the first at position start_pos; earlier positions come from the cache.
         start_pos is an int, or a 0-d tensor for fixed shapes (see KVCache.update); 0 without a cache.
         Returns (bsz, seqlen, vocab_size) float32; with last_only (bsz, 1, vocab_size), the last position's.
-        Raises TypeError or ValueError for tokens that are none, or do not fit the vocabulary or the cache.
+        Raises TypeError or ValueError for arguments that are none, or do not fit the vocabulary or the cache.
         """
-        bsz, seqlen = arguments.token_tensor("tokens", tokens)
-        if not isinstance(start_pos, Tensor):
-            start_pos = arguments.whole("start_pos", start_pos, 0, arguments.LARGEST_SIZE)  # numpy's becomes Python's
-        self._check_room(bsz, seqlen, start_pos)
+        bsz, seqlen = tensors.token_ids("tokens", tokens, self.norm.weight.device)
+        start_pos, begin = tensors.position("start_pos", start_pos, tokens.device)
+        self._check_room(bsz, seqlen, start_pos, begin)
+        last_only = arguments.flag("last_only", last_only)
         if isinstance(start_pos, Tensor):
             freqs_cis = self.freqs_cis[start_pos + torch.arange(seqlen, device=tokens.device)]
         else:
@@ -332,14 +332,14 @@ class Transformer(nn.Module):
         # The last position by itself, as with last_only: a larger product would round it in another way.
         return torch.cat([self.output(h[:, :-1]), self.output(h[:, -1:])], dim=1).float()  # (bsz, seqlen, vocab_size)
 
-    def _check_room(self, bsz: int, seqlen: int, start_pos: int | Tensor) -> None:
+    def _check_room(self, bsz: int, seqlen: int, start_pos: int | Tensor, begin: int | None) -> None:
         cache, rows, limit = self.layers[0].attention.cache, self.params.max_batch_size, self.params.max_seq_len
         if cache is None and (isinstance(start_pos, Tensor) or start_pos != 0):
             raise ValueError(f"start_pos must be 0 without a cache, got {start_pos}; call setup_cache first")
         if cache is not None and bsz > rows:
             raise ValueError(f"tokens has {bsz} rows, the cache has {rows}; call setup_cache for more")
-        if isinstance(start_pos, int) and (end := start_pos + seqlen) > limit:
-            raise ValueError(f"positions {start_pos} to {end - 1} are outside 0 to {limit - 1} (max_seq_len={limit})")
+        if begin is not None and (end := begin + seqlen) > limit:
+            raise ValueError(f"positions {begin} to {end - 1} are outside 0 to {limit - 1} (max_seq_len={limit})")
 
     def _embed(self, tokens: Tensor) -> Tensor:  # (bsz, seqlen) -> (bsz, seqlen, dim)
         if torch.compiler.is_compiling():

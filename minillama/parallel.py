@@ -137,20 +137,20 @@ def split(model: Transformer, n_ranks: int, device: torch.device) -> None:
         layer.attention.n_kv_heads //= n_ranks  # the cache holds this rank's heads
 
 
-def take(weight, like: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+def take(weight, like: Tensor, device: torch.device, dtype: torch.dtype, copy: bool = False) -> Tensor:
     """The part of `weight` that the model parameter `like` should hold; weight is anything that is sliced as a Tensor.
 
-    Where `like` is a DTensor only this rank's rows or columns are read.
+    Where `like` is a DTensor only this rank's rows or columns are read. copy: also where a view of `weight` would do.
     """
     if not is_shared(like):
-        return weight[...].to(device, dtype)
+        return weight[...].to(device, dtype, copy=copy)
     from torch.distributed.tensor import DTensor
 
     dim, mesh = like.placements[0].dim, like.device_mesh
     size = -(-like.shape[dim] // mesh.size())  # rounded up: the last rank may have less
     rows = slice(size * mesh.get_local_rank(), min(size * (mesh.get_local_rank() + 1), like.shape[dim]))
     part = weight[rows] if dim == 0 else weight[:, rows]
-    part = part.to(device, dtype).contiguous()
+    part = part.to(device, dtype, copy=copy).contiguous()
     return DTensor.from_local(part, mesh, like.placements, run_check=False, shape=like.shape, stride=like.stride())
 
 

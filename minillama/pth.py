@@ -72,13 +72,27 @@ def _check_zip(file: BinaryIO) -> None:
 
 def _check_old(file: BinaryIO) -> None:
     file.seek(0)
+    pickles = _Beginning(file)
     for _ in range(3):  # a mark, a version, the sizes of C's types
-        _claims(file)
-    claims = _claims(file)
-    _claims(file)  # the storages' names, in the order of their bytes; before the bytes of each are 8 with its length
+        _claims(pickles)
+    claims = _claims(pickles)
+    _claims(pickles)  # the storages' names, in the order of their bytes; before the bytes of each are 8 with its length
     expected, held = sum(claims.values()) + 8 * len(claims), os.fstat(file.fileno()).st_size - file.tell()
     if expected != held:
         raise ValueError(f"is damaged: its tensors claim {expected} bytes, it has {held}; {AGAIN}")
+
+
+class _Beginning:
+    """A file that seems to end after LARGEST_PICKLE bytes: a pickle may claim a text of a gigabyte."""
+
+    def __init__(self, file: BinaryIO):
+        self._file, self.tell = file, file.tell
+
+    def read(self, n: int) -> bytes:
+        return self._file.read(max(min(n, LARGEST_PICKLE - self.tell()), 0))
+
+    def readline(self) -> bytes:
+        return self._file.readline(max(LARGEST_PICKLE - self.tell(), 0))
 
 
 def _records(file: BinaryIO) -> dict[str, zipfile.ZipInfo]:
@@ -129,7 +143,7 @@ def _sum(file: BinaryIO, record: zipfile.ZipInfo) -> int:
     return found
 
 
-def _claims(file: BinaryIO) -> dict[str, int]:
+def _claims(file: BinaryIO | _Beginning) -> dict[str, int]:
     """The bytes of each storage that the tensors in a pickle stand on, by the storage's name.
 
     The pickle is followed as far as this needs: constants, tuples, and what is kept to be used again. Raises ValueError
@@ -167,7 +181,7 @@ def _claims(file: BinaryIO) -> dict[str, int]:
     return claims
 
 
-def _steps(file: BinaryIO) -> Iterator[tuple[pickletools.OpcodeInfo, Any]]:
+def _steps(file: BinaryIO | _Beginning) -> Iterator[tuple[pickletools.OpcodeInfo, Any]]:
     """The opcodes of one pickle, each with its value."""
     steps = pickletools.genops(file)
     for _ in range(MOST_STEPS):

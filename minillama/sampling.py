@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from minillama import arguments
+from minillama import arguments, tensors
 
 LIKELY = 1e-4  # a probability; tokens below it are almost never in a nucleus
 ROUNDING = 1e-4  # more than float32 loses in a sum of probabilities
@@ -67,7 +67,7 @@ def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
     >>> apply_temperature(torch.tensor([1.0, 2.0, 3.0]), temperature=0.5)
     tensor([0.0159, 0.1173, 0.8668])
     """
-    arguments.floats("logits", logits)
+    tensors.floats("logits", logits)
     temperature = arguments.number("temperature", temperature, 0)
     largest = logits.amax(-1, keepdim=True)  # (..., 1)
     if largest.device.type == "cpu" and not math.isfinite(largest.sum()):
@@ -83,7 +83,7 @@ def filter_top_k(probs: Tensor, k: int) -> Tensor:
     >>> filter_top_k(torch.tensor([0.5, 0.3, 0.2]), k=2)
     tensor([0.6250, 0.3750, 0.0000])
     """
-    arguments.floats("probs", probs)
+    tensors.floats("probs", probs)
     k = arguments.whole("k", k, 1)
     smallest = probs.topk(min(k, probs.shape[-1]), dim=-1).values[..., -1:]  # (..., 1)
     return _renormalise(probs.where(probs >= smallest, 0.0))
@@ -95,7 +95,7 @@ def filter_min_p(probs: Tensor, min_p: float) -> Tensor:
     >>> filter_min_p(torch.tensor([0.5, 0.3, 0.2]), min_p=0.5)
     tensor([0.6250, 0.3750, 0.0000])
     """
-    arguments.floats("probs", probs)
+    tensors.floats("probs", probs)
     min_p = arguments.number("min_p", min_p, 0, 1)
     return _renormalise(probs.where(probs >= min_p * probs.amax(-1, keepdim=True), 0.0))
 
@@ -120,7 +120,7 @@ def nucleus(probs: Tensor, p: float) -> Nucleus:
     >>> nucleus(torch.tensor([0.1, 0.6, 0.3]), p=0.8).renormalised
     tensor([0.6667, 0.3333, 0.0000])
     """
-    arguments.floats("probs", probs)
+    tensors.floats("probs", probs)
     p = arguments.number("p", p, 0, 1)
     probs_sort, probs_idx = torch.sort(probs, dim=-1, descending=True, stable=True)
     mass_before = torch.cumsum(probs_sort, dim=-1) - probs_sort
@@ -138,7 +138,7 @@ def sample_top_p(probs: Tensor, p: float, generator: Generator | Sequence[Genera
     >>> sample_top_p(torch.tensor([[0.1, 0.6, 0.3]]), p=0.0)
     tensor([[1]])
     """
-    arguments.floats("probs", probs, 2)
+    tensors.floats("probs", probs, 2)
     p = arguments.number("p", p, 0, 1)
     if isinstance(generator, Generator) and len(probs) == 1:
         generator = [generator]  # it serves this row alone
@@ -175,10 +175,12 @@ def draw(
     on n. Raises TypeError or ValueError where there are not as many generators as rows, or a row of probs is no
     distribution.
     """
-    arguments.floats("probs", probs, 2)
+    tensors.floats("probs", probs, 2)
     num_samples = arguments.whole("num_samples", num_samples, 1, arguments.LARGEST_SIZE)
     if len(probs) == 0:
         raise ValueError(f"probs must have at least one row, got the shape {tuple(probs.shape)}")
+    if kept is not None:
+        tensors.of_shape("kept", kept, probs.shape, torch.bool, probs.device)
     if generator is None or isinstance(generator, Generator):
         return _multinomial(probs, num_samples, generator)
     if not isinstance(generator, Sequence) or not all(isinstance(each, Generator) for each in generator):

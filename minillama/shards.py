@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from pathlib import Path
 
 import torch
@@ -105,7 +106,9 @@ def _read(path: Path) -> dict[str, Tensor]:
     except ValueError as error:
         raise ValueError(f"ckpt_dir: {str(path)!r} {one_line(error)}") from None
     try:
-        state = torch.load(path, map_location="cpu", mmap=is_zip, weights_only=True)
+        with warnings.catch_warnings():  # about a pickle's protocol; what follows reads the file right or refuses it
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
+            state = torch.load(path, map_location="cpu", mmap=is_zip, weights_only=True)
     except pickle.UnpicklingError:  # torch's own advice is to trust the file
         raise ValueError(f"ckpt_dir: {str(path)!r} holds more than tensors and was refused unread") from None
     except Exception as error:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from sentencepiece import SentencePieceProcessor
+from torch import Tensor
 
-from minillama import arguments
+from minillama import arguments, tensors
 from minillama.files import one_line
 
 SPACE = "\u2581"  # ▁, sentencepiece's sign for a space
@@ -133,6 +134,8 @@ class BaseTokenizer:
         """t as a list of int, each inside the vocabulary. Raises TypeError or ValueError naming the one that is not."""
         if isinstance(t, arguments.RAW) or not isinstance(t, Iterable) or getattr(t, "ndim", 1) == 0:
             raise TypeError(f"t must be a list of token ids, got {arguments.typed(t)}")
+        if isinstance(t, Tensor):
+            tensors.dense("t", t)
         ids = [i if type(i) is int else arguments.whole("a token id", i) for i in t]
         for i in ids:
             if not 0 <= i < self.n_words:

@@ -2,6 +2,10 @@
 
 Half of what a short notebook costs is importing torch, matplotlib and ipywidgets. Here that is done once. A fork is a
 kernel of its own: it has its own folder, environment and names, and imports minillama by itself.
+
+The first kernel waits for those imports. On a machine that does something else they may take longer than the minute
+that a NotebookClient gives a kernel to start, and outputs may come later than the 4 seconds after which it goes on
+without them: `NotebookClient(notebook, **PATIENT)`.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 IMPORTED = ("ipykernel.ipkernel", "ipykernel.kernelapp", "ipywidgets", "matplotlib.pyplot", "sentencepiece", "torch")
+PATIENT = {"timeout": 300, "startup_timeout": 300, "iopub_timeout": 300}  # seconds
 READ_BY_THEM = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "KINETO_LOG_LEVEL": "99"}
 
 

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from benchmarks import __main__ as everything
-from benchmarks import compare, context, int8, record, results
-from minillama import ModelArgs
+from benchmarks import compare, context, int8, llama_cpp, record, results
+from minillama import Llama, ModelArgs
+from minillama.tokenizer import BaseTokenizer
 
 NAMES = sorted(results.TABLES)
 TINY = ["--batches", "1", "--repeats", "1", "--new-tokens", "2", "--no-peak"]
@@ -207,3 +208,83 @@ def test_all_measures_each_command_and_says_which_failed(monkeypatch, capfd):
     assert capfd.readouterr().err == "failed: python -m benchmarks.int8 --texts 40\n"
     called.clear()
     assert everything.main([]) == 1 and "--write" not in called[0]
+
+
+# ---- llama.cpp: what its comparison stands on; no test needs the program itself --------------------------------------
+
+
+def test_llama_cpp_says_what_is_missing(tmp_path, capsys):
+    (tmp_path / llama_cpp.CONVERTER).touch()
+    with pytest.raises(SystemExit) as end:
+        llama_cpp.main([str(tmp_path), str(tmp_path / "bin")])
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and str(tmp_path / "bin" / "llama-server") in said and "benchmarks/README.md" in said
+    with pytest.raises(SystemExit) as end:
+        llama_cpp.main(["--help"])
+    assert end.value.code == 0 and "python -m benchmarks.llama_cpp" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("pieces", "whole"),
+    [
+        (["a", "b"], [True, True]),
+        (["早", "安"], [True, True]),
+        ([b"\xe6", b"\x97", b"\xa9", "a"], [False, False, True, True]),
+        ([b"a\xe6\x97", b"\xa9\xe5"], [False, False]),
+        ([b"\xc3", b"\xa9"], [False, True]),
+        ([b"\xf0", b"\x9f", b"\x99", b"\x82"], [False, False, False, True]),
+        ([b"\xe6", "a", "b"], [False, False, True]),  # no text at all; three bytes are waited for all the same
+        ([b"\xff", b"\x80"], [True, True]),  # begins nothing
+        ([b"\xe6", ""], [False, False]),  # the end comes after half a character
+    ],
+)
+def test_where_llama_server_tells_log_p(pieces, whole):
+    tokenizer = BaseTokenizer([piece if isinstance(piece, bytes) else piece.encode() for piece in pieces])
+    assert llama_cpp.ends_whole(tokenizer, list(range(len(pieces)))) == whole
+
+
+def test_our_half_of_the_comparison_is_what_generate_does():
+    llama = Llama.build(max_batch_size=1, device="cpu")
+    prompt = llama.tokenizer.encode("从前", bos=True, eos=False)
+    (ids,), (logprobs,) = llama.generate([prompt], 5, temperature=0, logprobs=True)
+    run = llama_cpp.run_ours(llama, prompt, 5)
+    assert run.ids == ids and run.text == llama.tokenizer.decode_bytes(ids).decode(errors="replace")
+    assert run.logprobs == pytest.approx(logprobs, abs=1e-4) and len(run.gaps) == 5 and min(run.gaps) > 0
+    llama.tokenizer.stop_ids = (next(i for i in ids if i != ids[0]),)
+    ended = llama_cpp.run_ours(llama, prompt, 5)
+    n = len(ended.ids)
+    assert ended.ids == ids[:n] and ended.ids[-1] == llama.tokenizer.stop_ids[0] and 1 < n  # with the one that ends it
+    assert ended.logprobs == pytest.approx(run.logprobs[:n], abs=1e-4) and len(ended.gaps) == n
+    assert ended.text == llama.tokenizer.decode_bytes(ids[: n - 1]).decode(errors="replace")
+
+
+def test_a_row_of_runs_says_where_they_part(capsys):
+    run = llama_cpp.Run([5, 6, 7], "one", [-1.0, None, -3.0], [0.5, None, 0.25])
+    others = [
+        run,
+        run._replace(logprobs=[-1.5, -2.0, -3.0], text="one\ufffd"),  # half a character is no difference
+        run._replace(ids=[5, 6, 8], logprobs=[-1.0, None, -9.0], gaps=[0.5, None, 0.125]),
+        run._replace(ids=[5, 9, 7], logprobs=[-1.0, -9.0, -9.0]),
+        run._replace(ids=[5, 6], logprobs=[-1.0, None], gaps=[0.5, None]),
+        run._replace(text="two"),
+    ]
+    runs = {"a": [run] * len(others), "b": others, "same": others[:2]}
+    assert not llama_cpp.show_runs("a", "b", runs)
+    said = [cell.strip() for cell in capsys.readouterr().out.strip().strip("|").split("|")]
+    assert said[:4] == ["a", "b", "2 of 6", "5.0e-01"]
+    assert said[4].split("; ") == [
+        "prompt 3 at token 3 (0.2500 and 0.1250)",
+        "prompt 4 at token 2 (not told and not told)",
+        "prompt 5 at token 3 (0.2500 and it has ended)",
+        "prompt 6, of the same ids",
+    ]
+    assert llama_cpp.show_runs("a", "same", {"a": [run] * 2, "same": others[:2]})
+    assert "| 2 of 2 |" in capsys.readouterr().out
+
+
+def test_a_row_of_ids_shows_the_text(capsys):
+    assert llama_cpp.show_ids("x", [[1, 2]], [[1, 2]], ["equal"])
+    assert not llama_cpp.show_ids("y", [[1, 2], [3]], [[1, 2], [3, 4]], ["equal", "other"])
+    assert capsys.readouterr().out == "| x | 1 of 1 |  |\n| y | 1 of 2 | at token 2 of 'other' |\n"
+    assert not llama_cpp.show_answers("z", [" a", "b"], ["a", "c"])
+    assert capsys.readouterr().out == "| z | 1 of 2 | dialog 2 |\n"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from minillama import Llama
-from minillama.guard import CacheTaken
+from minillama.guard import CacheTaken, giving_way
 
 PROMPT, OTHER = [1, 5, 6], [1, 9, 8, 7]
 
@@ -89,6 +89,22 @@ def test_a_run_takes_the_cache_over_when_it_begins_not_when_it_is_made(llama):
     assert [int(step.next_token) for step in late] == due[0]
     with pytest.raises(CacheTaken):
         next(run)
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_a_run_that_gives_way_never_takes_the_cache_over(llama, step):
+    with giving_way():
+        early = llama.generate_steps([[1, 5]], 4, temperature=0)
+    later = llama.generate_steps([[1, 6]], 4, temperature=0)
+    for _ in range(step):
+        next(early)
+    next(later)
+    with pytest.raises(CacheTaken):
+        next(early)
+    assert len([*later]) == 3, "the other run goes on"
+    with giving_way():
+        alone = llama.generate_steps([[1, 5]], 4, temperature=0)
+    assert len([*alone]) == 4
 
 
 def test_a_failed_setup_cache_leaves_the_old_one(llama):

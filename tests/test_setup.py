@@ -75,6 +75,7 @@ def test_make_targets_of_the_documents_exist():
     for document in (
         "README.md",
         "CONTRIBUTING.md",
+        "benchmarks/README.md",
         ".ci/run",
         ".pre-commit-config.yaml",
         "assets/course-model/MODEL_CARD.md",
@@ -84,7 +85,10 @@ def test_make_targets_of_the_documents_exist():
         assert {next(filter(None, each)) for each in named} <= targets, document
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "minillama/README.md", "benchmarks/RESULTS.md"])
+@pytest.mark.parametrize(
+    "document",
+    ["README.md", "CONTRIBUTING.md", "minillama/README.md", "benchmarks/README.md", "benchmarks/RESULTS.md"],
+)
 def test_local_links_lead_somewhere(document):
     path = ROOT / document
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):

@@ -1,7 +1,8 @@
 """Make the course model: draw the corpus, train, evaluate, replace the assets.
 
-There are two stages, and each ends in weights from which the next one begins. Those of the first are in the repository,
-so that by default only the last stage is trained. With --stage 1 all begins from nothing, the tokenizer included.
+There are three stages, and each ends in weights from which the next one begins. Those of the first two are in the
+repository, so that by default only the last stage is trained. With --stage 1 all begins from nothing, the tokenizer
+included.
 
 It may be interrupted at any time. The same command then goes on from the last checkpoint.
 """
@@ -63,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         "--stages",
         type=Path,
         default=HERE / "stages",
-        help="folder for the weights between two stages (default: training/stages)",
+        help="folder for the weights between the stages (default: training/stages)",
     )
     top.add_argument("--quick", action="store_true", help="evaluate on a small sample, for a trial")
     return top

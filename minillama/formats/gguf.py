@@ -230,7 +230,7 @@ class GGUFFile(Reader):
         freqs = 1 / args.rope_theta ** (torch.arange(0, args.head_dim, 2).float() / args.head_dim)  # (head_dim / 2,)
         largest = float(table.max().nan_to_num(1))
         for factor in (round(largest, 3), largest, 8, 32):
-            for original in (8192, args.max_seq_len):
+            for original in (8192, args.max_seq_len, *_original_contexts(freqs, table, max(factor, 1))):
                 scaling = RopeScaling("llama3", max(factor, 1), 1, 4, original)
                 if torch.allclose(freqs / scaling.slowed(freqs), table, rtol=1e-4, atol=0):
                     return scaling
@@ -297,6 +297,14 @@ class GGUFFile(Reader):
         except (ValueError, KeyError, NotImplementedError) as error:
             raise self._error(f"holds {name!r} in a type that is not read: {error}") from None
         return quantised.name, block, n_bytes
+
+
+def _original_contexts(freqs: Tensor, table: Tensor, factor: float) -> list[int]:
+    """The contexts before stretching that each pair between slow and fast tells of; both: (head_dim / 2,)."""
+    smooth = (1 / table - 1 / factor) / (1 - 1 / torch.tensor(factor))  # (head_dim / 2,)
+    contexts = (1 + 3 * smooth) * 2 * math.pi / freqs  # (head_dim / 2,)
+    between = (smooth > 0.01) & (smooth < 0.99) & contexts.isfinite()  # (head_dim / 2,)
+    return sorted({max(round(each), 1) for each in contexts[between].tolist()})
 
 
 def begins_as_gguf(path: Path) -> bool:

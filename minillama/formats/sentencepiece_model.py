@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from minillama.tokenizer import SPACE
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6  # types of pieces, in GGUF as here
+NUMBER, BYTES = 0, 2  # kinds of fields; a text and a message in a message are bytes
 
 
 def written(
@@ -65,11 +66,11 @@ def settings(model: bytes) -> dict:
     """How a model is to be used, as far as sentencepiece's own object does not say it."""
     found: dict = {2: {}, 3: {}}  # of the trainer, of the normaliser
     kinds = []
-    for number, value, _ in _fields(model):
+    for number, value in _known(model, {1: BYTES, 2: BYTES, 3: BYTES}):
         if number == 1:
-            kinds.append({n: v for n, v, _ in _fields(value)}.get(3, NORMAL))
-        elif number in found:
-            found[number] |= {n: v for n, v, _ in _fields(value)}
+            kinds.append(dict(_known(value, {3: NUMBER})).get(3, NORMAL))
+        else:
+            found[number] |= dict(_known(value, {2: {3: NUMBER, 35: NUMBER}, 3: {2: BYTES, 4: NUMBER}}[number]))
     trainer, normalizer = found[2], found[3]
     return {
         "is_unigram": trainer.get(3, 1) == 1,
@@ -84,8 +85,16 @@ def _pieces_first(model: bytes) -> Iterator[tuple[int | None, bytes]]:
     """Each field of a model as it is; with its number, if it is a piece."""
     k = 0
     for number, _, field in _fields(model):
-        yield (k if number == 1 else None), field
-        k += number == 1
+        is_piece = number == 1 and field[0] & 7 == BYTES
+        yield (k if is_piece else None), field
+        k += is_piece
+
+
+def _known(message: bytes, kinds: Mapping[int, int]) -> Iterator[tuple[int, int | bytes]]:
+    """The fields of these numbers and kinds; what has another kind is no field that sentencepiece knows."""
+    for number, value, field in _fields(message):
+        if field[0] & 7 == kinds.get(number):
+            yield number, value
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes, bytes]]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import ipywidgets as W
+from IPython import get_ipython
 
 from minillama import allowed, arguments
 from minillama.chat import encode_dialog, format_tags, has_special_tags
 from minillama.generation import Llama
-from minillama.guard import CacheTaken
+from minillama.guard import CacheTaken, giving_way
 from minillama.markup import STYLE, escape, wrap
 from minillama.sampling import Sampling
 from minillama.widgets.labels import labels
@@ -55,6 +56,12 @@ def _message(role: str, content: str, text: dict[str, str], note: str = "") -> s
     after = f' <span class="ml-note">{escape(note)}</span>' if note else ""
     name = escape(text[f"chat_is_{role}"])
     return f'<div class="ml-said ml-said-{role}"><b>{name}</b> <span class="ml-words">{body}</span>{after}</div>'
+
+
+def _in_turn(act: Callable[[], object]) -> None:
+    """Call it where cells run, after the one that is running; at once where there is no kernel."""
+    loop = getattr(getattr(get_ipython(), "kernel", None), "io_loop", None)
+    act() if loop is None else loop.add_callback(act)
 
 
 class ChatPanel(W.VBox):
@@ -197,13 +204,13 @@ class ChatPanel(W.VBox):
             threading.Thread(target=self._entered, daemon=True).start()
 
     def _entered(self) -> None:
-        """Send the message as soon as its text has arrived; if none does, say that it is empty."""
+        """Send the message as soon as its text has arrived and no cell runs; if none does, say that it is empty."""
         usual, longest = KEY_TO_TEXT
         end = time.monotonic() + longest
         time.sleep(usual)
         while not (self.message.value or self.running) and time.monotonic() < end:
             time.sleep(usual)
-        self.send()
+        _in_turn(self.send)
 
     def _open(self, question: str) -> Iterator[str] | None:
         """The stream of an answer, not yet started; None, with a message on the page, for what must not be run."""
@@ -221,7 +228,8 @@ class ChatPanel(W.VBox):
         if length >= most:
             alone = len(encode_dialog(self.llama.tokenizer, [asked]))
             return self._refuse("panel_long" if alone >= most else "panel_full", n=length, most=most)
-        return self.llama.stream(dialog, **self.settings)
+        with giving_way():  # to a cell that starts before the worker does
+            return self.llama.stream(dialog, **self.settings)
 
     def _refuse(self, key: str, **numbers) -> None:
         self._say(key, "failed", **numbers)

@@ -528,3 +528,21 @@ def test_check_shape(capsys):
         check.check_shape(torch.zeros(2, 3), (2, 4))
     with pytest.raises(ValueError, match="expected 1 axes.* x has 2"):
         check.check_shape(torch.zeros(2, 3), (2,))
+    check.check_shape(torch.zeros(2, 3, device="meta"), [np.int64(2), 3])  # a shape is all it needs
+
+
+@pytest.mark.parametrize("x", [None, [1, 2], "a", 5])
+def test_check_shape_of_what_has_none(x):
+    with pytest.raises(TypeError, match="^x must be a tensor, got "):
+        check.check_shape(x, (2, 3))
+
+
+def test_check_shape_of_rows_of_unequal_length():
+    with pytest.raises(ValueError, match="^x must be a tensor whose rows are equally long, got a nested one"):
+        check.check_shape(torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]), (2, 3))
+
+
+@pytest.mark.parametrize("shape", [None, 3, "ab", (2, "3"), (2, 3.0), (2, None), {2, 3}])
+def test_check_shape_against_what_is_none(shape):
+    with pytest.raises(TypeError, match=r"^shape(\[1\])? must be a "):
+        check.check_shape(torch.zeros(2, 3), shape)

@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 
-from minillama import COURSE_MODEL, Llama
+from minillama import COURSE_MODEL, Llama, Tokenizer
 from minillama.checkpoint import load
 from minillama.formats import recognise
 from tests.disk import files_end_at
@@ -236,3 +236,27 @@ def test_two_formats_do_not_share_a_folder(random_llama, tokenizer, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="is a file"):
         llama.save(tmp_path / "file")
+
+
+@pytest.mark.parametrize("field", [b"\x10\x05", b"\x15\0\0\0\0"], ids=["a number", "four bytes"])
+def test_a_charsmap_of_another_kind_is_none(random_llama, tokenizer, tmp_path, field):
+    """sentencepiece does not take the field for one, and neither does what is written for the tokenizers library."""
+    odd = Tokenizer(tokenizer.sp_model.serialized_model_proto() + bytes([0x1A, len(field)]) + field)
+    random_llama(tokenizer=odd).save(tmp_path / "saved", "hf")
+    (tmp_path / "saved" / "tokenizer.model").unlink()
+    again = Llama.build(tmp_path / "saved", device="cpu")
+    for text in ("the cat", "on the mat", "  a b"):
+        assert again.tokenizer.encode(text, True, False) == odd.encode(text, True, False)
+
+
+def test_a_save_that_fails_leaves_nothing_behind(random_llama, tokenizer, tmp_path, monkeypatch):
+    """The tokenizer is written last: the weights are there by then, and go again."""
+
+    def fail(*_, **__):
+        raise ValueError("no")
+
+    monkeypatch.setattr("minillama.formats.export.files_of", fail)
+    for format in FILES:
+        with pytest.raises(ValueError, match="^no$"):
+            random_llama().save(tmp_path / format, format)
+    assert [*tmp_path.iterdir()] == []

@@ -264,6 +264,8 @@ def test_linear_scaling_in_a_gguf_file(tmp_path, random_model, tokenizer, metada
         (LLAMA_3_1, 500000.0),
         (RopeScaling("llama3", 32.0, 1.0, 4.0, 8192), 500000.0),  # Llama 3.2
         (RopeScaling("llama3", 8.0, 1.0, 4.0, 512), 500.0),  # the original context is that of the file
+        (RopeScaling("llama3", 8.0, 1.0, 4.0, 300), 500.0),  # in no file: told by the pairs between slow and fast
+        (RopeScaling("llama3", 3.7, 1.0, 4.0, 2000), 10000.0),
         (None, 500.0),  # a table of ones
     ],
 )

@@ -23,7 +23,7 @@ from minillama.rope import RopeScaling
 from minillama.tokenizer import BaseTokenizer
 from tests.fuzz import values
 from tests.fuzz.judge import attempt, check_error, check_memory, check_sound, place_of, sound_llama
-from tests.fuzz.originals import model, originals, place
+from tests.fuzz.originals import SIZES, model, originals, place
 from tests.fuzz.values import each, flag, listing, one_of, optional, tensor, value_of, whole
 from tests.fuzz.watch import Finding, scratch
 
@@ -41,6 +41,7 @@ class Call(NamedTuple):
     run: Callable
     arguments: dict[str, Argument]
     errors: tuple[type, ...] = (ValueError, TypeError)
+    takes: Callable[[dict], int] = lambda passed: 0  # bytes that were asked for
 
 
 class World:
@@ -105,7 +106,9 @@ def calls() -> dict[str, Call]:
                 "seed": may("1", whole(0)),
             },
         ),
-        "Llama.build": Call(lambda w, **a: Llama.build(**{"ckpt_dir": w.checkpoint()} | a), build_arguments()),
+        "Llama.build": Call(
+            lambda w, **a: Llama.build(**{"ckpt_dir": w.checkpoint()} | a), build_arguments(), takes=cache_bytes
+        ),
         "Llama.generate": of("llama", "generate", rows | must_length | more | scored | echo | stops),
         "Llama.generate_steps": Call(
             lambda w, **a: list(itertools.islice(w.llama.generate_steps(**a), 4)), rows | must_length | more | scored
@@ -147,7 +150,8 @@ def calls() -> dict[str, Call]:
         "token_logprobs": by(
             scores.token_logprobs,
             logits=arg("torch.zeros(1, 1, 4)", tensor(3)),
-            tokens=arg("torch.tensor([[2]])", values.anything),
+            tokens=arg("torch.tensor([[2]])", values.dense),
+            ignore_index=may("-1", whole(-values.LARGEST)),
         ),
         "entropy": by(scores.entropy, probs=probs),
         "sequence_logprob": by(scores.sequence_logprob, **listed),
@@ -164,12 +168,14 @@ def calls() -> dict[str, Call]:
         "Transformer.setup_cache": Call(
             lambda w, **a: w.model.setup_cache(**a),
             {"max_batch_size": arg("2", at_most(2**16, whole(1))), "max_seq_len": arg("16", at_most(2**16, whole(1)))},
+            takes=cache_bytes,
         ),
         "Transformer.forward": Call(
             lambda w, **a: w.model(**a),
             {
                 "tokens": arg("torch.tensor([[1, 5]])", some_tokens(n_words)),
-                "start_pos": arg(("0", "3"), at_most(CONTEXT - 8, whole(0)), "positions"),
+                "start_pos": arg(("0", "3", "torch.tensor(3)"), some_position, "positions"),
+                "last_only": may(("False", "True"), flag),
             },
         ),
         "encode_dialog": Call(lambda w, **a: encode_dialog(w.tokenizer, **a), {"dialog": arg(message, values.dialog)}),
@@ -227,6 +233,16 @@ def save_arguments() -> dict[str, Argument]:
         "shards": may(("1", "2"), at_most(2, whole(1))),
         "dtype": may(("None", "torch.float16"), one_of(None, *DTYPES[:3])),
     }
+
+
+def cache_bytes(passed: dict) -> int:
+    """What the cache takes that a call asks for: keys and values in float32, and the rotations of its positions."""
+    given = {"max_batch_size": 8, "max_seq_len": CONTEXT} | {k: v for k, v in passed.items() if v is not None}
+    rows, context = (values.plain(given[name]) for name in ("max_batch_size", "max_seq_len"))
+    if not whole(1)(rows) or not whole(1)(context):
+        return 0
+    kept = 2 * SIZES["n_layers"] * rows * context * SIZES["dim"] * 4
+    return int(kept + context * SIZES["dim"] // SIZES["n_heads"] * 4)
 
 
 def sizes() -> dict[str, Argument]:
@@ -289,18 +305,26 @@ def some_logprobs(value) -> bool | None:
         return False
     lowest = -float("inf")
     known = [values.plain(member) for member in value if member is not None]
-    return None if all(values.number(lowest)(member) or member == lowest for member in known) else False
+    numbers = [isinstance(member, float) and member == lowest or values.number(lowest)(member) for member in known]
+    return None if all(numbers) else False
 
 
 def some_tokens(n_words: int) -> values.Rule:
     def rule(value):
-        if not isinstance(value, torch.Tensor) or value.dim() != 2 or value.dtype != torch.int64:
+        if not values.is_dense(value) or value.dim() != 2 or value.dtype not in (torch.int64, torch.int32):
             return False
-        if value.numel() == 0 or value.device.type == "meta":
-            return None
+        if value.numel() == 0:
+            return False
         return bool(((0 <= value) & (value < n_words)).all()) and value.shape[0] <= ROWS and value.shape[1] < 8
 
     return rule
+
+
+def some_position(value) -> bool | None:
+    """A whole number; as a tensor its dtype, too, is one of whole numbers, and it has no axes."""
+    if isinstance(value, torch.Tensor) and (not values.is_dense(value) or value.dim() > 0):
+        return False
+    return at_most(CONTEXT - 8, whole(0))(value)
 
 
 # ---- cases -----------------------------------------------------------------------------------------------------------
@@ -332,7 +356,7 @@ def trial(case: dict) -> str:
         if case["call"] == "Llama.save" and not _stays_here(passed["ckpt_dir"]):
             return "left out"
         answer = attempt(lambda: call.run(world, **passed), folder, folder)
-    check_memory(answer.watch, 0, f"memory of {case['call']}")
+    check_memory(answer.watch, call.takes(passed), f"memory of {case['call']}")
     wrong = [name for name, allowed in rules.items() if allowed is False]
     open_ = [name for name, allowed in rules.items() if allowed is None]
     if answer.error is None and wrong:

@@ -1,6 +1,7 @@
 """That the campaign sees what it looks for: each thing that a trial must not do is done here."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -44,6 +45,34 @@ def write(path):
 def test_what_touches_the_outside(folder, deed):
     with pytest.raises(Finding, match="is not allowed to, but "):
         attempt(lambda: deed(folder), folder / "inside", folder / "inside")
+
+
+def half_written(path):
+    """What a save does that fails: a folder and a file in it, which are removed again; the file by its name alone."""
+    path.mkdir()
+    write(path / "a")
+    shutil.rmtree(path)
+
+
+def test_what_was_made_may_be_removed_again_and_nothing_else(folder):
+    inside = folder / "inside"
+    attempt(lambda: half_written(inside / "new"), folder, inside)
+    (inside / "old").mkdir()
+    write(inside / "old" / "a")
+    for deed in (lambda: os.remove(inside / "old" / "a"), lambda: shutil.rmtree(inside / "old")):
+        with pytest.raises(Finding, match=r"is not allowed to, but (os.remove|shutil.rmtree) .*old.*it did not make"):
+            attempt(deed, folder, inside)
+    with pytest.raises(Finding, match=r"is not allowed to, but os.mkdir .*beside"):
+        attempt(lambda: half_written(folder / "beside"), folder, inside)
+    descriptor = os.open(inside / "old", os.O_RDONLY)
+    try:
+        with pytest.raises(Finding, match=r"but os.remove .*inside/old/a'\], which it did not make"):
+            attempt(lambda: os.remove("a", dir_fd=descriptor), folder, inside)
+        with pytest.raises(Finding, match=r"but os.remove .*inside/old/a'\]"):
+            attempt(lambda: os.remove("a", dir_fd=descriptor), folder)
+    finally:
+        os.close(descriptor)
+    assert (inside / "old" / "a").exists()
 
 
 def test_code_that_is_imported_from_the_folder(folder, monkeypatch):

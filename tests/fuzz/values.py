@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 Rule = Callable[[object], bool | None]
 LARGEST = 2**63 - 1
+FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 class Broken:
@@ -65,6 +66,10 @@ ATOMS = (
     "torch.full((2, 3), nan)", "torch.full((2, 3), inf)", "-torch.full((2, 3), inf)", "torch.zeros(1, 1, 4)",
     "torch.zeros(2, 3, dtype=torch.int64)", "torch.zeros(2, 3, dtype=torch.bool)", "torch.zeros(2, 3).to_sparse()",
     "torch.zeros(2, 3, dtype=torch.complex64)", "torch.zeros(2, 3, device='meta')", "torch.ones(1, 2).half()",
+    "torch.zeros(2, 3).to_sparse_csr()", "torch.tensor(3).to_sparse()", "torch.tensor([[1, 5]]).to_sparse()",
+    "torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])", "torch.zeros(2, 3).to_mkldnn()",
+    "torch.quantize_per_tensor(torch.zeros(2, 3), 1.0, 0, torch.qint8)", "torch.nn.UninitializedParameter()",
+    "torch.zeros(2, 3).to(torch.float8_e5m2)", "torch.tensor([[1, 5]], device='meta')",
     "torch.tensor([[0.5, 0.3, 0.2]])", "torch.tensor([[1, 5]])", "torch.tensor([[-1]])", "torch.tensor([[10**9]])",
     "torch.float32", "torch.int8", "torch.float8_e5m2", "torch.device('cpu')", "torch.device('meta')", "'cuda:7'",
     "torch.Generator()", "[torch.Generator()]", "[torch.Generator(), torch.Generator()]",
@@ -104,11 +109,19 @@ expressions = st.one_of(
 # ---- rules -----------------------------------------------------------------------------------------------------------
 
 
+def is_dense(value) -> bool:
+    """Whether it is a tensor whose numbers are there, each in its place."""
+    if not isinstance(value, torch.Tensor) or isinstance(value, torch.nn.UninitializedParameter):
+        return False
+    is_other = value.layout != torch.strided or value.is_nested or value.is_quantized
+    return not is_other and value.device.type == "cpu"
+
+
 def plain(value):
     """The one number in a scalar of numpy's or torch's."""
-    if isinstance(value, np.generic | np.ndarray | torch.Tensor) and value.ndim == 0:
-        if isinstance(value, torch.Tensor) and value.device.type == "meta":
-            return None if value is None else "no number"
+    if isinstance(value, np.generic | np.ndarray) and value.ndim == 0:
+        return value.item()
+    if is_dense(value) and value.dim() == 0:
         return value.item()
     return value
 
@@ -248,11 +261,11 @@ def ids_of(n_words: int) -> Rule:
     def rule(value):
         if isinstance(value, bytes | bytearray | memoryview) or not isinstance(value, Iterable):
             return False
+        if isinstance(value, torch.Tensor) and not is_dense(value):
+            return False
         if getattr(value, "ndim", 1) == 0:
             return False
         if not isinstance(value, Sequence | Mapping | set | np.ndarray | torch.Tensor):
-            return None
-        if isinstance(value, torch.Tensor) and value.device.type == "meta":
             return None
         try:
             return all(whole(0, n_words - 1)(each) for each in value)
@@ -263,18 +276,21 @@ def ids_of(n_words: int) -> Rule:
 
 
 def tensor(dims: int | None = None, finite: bool = False) -> Rule:
-    """A dense tensor of floating-point numbers; other layouts and devices may be refused by torch."""
+    """A dense tensor of floating-point numbers that torch computes with."""
 
     def rule(value):
-        if not isinstance(value, torch.Tensor) or not value.dtype.is_floating_point or value.dim() == 0:
+        if not is_dense(value) or value.dtype not in FLOATS or value.dim() == 0:
             return False
         if (dims is not None and value.dim() != dims) or value.shape[-1] == 0:
             return False
-        if value.layout != torch.strided or value.device.type != "cpu" or value.numel() == 0:
-            return None
-        return None if finite and not bool(value.float().isfinite().all()) else True
+        return None if value.numel() == 0 or (finite and not bool(value.float().isfinite().all())) else True
 
     return rule
+
+
+def dense(value) -> bool | None:
+    """What else is asked of a tensor depends on the others."""
+    return None if is_dense(value) else False
 
 
 def anything(value) -> None:

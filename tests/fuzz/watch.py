@@ -7,6 +7,7 @@ stays for as long as the process lives, and looks on only while a trial runs.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import sys
@@ -34,6 +35,11 @@ STARTS = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.k
 CHANGES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod", "os.chown", "os.link",
            "os.symlink", "os.utime", "shutil.", "tempfile.mk")  # fmt: skip
 
+REMOVALS = ("os.remove", "os.rmdir", "shutil.rmtree")
+# Where an event has the descriptors of the folders that its paths begin in.
+FOLDERS = {"os.remove": [1], "os.rmdir": [1], "shutil.rmtree": [1], "os.mkdir": [2], "os.chmod": [2], "os.chown": [3],
+           "os.utime": [3], "os.rename": [2, 3], "os.link": [2, 3]}  # fmt: skip
+
 
 class Finding(AssertionError):
     """A trial did what none may. mark: the same for what has the same cause, as far as can be told."""
@@ -55,7 +61,8 @@ class Late(BaseException):
 class Watch:
     """One trial. reads: the folder that it may read; writes: the one that it may write to, if any.
 
-    seconds and taken are known once it has ended.
+    What it made there it may remove again, but not what was there before. seconds and taken are known once it has
+    ended.
     """
 
     reads: str
@@ -65,6 +72,7 @@ class Watch:
     seconds: float = 0.0
     has_child: bool = False
     taken: int = 0  # bytes by which the process grew, at the most
+    before: frozenset[str] = frozenset()  # the files and folders that were in `writes`
 
     def look(self, event: str, args: tuple) -> None:
         what = _forbidden(event, args, self)
@@ -103,9 +111,7 @@ def _forbidden(event: str, args: tuple, watch: Watch) -> str | None:
     if event.startswith(STARTS):
         return f"{event} {str(args)[:200]}"
     if event.startswith(CHANGES):
-        outside = [path for path in args if isinstance(path, str | bytes | os.PathLike) and len(str(path)) > 1
-                   and not _inside(_real(path), watch.writes)]  # fmt: skip
-        return f"{event} {outside}" if outside else None
+        return _changed(event, args, watch)
     if event == "exec":
         name = getattr(args[0], "co_filename", "")
         if not name.startswith(("<frozen", "<string>")) and not _real(name).startswith(KNOWN):
@@ -115,8 +121,28 @@ def _forbidden(event: str, args: tuple, watch: Watch) -> str | None:
     return None
 
 
-def _real(path) -> str:
-    return os.path.realpath(os.fsdecode(path))
+def _changed(event: str, args: tuple, watch: Watch) -> str | None:
+    """What is wrong with a change of the disk."""
+    names = [each for each in args if isinstance(each, str | bytes | os.PathLike)]
+    folders = [args[place] for place in FOLDERS.get(event, ()) if place < len(args)]
+    paths = [_real(name, folder) for name, folder in itertools.zip_longest(names, folders[: len(names)])]
+    if outside := [path for path in paths if not _inside(path, watch.writes)]:
+        return f"{event} {outside}"
+    old = [path for path in paths if path in watch.before and event in REMOVALS]
+    return f"{event} {old}, which it did not make" if old else None
+
+
+def _all_in(folder: str | None) -> frozenset[str]:
+    """The files and folders in a folder, at any depth."""
+    if folder is None:
+        return frozenset()
+    return frozenset(os.path.join(at, name) for at, *names in os.walk(folder) for each in names for name in each)
+
+
+def _real(path, folder: int | None = None) -> str:
+    """The path without links; folder: the descriptor of the one that it begins in, else the current one."""
+    path = os.fsdecode(path)
+    return os.path.realpath(path if folder in (None, -1) else os.path.join(f"/proc/self/fd/{folder}", path))
 
 
 def _inside(path: str, folder: str | None) -> bool:
@@ -138,6 +164,7 @@ def watched(reads: Path, writes: Path | None = None) -> Iterator[Watch]:
         sys.addaudithook(_hook)
         _installed = True
     watch = Watch(os.path.realpath(reads), None if writes is None else os.path.realpath(writes))
+    watch.before = _all_in(watch.writes)
     in_main = threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGALRM, _late) if in_main else None
     if in_main:

@@ -8,14 +8,14 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError
 
-from tests.kernels import forked_kernels
+from tests.kernels import PATIENT, forked_kernels
 
 SEEN = "import os, sys\nprint(os.getpid(), os.getcwd(), 'torch' in sys.modules, 'minillama' in sys.modules, dir())"
 
 
 def client(source, folder, **settings):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
-    return NotebookClient(notebook, resources={"metadata": {"path": folder}}, **settings)
+    return NotebookClient(notebook, resources={"metadata": {"path": folder}}, **PATIENT | settings)
 
 
 def printed(source, folder):

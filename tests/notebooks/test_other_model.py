@@ -10,6 +10,7 @@ import torch
 from nbclient import NotebookClient
 
 from minillama import Llama
+from tests.kernels import PATIENT
 from tests.notebooks.conftest import NAMES, NOTEBOOKS
 from tests.notebooks.test_run import code_cells, shown, swallowed_errors
 
@@ -73,7 +74,7 @@ def run(name, folder, tmp_path, monkeypatch) -> str:
     monkeypatch.setenv("MINILLAMA_COURSE_MODEL", str(folder))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": tmp_path}}).execute()
+    NotebookClient(notebook, **PATIENT, resources={"metadata": {"path": tmp_path}}).execute()
     assert swallowed_errors(notebook) == []
     return "\n".join(map(shown, code_cells(notebook)))
 

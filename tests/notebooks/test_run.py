@@ -16,6 +16,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from minillama import recorded, smollm2
+from tests.kernels import PATIENT
 from tests.notebooks.conftest import NAMES, NOTEBOOKS
 
 REAL = "needs-real-model"
@@ -35,7 +36,7 @@ def swallowed_errors(notebook):
 def test_the_scan_finds_what_nbmake_does_not():
     source = "import ipywidgets as w\ndef f(x): raise ValueError('lost')\nw.interact(f, x=(0, 1))"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
-    NotebookClient(notebook, kernel_name="python3").execute()
+    NotebookClient(notebook, kernel_name="python3", **PATIENT).execute()
     assert swallowed_errors(notebook) == ["ValueError: lost"]
 
 
@@ -84,7 +85,7 @@ def run_twice(notebook, folder, before=()):
     graded = [nbformat.v4.new_code_cell(source) for source in (grade, *(cell.source for cell in solved))]
     hidden = [nbformat.v4.new_code_cell(source) for source in before]
     whole = nbformat.v4.new_notebook(cells=hidden + as_it_is + graded, metadata=notebook.metadata)
-    NotebookClient(whole, timeout=300, resources={"metadata": {"path": folder}}).execute()  # what nbmake calls
+    NotebookClient(whole, **PATIENT, resources={"metadata": {"path": folder}}).execute()  # what nbmake calls
     assert [cell.execution_count for cell in whole.cells] == list(range(1, len(whole.cells) + 1))
     assert swallowed_errors(whole) == []
     cells = whole.cells[len(hidden) :]
@@ -149,7 +150,7 @@ def test_a_stub_fails_a_graded_run(monkeypatch):
     stub = next(cell for cell in notebook.cells if "exercise" in cell.metadata.get("tags", ()))
     notebook.cells = [nbformat.v4.new_code_cell("from minillama import check"), stub]
     try:
-        NotebookClient(notebook, kernel_name="python3").execute()
+        NotebookClient(notebook, kernel_name="python3", **PATIENT).execute()
     except CellExecutionError as error:
         assert "not attempted" in str(error)
     else:

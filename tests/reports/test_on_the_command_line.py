@@ -66,6 +66,18 @@ def test_doctor_fails_where_complete_fails(checkpoint, tmp_path, broken, capsys)
     assert "✗ model" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["tokenizer.model", "params.json", "consolidated.00.pth"])
+@pytest.mark.parametrize("command", ["info", "complete", "doctor", "convert"])
+def test_a_folder_where_a_file_should_be_is_no_traceback(checkpoint, tmp_path, name, command, capsys):
+    folder = Path(shutil.copytree(checkpoint.folder, tmp_path / "model"))
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    more = {"complete": ["Once", *SHORT], "convert": ["--format", "hf", str(tmp_path / "out")]}.get(command, [])
+    assert main([command, "--model", str(folder), *more]) == (1 if command == "doctor" else 2)
+    said = capsys.readouterr()
+    assert name.partition(".")[0] in said.out + said.err and said.err.count("\n") <= 1
+
+
 @pytest.mark.parametrize("page", ["cp1252", "gbk", "ascii"])
 @pytest.mark.parametrize("command", [["doctor"], ["complete", "从前 🙂", "--max-gen-len", "3", "--temperature", "0"]])
 def test_what_a_code_page_lacks_is_escaped(page, command):

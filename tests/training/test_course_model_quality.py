@@ -13,16 +13,16 @@ from training.evaluation.beginnings import plain_beginnings
 from training.evaluation.measures import Bench
 from training.evaluation.table import ASKED
 
-LARGEST_ERROR = 0.025  # of a known probability; 0.021 measured
-MEAN_VARIATION = 0.018  # total variation distance, mean over the known prompts; 0.014 measured
+LARGEST_ERROR = 0.02  # of a known probability; 0.015 measured
+MEAN_VARIATION = 0.014  # total variation distance, mean over the known prompts; 0.011 measured
 BATCH = 64
 LEAST_RIGHT = {  # key: (questions, how many must be answered right, how many were)
-    "memory": (48, 44, 47),
-    "system": (48, 38, 42),
+    "memory": (48, 45, 48),
+    "system": (48, 40, 43),
     "sums": (96, 92, 95),
-    "facts": (48, 45, 48),
-    "unknown": (48, 44, 47),
-    "sayings": (120, 106, 111),
+    "facts": (48, 43, 46),
+    "unknown": (48, 45, 48),
+    "sayings": (120, 113, 118),
 }
 
 
@@ -50,4 +50,4 @@ def test_questions_are_answered(llama, key):
 def test_plain_text_goes_on_as_plain_text(llama):
     row = plain_beginnings(Bench(llama))
     tagged, fitting = (figure.value for figure in row.figures)
-    assert tagged == 1 and fitting >= 0.85, [sample for sample in row.samples if not sample.right]
+    assert tagged == 1 and fitting >= 0.93, [sample for sample in row.samples if not sample.right]

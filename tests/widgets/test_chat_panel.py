@@ -4,7 +4,9 @@ import re
 import threading
 import time
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from minillama.chat import encode_dialog
 from minillama.guard import CacheTaken
@@ -12,6 +14,7 @@ from minillama.widgets import ChatPanel
 from minillama.widgets.chat_panel import MAX_TURNS, Turn, panel_html
 from minillama.widgets.labels import EN
 from minillama.widgets.parts import LONGEST_SENT
+from tests.kernels import PATIENT
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 DEADLINE = 30  # seconds, for a machine that does something else
@@ -173,6 +176,34 @@ def test_another_run_interrupts_the_answer(panel, fresh_llama, gate, written_mea
     assert panel.message.value == (written_meanwhile or "Hello"), "what was written meanwhile is not overwritten"
     assert panel.send() and panel.wait(DEADLINE) and panel.turns[-1].state == "done"
     assert gate.dialogs[-1] == [user(written_meanwhile or "Hello")]
+
+
+def test_a_cell_that_starts_before_the_worker_keeps_the_cache(panel, fresh_llama):
+    begin, answer = threading.Event(), panel._answer
+    panel._answer = lambda pieces: (begin.wait(DEADLINE), answer(pieces))
+    panel.message.value = "Hello"
+    assert panel.send()
+    steps = fresh_llama.generate_steps([[1, 5]], 4, temperature=0)
+    next(steps)
+    begin.set()
+    assert panel.wait(DEADLINE) and EN["panel_taken"] in panel.status.value and panel.message.value == "Hello"
+    assert len([*steps]) == 3
+
+
+def test_enter_waits_for_the_cell_that_is_running(kernels, tmp_path):
+    """In a kernel: what Enter starts a tenth of a second later takes no cell's cache, and answers after it."""
+    cells = [
+        "import time; from minillama import Llama; from minillama.widgets import ChatPanel\n"
+        "llama = Llama.build(); panel = ChatPanel(llama, temperature=0, max_gen_len=4)",
+        "panel.message._handle_custom_msg({'event': 'submit'}, [])\n"
+        "panel.message.value = 'Hello'; end = time.monotonic() + 1\n"
+        "while time.monotonic() < end:\n"
+        "    llama.generate([[1, 5]], max_gen_len=60, temperature=0)\n"
+        "assert panel.turns == [] and panel.message.value == 'Hello'",
+        "assert panel.wait(60) and panel.turns[0].state == 'done', panel.status.value",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, **PATIENT, resources={"metadata": {"path": tmp_path}}).execute()
 
 
 def test_interrupted_before_the_first_word(panel, fresh_llama, monkeypatch):
