@@ -59,6 +59,9 @@ real-model: setup       ## fetch SmolLM2-135M-Instruct, a real model (92 MB, fro
 real: real-model        ## the real model against transformers
 	MINILLAMA_FULL=1 MINILLAMA_REQUIRE_REAL=1 $(PYTEST) tests/real -rs
 
+record: real-model      ## what notebook 15 shows where the real model is not: assets/recorded/15.json
+	OMP_NUM_THREADS=1 $(PY) -m minillama.recorded
+
 screenshots:            ## what the browser tests see, light and dark, in tests/browser/screenshots
 	MINILLAMA_SCREENSHOTS=1 $(MAKE) browser
 
@@ -77,5 +80,5 @@ results: setup          ## benchmarks/RESULTS.md and the README's rows of speed,
 bench-widgets: setup    ## slider to redraw, in the browser
 	$(PY) -m benchmarks.widgets $(ARGS)
 
-.PHONY: help setup lab test test-full lint format unit fuzz notebooks browser real real-model screenshots train \
+.PHONY: help setup lab test test-full lint format unit fuzz notebooks browser real real-model record screenshots train \
   evaluate bench results bench-widgets

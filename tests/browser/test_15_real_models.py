@@ -1,4 +1,4 @@
-"""Notebook 15 in JupyterLab: with SmolLM2 where it is; without it the stand-in, and how to get the file."""
+"""Notebook 15 in JupyterLab: with SmolLM2 where it is; without it what was recorded, and how to get the file."""
 
 import json
 import re
@@ -23,11 +23,15 @@ def test_15_what_is_seen(open_and_run):
     page.wait_for_function("() => document.querySelector('img[alt^=\"Three layouts\"]').naturalWidth > 0")
     screenshot(page, "15_real_models")
     cells = json.loads((REPOSITORY / "notebooks" / NAME).read_text(encoding="utf-8"))["cells"]
-    n = sum("needs-real-model" in cell["metadata"].get("tags", ()) for cell in cells)
+    sources = ["".join(cell["source"]) for cell in cells if "needs-real-model" in cell["metadata"].get("tags", ())]
     hints = page.locator(".jp-OutputArea-output", has_text=smollm2.HOW)
-    expect(hints).to_have_count(0 if THERE else n + 1)  # the set-up cell says it too
+    expect(hints).to_have_count(0 if THERE else len(sources) + 1)  # the set-up cell says it too
+    n = sum("speaker" not in source for source in sources)  # the last two show the course model
+    expect(page.locator(".ml-recorded")).to_have_count(0 if THERE else n)
     if not THERE:
-        expect(hints.last).to_contain_text("stands in for SmolLM2. Get it with: make real-model")
+        expect(page.locator(".ml-recorded").first).to_contain_text("Recorded: what SmolLM2-135M-Instruct returned")
+    expect(page.locator(".ml-heatmap")).to_have_count(2)  # the course model's, and SmolLM2's, recorded or not
+    expect(page.locator(".ml-is-system").first).to_contain_text("helpful")  # of the default system message
     expect(page.locator(".w-predict")).to_have_count(4)
     expect(page.locator(".ml-reveal")).to_have_count(4)
     expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs

@@ -12,8 +12,8 @@ def test_without_transformers_the_comparisons_say_so(llama, monkeypatch, capsys)
     monkeypatch.setitem(sys.modules, "transformers", None)  # an import raises ImportError
     notebook = nbformat.read(NOTEBOOKS / "15_real_models.ipynb", as_version=4)
     cells = [cell.source for cell in notebook.cells if "print(missing)" in cell.source]
-    assert len(cells) == 4
-    names = {"torch": torch, "announce": print, "course": llama, "other": llama, "fact": "Once upon a time"}
+    assert len(cells) == 5
+    names = {"torch": torch, "real": lambda f: f, "course": llama, "other": llama, "fact": "Once upon a time"}
     for source in cells:
         exec(source, names)
         assert "pip install transformers" in capsys.readouterr().out, source

@@ -1,6 +1,7 @@
 """Every notebook runs as under nbmake: with its stubs, then graded, with the solutions filled in.
 
-Those that can show a real model run without it, as in a fresh clone, and, where it is, with it.
+Those that can show a real model run without it, as in a fresh clone: then they show what was recorded. Where it is,
+they run with it too, and what it returns is what was recorded.
 """
 
 import ast
@@ -15,13 +16,14 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from minillama import smollm2
+from minillama import recorded, smollm2
 from tests.kernels import PATIENT
 from tests.notebooks.conftest import NAMES, NOTEBOOKS
 
 REAL = "needs-real-model"
 WITH_REAL = [name for name in NAMES if f'"{REAL}"' in (NOTEBOOKS / name).read_text(encoding="utf-8")]
 HIDE = "from minillama import smollm2\nsmollm2.find = lambda: None"
+COMPARE = "print(real.differences(drawn=('drawn_answers',)))"  # drawn: another processor may draw another text
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 
 
@@ -78,7 +80,7 @@ def folder(tmp_path, monkeypatch):
 
 def run_twice(notebook, folder, before=()):
     """The cells as they are, then graded, with the solutions filled in: both in one kernel, so that every cell also
-    runs again. Returns the cells of the first run."""
+    runs again. Returns the cells of the first run. before: what runs before them."""
     as_it_is, solved = code_cells(notebook), code_cells(with_solutions(notebook))
     grade = "import os\nos.environ['MINILLAMA_STRICT'] = '1'"
     graded = [nbformat.v4.new_code_cell(source) for source in (grade, *(cell.source for cell in solved))]
@@ -136,6 +138,7 @@ def test_runs(notebook, folder):
     first = run_twice(notebook, folder, [HIDE] if about_a_real_model(notebook.cells) else [])
     for cell in about_a_real_model(first):
         assert smollm2.HOW in shown(cell), cell.source
+    assert not [cell.source for cell in first if recorded.CHANGED in shown(cell)], "try: make record"
     assert not [cell.source for cell in first if "own model stands in" in shown(cell)]
     assert unfulfilled(first, notebook) == []
 
@@ -146,10 +149,13 @@ def test_runs_with_the_real_model(with_real, folder):
     if smollm2.find() is None:
         message = f"SmolLM2 is not there; get it with: {smollm2.HOW}"
         pytest.fail(message) if os.environ.get("MINILLAMA_REQUIRE_REAL") else pytest.skip(message)
-    first = run_twice(nbformat.read(NOTEBOOKS / with_real, as_version=4), folder)
+    notebook = nbformat.read(NOTEBOOKS / with_real, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell(COMPARE, id="compare-with-record"))
+    first = run_twice(notebook, folder)
     assert about_a_real_model(first)
     for cell in first:
         assert smollm2.HOW not in shown(cell), cell.source
+    assert shown(first[-1]).strip() == "[]", "try: make record, and read what it changed"
 
 
 def test_nbmake(folder, monkeypatch):
