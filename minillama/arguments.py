@@ -104,7 +104,8 @@ def plain(value):
     if isinstance(value, int | float | str) and type(value).__module__ == "builtins":
         return value
     if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
-        return value if getattr(value, "is_meta", False) else value.item()  # on the device meta there is no number
+        absent = getattr(value, "is_meta", False) or getattr(value, "is_sparse", False)  # no number
+        return value if absent else value.item()
     return value
 
 

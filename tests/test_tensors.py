@@ -54,9 +54,7 @@ def test_what_is_not_dense(door, kind):
         wrong = OTHERS[kind](right)
     except (RuntimeError, NotImplementedError):
         pytest.skip("torch makes none of this dtype")
-    with pytest.raises(
-        ValueError, match=f"^{name} must be a dense tensor on a real device, got (one|a) .*; |shape yet"
-    ):
+    with pytest.raises(ValueError, match=f"^{name} must be a dense tensor on a real device, got (one|a) "):
         call(wrong)
 
 
