@@ -114,7 +114,7 @@ def unfulfilled(cells, notebook):
         prose = cell.source if cell.cell_type == "markdown" else prose
         said[cell.id] = prose
     asked = [cell for cell in cells if ends_in_a_comparison(cell.source) and "False" not in said[cell.id]]
-    return [cell.source for cell in asked if not shown(cell).endswith("True")]
+    return [cell.source for cell in asked if not shown(cell).rstrip().endswith("True")]
 
 
 def test_a_comparison_that_is_not_true_is_found():
