@@ -24,6 +24,8 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 
 PAUSE = 200  # milliseconds; without it a page that waits draws frame after frame, and the kernel has half a core less
+# After a run JupyterLab gives the active cell the focus; a key pressed before would be lost.
+FOCUS_IS_BACK = "() => document.activeElement?.closest('.jp-Notebook') != null"
 OPEN = "path => window.jupyterapp.commands.execute('docmanager:open', {path}).then(() => null)"
 # The status bar says "idle" before there is a kernel, so ask the session itself.
 KERNEL_IS_IDLE = """() => {
@@ -124,6 +126,8 @@ def open_and_run(page: Page, notebook: str) -> None:
     page.wait_for_function(f"() => ({ALL_CELLS_RAN})() && ({KERNEL_IS_IDLE})()", timeout=180_000, polling=PAUSE)
     errors = page.locator(ERRORS).all_inner_texts()
     assert not errors, errors
+    page.wait_for_function(FOCUS_IS_BACK, polling=PAUSE)
+    settle(page)
 
 
 def close_all(page: Page) -> None:
