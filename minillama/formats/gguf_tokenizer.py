@@ -49,7 +49,7 @@ def from_metadata(metadata: Mapping, n_words: int, path: Path) -> BaseTokenizer:
         eos_id, bos_id = (-1 if i in NONE else i for i in (field("eos_token_id", 2), field("bos_token_id", 1)))
         if len(types) != count or len({*tokens}) != count:
             raise ValueError("tokens are there twice, or their types are not as many")
-        if not all(isinstance(i, int) and -1 <= i < count for i in (eos_id, bos_id)):
+        if not all(type(i) is int and -1 <= i < count for i in (eos_id, bos_id)):  # True is none
             raise ValueError(f"its bos and eos are {bos_id} and {eos_id}, of {count} tokens")
         splitting = field("pre", "gpt-2")
         begins = bool(field("add_bos_token", kind == "llama" or splitting == "llama-bpe"))
