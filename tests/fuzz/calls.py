@@ -355,8 +355,9 @@ def trial(case: dict) -> str:
         rules = {name: call.arguments[name].allows(value) for name, value in passed.items()}
         if case["call"] == "Llama.save" and not _stays_here(passed["ckpt_dir"]):
             return "left out"
-        answer = attempt(lambda: call.run(world, **passed), folder, folder)
-    check_memory(answer.watch, call.takes(passed), f"memory of {case['call']}")
+        asked = call.takes(passed)
+        answer = attempt(lambda: call.run(world, **passed), folder, folder, asked)
+    check_memory(answer.watch, asked, f"memory of {case['call']}")
     wrong = [name for name, allowed in rules.items() if allowed is False]
     open_ = [name for name, allowed in rules.items() if allowed is None]
     if answer.error is None and wrong:

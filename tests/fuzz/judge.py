@@ -18,7 +18,7 @@ import torch
 from minillama import Llama, doctor
 from minillama.__main__ import main
 from tests.fuzz.originals import originals, place
-from tests.fuzz.watch import ROOM, SECONDS, Finding, Forbidden, Late, Watch, watched
+from tests.fuzz.watch import FILLED, ROOM, SECONDS, Finding, Forbidden, Late, Watch, watched
 
 LONGEST = 1500  # characters of a message
 PROMPT, DIALOG = "the cat", [{"role": "user", "content": "the cat"}]
@@ -32,8 +32,8 @@ class Answer(NamedTuple):
     watch: Watch
 
 
-def attempt(work: Callable[[], object], reads: Path, writes: Path | None = None) -> Answer:
-    """What work() returned or raised, while it was watched."""
+def attempt(work: Callable[[], object], reads: Path, writes: Path | None = None, asked: int = 0) -> Answer:
+    """What work() returned or raised, while it was watched. asked: the bytes of memory that it was asked to fill."""
     result, error = None, None
     with patch("huggingface_hub.constants.HF_HUB_OFFLINE", True), watched(reads, writes) as watch:
         try:
@@ -42,7 +42,7 @@ def attempt(work: Callable[[], object], reads: Path, writes: Path | None = None)
             raise
         except BaseException as caught:
             error = caught
-    if watch.seconds > SECONDS:
+    if watch.seconds > SECONDS + asked / FILLED:
         raise Finding(f"takes {watch.seconds:.1f} s", f"time {place_of(error)}")
     return Answer(result, error, watch)
 

@@ -102,6 +102,7 @@ def test_time_and_memory(folder, monkeypatch):
     monkeypatch.setattr(judge, "SECONDS", 0.0)
     with pytest.raises(Finding, match="takes 0.0 s"):
         attempt(lambda: sum(range(1000)), folder)
+    attempt(lambda: sum(range(1000)), folder, asked=2**29)  # a second for what it was asked to fill
     monkeypatch.undo()
     if sys.platform == "linux":
         answer = attempt(lambda: len(bytearray(100 * 2**20)), folder)

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from minillama.formats.sandbox import CHILD
 
-SECONDS = 2.0  # of the processor, that a trial may take
+SECONDS = 2.0  # of the processor, that a trial may take …
+FILLED = 2**27  # … and a second more for so many bytes that it was asked to fill: a virtual machine is slow at first
 PATIENCE = 60  # seconds by the clock, for a trial that waits
 ROOM = 64 * 2**20  # bytes that a trial may take besides what it is about
 MOST = 4 * 2**30  # bytes that it can ask for
