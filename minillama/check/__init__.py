@@ -11,6 +11,7 @@ with _pinned():  # the tensors of the cases lie on the CPU, in float32, whatever
     from minillama.check.cache import cache_bytes, cache_mask, cached_logits
     from minillama.check.chat import chat_faults, encode_dialog, guarded_chat, special_tags
     from minillama.check.completion import answer_scores, continuation, cut_at_stop, echo_lists, settled
+    from minillama.check.cost import account, in_turns, step_bytes
     from minillama.check.files import count_parameters, load_model, read_params
     from minillama.check.generate import generate
     from minillama.check.logprobs import echo_logprobs, perplexity, prompt_logprobs, token_logprobs
@@ -20,7 +21,7 @@ with _pinned():  # the tensors of the cases lie on the CPU, in float32, whatever
     from minillama.check.parallel import fitting_ranks, merge_shards, mlp_part
     from minillama.check.real_models import chatml, nats_per_byte, to_halves
     from minillama.check.sampling import greedy, min_p, sample_top_p, top_p
-    from minillama.check.speed import int8_rows, tokens_per_second
+    from minillama.check.speed import int8_rows, tokens_per_second, tokens_to_pay
     from minillama.check.temperature import entropy, same_probs, softmax
     from minillama.check.tokens import stream_text, token_bytes
 

@@ -1,4 +1,6 @@
-"""Checks of the exercises on speed: tokens a second from bytes, and rounding weights to int8."""
+"""Checks of the exercises on speed: tokens a second from bytes, rounding weights to int8, when compiling pays off."""
+
+import math
 
 import torch
 from torch import Tensor
@@ -114,4 +116,51 @@ int8_rows = exercise(right_int8_rows, cases={
     "You rounded before you divided. Divide, then round.": swaps("weight /", "weight.round() /", "weight.trunc() /"),
     "The signs are lost. abs() is for the scale only.": swap("steps.", "steps.abs()."),
     "scale lies across the columns. scale[:, None] is (rows, 1): one for each row.": swap("[:, None]", ""),
+})  # fmt: skip
+
+
+def right_tokens_to_pay(seconds, before, after):
+    """f(seconds, before, after): after how many tokens compiling has paid off; None if it never does.
+
+    Compiling takes `seconds`, once. Without it there are `before` tokens a second, with it `after`.
+    """
+    saved = 1 / before - 1 / after
+    if saved <= 0:
+        return None
+    return math.ceil(seconds / saved)
+
+
+_CEIL, _NEVER, _SAVED = "math.ceil(seconds / saved)", "if saved <= 0:", "1 / before - 1 / after"
+tokens_to_pay = exercise(right_tokens_to_pay, cases={
+    "twice as fast": (3.0, 2.0, 4.0),
+    "a minute, a small gain": (60.0, 700.0, 950.0),
+    "half a second, a large gain": (0.5, 90.0, 400.0),
+    "slower than before": (10.0, 300.0, 250.0),
+    "as fast as before": (10.0, 64.0, 64.0),
+    "nothing to compile: it is loaded at once": (0.0, 100.0, 150.0),
+    "less than one token a second": (45.0, 0.3, 0.7),
+}, mistakes={
+    "Only a whole token counts, and one too few has not paid off: round up, math.ceil.":
+        swaps(_CEIL, "int(seconds / saved)", "math.floor(seconds / saved)", "round(seconds / saved)"),
+    "Return a whole number of tokens: math.ceil.": swap(_CEIL, "seconds / saved"),
+    "If it pays off exactly with a whole number, that number is enough: no token more.":
+        swaps(_CEIL, "math.floor(seconds / saved) + 1", "int(seconds / saved + 1)", "math.ceil(seconds / saved) + 1"),
+    "If it is no faster than before, it never pays off: return None.": [
+        *swaps("return None", *(f"return {x}" for x in (0, -1, 'float("inf")', "False", '"never"'))),
+        swap(f"{_NEVER}\n        return None", "if not saved:\n        return None"),
+        swap(f"{_NEVER}\n        return None\n    ", "")],
+    "As fast as before is no gain either: the time of compiling never comes back.": swap("saved <= 0", "saved < 0"),
+    "Here it is faster, and does pay off.": swaps(_NEVER, "if saved <= 0 or not seconds:", "if saved >= 0:"),
+    "before and after are the wrong way round: a token takes 1 / before without compiling.":
+        swap(_SAVED, "1 / after - 1 / before"),
+    "after - before is what you gain in tokens a second. Take what a token saves: 1 / before - 1 / after seconds.":
+        swaps(_CEIL, "math.ceil(seconds / (after - before))", "math.ceil(seconds * (after - before))"),
+    "In this time the eager model writes seconds * before tokens. The compiled one must catch up with these.":
+        swaps(_CEIL, "math.ceil(seconds * before)", "math.ceil(seconds * before) + 1"),
+    "seconds * after is not enough: meanwhile the eager model goes on.": swap(_CEIL, "math.ceil(seconds * after)"),
+    "Divide the seconds by what a token saves.":
+        swaps(_CEIL, "math.ceil(seconds * saved)", "math.ceil(saved / seconds if seconds else 0)"),
+    "These are seconds. Count tokens.": swap(_CEIL, "math.ceil(seconds / saved) / after"),
+    "`seconds` are seconds already.": swaps(_CEIL, "math.ceil(60 * seconds / saved)", "math.ceil(seconds / saved / 60)",
+        "math.ceil(1000 * seconds / saved)", "math.ceil(seconds / saved / 1000)"),
 })  # fmt: skip

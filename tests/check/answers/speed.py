@@ -1,5 +1,8 @@
 """Right answers to the exercises on speed."""
 
+import itertools
+import math
+
 import numpy as np
 import torch
 
@@ -42,6 +45,18 @@ def multiplied(weight):
     return (weight * (127 / largest.clamp(min=1e-30))).round().clamp(-127, 127).to(torch.int8), largest[:, 0] / 127
 
 
+def catching_up(seconds, before, after):
+    """The compiled model has seconds * before tokens to catch up with."""
+    if after <= before:
+        return None
+    return math.ceil(seconds * before * after / (after - before))
+
+
+def one_by_one(seconds, before, after):
+    if after > before:
+        return next(n for n in itertools.count() if seconds + n / after <= n / before)
+
+
 RIGHT = {
     "tokens_per_second": [
         lambda w, c, b, speed: b / ((w + b * c) / speed),
@@ -59,6 +74,11 @@ RIGHT = {
         lambda weight: list(quantize(weight)),
         lambda weight: ((weight / largest(weight)[:, None]).round().nan_to_num(0).to(torch.int8), largest(weight)),
         lambda weight: ((weight / largest(weight).clamp(min=1e-8)[:, None]).round().to(torch.int8), largest(weight)),
+    ],
+    "tokens_to_pay": [
+        catching_up,
+        one_by_one,
+        lambda seconds, a, b: -int(-seconds // (1 / a - 1 / b)) if b > a else None,
     ],
 }
 
