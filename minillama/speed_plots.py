@@ -1,4 +1,4 @@
-"""Static figures of notebook 14: where the time goes and how it grows. They draw what the cells have measured."""
+"""Static figures of notebooks 14 and 15: the time of a token, and how it grows. They draw what cells have measured."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from minillama import allowed
 from minillama.arguments import shown
-from minillama.markup import BLUE, GREEN, GREY, ORANGE, VERMILLION
+from minillama.markup import BLUE, GREEN, GREY, ORANGE, VERMILLION, escape, wrap
 from minillama.plots import legend, literal, new_figure
+from minillama.widgets.parts import Picture
 
 _STYLES = (
     {"color": BLUE, "marker": "o"},
@@ -17,24 +18,11 @@ _STYLES = (
     {"color": GREEN, "marker": "s", "ls": "-."},
     {"color": ORANGE, "marker": "^", "ls": ":"},
 )
-
-
-@allowed.only(milliseconds=allowed.table(allowed.positive))
-def plot_shares(milliseconds: Mapping[str, float]) -> Figure:
-    """A bar for each kind of work, with its milliseconds and its share of the total.
-
-    milliseconds {name: milliseconds per token}, drawn from top to bottom.
-    """
-    whole = sum(milliseconds.values())
-    texts = [f"{value:.2f} ms, {value / whole:.0%}" if whole else "0 ms" for value in milliseconds.values()]
-    with new_figure(figsize=(7.5, 0.8 + 0.4 * len(milliseconds))) as (figure, ax):
-        bars = ax.barh(range(len(milliseconds)), list(milliseconds.values()), color=BLUE, edgecolor="black")
-        ax.bar_label(bars, texts, padding=4, fontsize=9)
-        ax.set_yticks(range(len(milliseconds)), [literal(name) for name in milliseconds])
-        ax.invert_yaxis()  # the first on top
-        ax.margins(x=0.25)
-        ax.set(xlabel="milliseconds per token")
-    return figure
+_PARTS = ((BLUE, ""), (VERMILLION, "M0 8L8 0"), (GREEN, "M0 4H8"), (ORANGE, "M0 0L8 8M0 8L8 0"))  # colour, hatching
+_HATCHING = (
+    '<pattern id="ml-part-{k}" width="8" height="8" patternUnits="userSpaceOnUse"><rect width="8" height="8" '
+    'fill="{color}"/><path d="{path}" stroke="#1a1a1a"/></pattern>'
+)
 
 
 @allowed.only(
@@ -95,3 +83,54 @@ def plot_batch(batches: Sequence[int], seconds: Sequence[float]) -> Figure:
             ax.set(xlabel="rows in the batch", ylim=(0, None))
             ax.set_title(title, fontsize=9)
     return figure
+
+
+@allowed.only(accounts=allowed.table(allowed.table(allowed.positive)))
+def bars(accounts: Mapping[str, Mapping[str, float]]) -> Picture:
+    """A bar for each account, all of one length: its parts side by side, 100% together.
+
+    accounts {name of the bar: {part: milliseconds}}, the same parts in each, drawn from left to right. Raises
+    ValueError if the parts differ.
+
+    >>> bars({"one token": {"linears": 1.5, "Python": 0.5}})
+    one token, 2.00 ms: linears 75%, Python 25%
+    """
+    first = list(next(iter(accounts.values())))
+    for name, account in accounts.items():
+        if list(account) != first:
+            raise ValueError(f"accounts[{shown(name)}] must have the parts {first}, in this order; got {list(account)}")
+    words, drawn, height = [], [_key(k, name) for k, name in enumerate(first)], 34
+    for name, account in accounts.items():
+        whole = sum(account.values())
+        shares = [100 * each / whole if whole else 0.0 for each in account.values()]
+        parts = [f"{part} {share:.0f}%" for part, share in zip(first, shares, strict=True)]
+        words.append(f"{name}, {whole:.2f} ms: {', '.join(parts)}")
+        drawn.append(f'<text x="0" y="{height + 14}">{escape(literal(name))}: {whole:.2f} ms</text>')
+        left = 0.0
+        for k, share in enumerate(shares):
+            drawn.append(_part(k, left, height + 20, share))
+            left += share
+        height += 62
+    patterns = "".join(_HATCHING.format(k=k, color=color, path=path) for k, (color, path) in enumerate(_PARTS))
+    page = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 700 {height}" style="width: 100%; max-width: 700px" '
+        f'role="img" font-family="sans-serif" font-size="13" fill="currentColor"><title>{escape("; ".join(words))}'
+        f"</title><defs>{patterns}</defs>{''.join(drawn)}</svg>"
+    )
+    return Picture(wrap(page, "ml-accounts"), "\n".join(words))
+
+
+def _part(k: int, left: float, y: int, share: float) -> str:
+    x, width = 7 * left, 7 * share
+    part = f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="28" fill="url(#ml-part-{k % 4})" stroke="#1a1a1a"/>'
+    if share < 6:
+        return part
+    middle = x + width / 2
+    paper = f'<rect x="{middle - 18:.1f}" y="{y + 5}" width="36" height="18" rx="3" fill="white"/>'
+    text = f'<text x="{middle:.1f}" y="{y + 19}" text-anchor="middle" fill="#1a1a1a">{share:.0f}%</text>'
+    return part + paper + text
+
+
+def _key(k: int, name: str) -> str:
+    square = f'<rect x="{175 * (k % 4)}" y="6" width="22" height="16" fill="url(#ml-part-{k % 4})" stroke="#1a1a1a"/>'
+    return f'{square}<text x="{175 * (k % 4) + 28}" y="19">{escape(literal(name, 20))}</text>'

@@ -3,11 +3,12 @@
 import argparse
 import importlib
 import json
+from itertools import product
 
 import pytest
 
 from benchmarks import __main__ as everything
-from benchmarks import compare, context, int8, llama_cpp, record, results
+from benchmarks import compare, context, faster, int8, llama_cpp, record, results
 from minillama import Llama, ModelArgs
 from minillama.tokenizer import BaseTokenizer
 
@@ -288,3 +289,23 @@ def test_a_row_of_ids_shows_the_text(capsys):
     assert capsys.readouterr().out == "| x | 1 of 1 |  |\n| y | 1 of 2 | at token 2 of 'other' |\n"
     assert not llama_cpp.show_answers("z", [" a", "b"], ["a", "c"])
     assert capsys.readouterr().out == "| z | 1 of 2 | dialog 2 |\n"
+
+
+def test_what_notebook_15_shows_has_every_row():
+    kept = json.loads(faster.FILE.read_text(encoding="utf-8"))
+    assert kept.keys() == {"command", "date", "machine", "rows"}
+    assert {"processor", "threads", "torch"} <= kept["machine"].keys()
+    assert [(row["model"], row["way"]) for row in kept["rows"]] == list(product(faster.MODELS, compare.WAYS))
+    for row in kept["rows"]:
+        assert row["speed"] > 0 and row["start"] > 0 and (row["again"] > 0) == (row["way"] == "compile")
+
+
+def test_a_tiny_run_of_what_is_recorded(tmp_path, capsys):
+    few = ["--models", "course", "--ways", "eager", "int8", "--new-tokens", "3", "--repeats", "1"]
+    faster.main([*few, "--write", str(tmp_path / "new" / "15.json")])
+    kept = json.loads((tmp_path / "new" / "15.json").read_text(encoding="utf-8"))
+    rows = [(row["model"], row["way"], row["again"]) for row in kept["rows"]]
+    assert rows == [("course", "eager", 0), ("course", "int8", 0)]
+    assert all(row["speed"] > 0 and row["start"] > 0 for row in kept["rows"])
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == kept["rows"]
+    assert kept["command"] == "python -m benchmarks.faster --write"

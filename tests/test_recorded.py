@@ -40,7 +40,7 @@ def model(tmp_path, monkeypatch):
 @pytest.fixture
 def there(model):
     """A record that was written where the model is."""
-    real = Record("15", model)
+    real = Record("16", model)
     real(looked_at)((1, 0.1 + 0.2))
     real(picture)()
     real.write()
@@ -48,7 +48,7 @@ def there(model):
 
 
 def absent(function, *given, capsys):
-    value = Record("15", None)(function)(*given)
+    value = Record("16", None)(function)(*given)
     return value, capsys.readouterr().out
 
 
@@ -90,19 +90,19 @@ def test_what_is_not_recorded_is_refused(there):
     def other():
         return 1
 
-    with pytest.raises(ValueError, match=r"15.json' has no record of other; get the model's file: make real-model"):
-        Record("15", None)(other)()
-    with pytest.raises(ValueError, match=r"16.json' is no record \(FileNotFoundError"):
-        Record("16", None)(looked_at)(1)
+    with pytest.raises(ValueError, match=r"16.json' has no record of other; get the model's file: make real-model"):
+        Record("16", None)(other)()
+    with pytest.raises(ValueError, match=r"17.json' is no record \(FileNotFoundError"):
+        Record("17", None)(looked_at)(1)
     with pytest.raises(ValueError, match="nothing ran, so there is nothing to record"):
-        Record("16", there.path).write()
+        Record("17", there.path).write()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"model": {}, "versions": {"torch": ""}, "values": {}}', "\x80"])
 def test_a_broken_record_is_named(there, text):
     there.file.write_text(text)
-    with pytest.raises(ValueError, match=r"15.json' is no record \(\w+: .*\); fetch it with git"):
-        Record("15", None)(looked_at)(1)
+    with pytest.raises(ValueError, match=r"16.json' is no record \(\w+: .*\); fetch it with git"):
+        Record("16", None)(looked_at)(1)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {1: 2}, b"", torch.ones(2), object(), [[{"a": {2}}]]])
@@ -181,9 +181,9 @@ def test_other_functions_code_and_arguments_are_differences(there):
     assert [each.split(" ")[1].rstrip(":[0]") for each in there.differences()] == ["code", "given"]
 
 
-# ---- the record of notebook 15 ---------------------------------------------------------------------------------------
+# ---- the record of notebook 16 ---------------------------------------------------------------------------------------
 
-KEPT = Record("15", None)
+KEPT = Record("16", None)
 
 
 def test_the_record_is_small_and_says_what_made_it():
@@ -195,7 +195,7 @@ def test_the_record_is_small_and_says_what_made_it():
 
 def test_the_record_is_of_the_notebook_as_it_is():
     """Each function under @real has a record, and its code is the recorded code."""
-    notebook = nbformat.read(next(NOTEBOOKS.glob("15_*.ipynb")), as_version=4)
+    notebook = nbformat.read(next(NOTEBOOKS.glob("16_*.ipynb")), as_version=4)
     trees = [ast.parse(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
     functions = [node for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)]
     marked = {f.name: ast.unparse(f) for f in functions if any(d.id == "real" for d in f.decorator_list)}

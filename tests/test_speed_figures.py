@@ -1,20 +1,52 @@
-"""The figures of the notebook on speed."""
+"""The figures of the notebooks on the cost of a token and on speed."""
+
+import re
 
 import pytest
 
 from minillama import speed_plots
 
-
-def test_shares_name_every_kind_with_its_part():
-    ax = speed_plots.plot_shares({"matrices": 3.0, "the rest": 1.0}).axes[0]
-    assert [bar.get_width() for bar in ax.patches] == [3.0, 1.0]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["matrices", "the rest"]
-    assert [text.get_text() for text in ax.texts] == ["3.00 ms, 75%", "1.00 ms, 25%"]
-    assert ax.yaxis_inverted(), "the first is on top"
+NEAR, FAR = {"linears": 3.0, "attention": 0.1, "Python": 0.9}, {"linears": 2.0, "attention": 6.0, "Python": 0.0}
 
 
-def test_shares_of_nothing():
-    assert speed_plots.plot_shares({"matrices": 0.0}).axes[0].texts[0].get_text() == "0 ms"
+def rects(page):
+    """(x, width, fill) of every part of every bar."""
+    pattern = r'<rect x="([0-9.]+)" y="\d+" width="([0-9.]+)" height="28" fill="url\(#([a-z0-9-]+)\)"'
+    return [(float(x), float(width), fill) for x, width, fill in re.findall(pattern, page)]
+
+
+def test_an_account_is_a_bar_whose_parts_are_100_percent():
+    picture = speed_plots.bars({"64 tokens": NEAR, "4096 tokens": FAR})
+    for parts, account in zip((rects(picture.page)[:3], rects(picture.page)[3:]), (NEAR, FAR), strict=True):
+        widths = [7 * 100 * each / sum(account.values()) for each in account.values()]
+        assert [width for _, width, _ in parts] == pytest.approx(widths, abs=0.1)
+        assert [x for x, _, _ in parts] == pytest.approx([0, widths[0], widths[0] + widths[1]], abs=0.1)
+        assert len({fill for _, _, fill in parts}) == 3
+    page = picture.page
+    assert len(set(re.findall(r'<path d="([^"]*)" stroke', page))) == 4, "colour is not the only sign"
+    assert re.findall(r">(\d+)%<", page) == ["75", "22", "25", "75"], "a part too narrow for it has no number"
+    assert re.findall(r">([^<>]+ ms)<", page) == ["64 tokens: 4.00 ms", "4096 tokens: 8.00 ms"]
+
+
+def test_whoever_sees_no_bar_reads_its_parts():
+    words = "64 tokens, 4.00 ms: linears 75%, attention 2%, Python 22%"
+    picture = speed_plots.bars({"64 tokens": NEAR})
+    assert repr(picture) == words
+    assert 'role="img"' in picture.page and f"<title>{words}</title>" in picture.page
+
+
+def test_an_account_of_nothing():
+    assert repr(speed_plots.bars({"a": {"b": 0.0}})) == "a, 0.00 ms: b 0%"
+
+
+def test_names_in_a_bar_are_escaped():
+    picture = speed_plots.bars({"<script>": {"<b>": 1.0}})
+    assert "<script>" not in picture.page and "<b>" not in picture.page and "&lt;script&gt;" in picture.page
+
+
+def test_accounts_have_the_same_parts():
+    with pytest.raises(ValueError, match=r"accounts\['two'\] must have the parts \['a'\], in this order; got \['b'\]"):
+        speed_plots.bars({"one": {"a": 1.0}, "two": {"b": 1.0}})
 
 
 def test_curves_are_told_apart_without_colour():

@@ -201,6 +201,50 @@ def test_a_prediction_that_a_clock_answers_may_be_too_close_to_tell(notebook):
             assert re.search(r"widgets\.Predict\(.*TOO_CLOSE", question), question
 
 
+ROOT = NOTEBOOKS.parent
+NAMED = re.compile(r"\b\d\d_[a-z][a-z_]*(?:\.ipynb)?\b")  # 07_top_p.ipynb, or without its ending
+NUMBERED = re.compile(r"\b[Nn]otebooks? ((?:\d+)(?:(?:,| and| to|–) ?\d+)*)")  # notebook 07; notebooks 14 and 15
+
+
+def gone(text):
+    """The notebooks that a text names, by file or by number, and that do not exist."""
+    files = [found for found in NAMED.findall(text) if f"{found.removesuffix('.ipynb')}.ipynb" not in NAMES]
+    numbers = [n for found in NUMBERED.findall(text) for n in re.findall(r"\d+", found)]
+    return files + [f"notebook {n}" for n in numbers if int(n) >= len(NAMES)]
+
+
+def test_a_notebook_that_is_gone_is_found():
+    assert gone("see [14](07_top_p.ipynb), `09_generate_loop`, notebook 3 and notebooks 14 and 15") == []
+    assert gone("[14](14_speed.ipynb), 15_real_models") == ["14_speed.ipynb", "15_real_models"]
+    assert gone("Notebook 99, notebooks 3 and 98") == ["notebook 99", "notebook 98"]
+
+
+TEXTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "Makefile", "environment.yml", "pyproject.toml")] + [
+    path
+    for folder in ("assets", "benchmarks", "minillama", "notebooks", "tests", "training")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.suffix in (".py", ".md", ".ipynb", ".svg") and "runs" not in path.parts and path.name != "test_style.py"
+]
+
+
+def test_no_text_names_a_notebook_that_is_gone():
+    found = {str(path.relative_to(ROOT)): gone(path.read_text(encoding="utf-8")) for path in TEXTS}
+    assert {path: names for path, names in found.items() if names} == {}
+    assert len(TEXTS) > 200
+
+
+def test_notebook_15_has_the_clock_of_14():
+    """It shows it folded: who reads 15 has built it in 14."""
+    functions = []
+    for number in ("14", "15"):
+        (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
+        cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        nodes = [node for cell in cells for node in ast.parse(cell.source).body if isinstance(node, ast.FunctionDef)]
+        functions.append({node.name.replace("solution_in_turns", "in_turns"): ast.unparse(node) for node in nodes})
+    for name in ("in_turns", "outcome"):
+        assert functions[0][name].replace("solution_", "") == functions[1][name]
+
+
 @pytest.mark.skipif(len(NAMES) < 2, reason="one notebook")
 def test_numbers_are_unique():
     numbers = [name[:2] for name in NAMES]

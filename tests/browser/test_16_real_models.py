@@ -1,4 +1,4 @@
-"""Notebook 15 in JupyterLab: with SmolLM2 where it is; without it what was recorded, and how to get the file."""
+"""Notebook 16 in JupyterLab: with SmolLM2 where it is; without it what was recorded, and how to get the file."""
 
 import json
 import re
@@ -10,18 +10,18 @@ from minillama import smollm2
 from tests.browser.jupyterlab import ERRORS, REPOSITORY, clear, screenshot, settle, show
 
 pytestmark = pytest.mark.browser
-NAME = "15_real_models.ipynb"
+NAME = "16_real_models.ipynb"
 ANSWERED = 120_000  # milliseconds that an answer may take on a busy machine
 THERE = smollm2.find() is not None
 OWN, FOREIGN = ("<|im_end|>", "[INST]") if THERE else ("[INST]", "<|im_end|>")  # tags of the format that is running
 
 
-def test_15_what_is_seen(open_and_run):
+def test_16_what_is_seen(open_and_run):
     page = open_and_run(NAME)
     picture = page.locator('img[alt^="Three layouts"]').first
     picture.scroll_into_view_if_needed()
     page.wait_for_function("() => document.querySelector('img[alt^=\"Three layouts\"]').naturalWidth > 0")
-    screenshot(page, "15_real_models")
+    screenshot(page, "16_real_models")
     cells = json.loads((REPOSITORY / "notebooks" / NAME).read_text(encoding="utf-8"))["cells"]
     sources = ["".join(cell["source"]) for cell in cells if "needs-real-model" in cell["metadata"].get("tags", ())]
     hints = page.locator(".jp-OutputArea-output", has_text=smollm2.HOW)
@@ -39,7 +39,7 @@ def test_15_what_is_seen(open_and_run):
     expect(page.locator("a", has_text="minillama/formats/gguf.py").first).to_be_attached()
 
 
-def test_15_tokens(open_and_run):
+def test_16_tokens(open_and_run):
     page = open_and_run(NAME)
     widget = page.locator(".w-tokens")
     show(widget.locator("table"))
@@ -48,10 +48,10 @@ def test_15_tokens(open_and_run):
     expect(widget.locator(".ml-count")).to_contain_text("no text yet")
     page.keyboard.insert_text("a 🦙")
     expect(widget.locator(".ml-character").last).to_contain_text("= 🦙")
-    screenshot(page, "15_real_models-tokens", widget)
+    screenshot(page, "16_real_models-tokens", widget)
 
 
-def test_15_panel(open_and_run):
+def test_16_panel(open_and_run):
     page = open_and_run(NAME)
     panel = page.locator(".w-chat-panel")
     panel.scroll_into_view_if_needed()
@@ -67,5 +67,5 @@ def test_15_panel(open_and_run):
     message.press("Enter")
     expect(panel.locator(".ml-said-user")).to_contain_text(FOREIGN, timeout=ANSWERED)
     expect(status).to_contain_text(re.compile("Ready"), timeout=ANSWERED)
-    screenshot(page, "15_real_models-panel", panel)
+    screenshot(page, "16_real_models-panel", panel)
     expect(page.locator(ERRORS)).to_have_count(0)

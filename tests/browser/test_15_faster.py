@@ -1,0 +1,39 @@
+"""Notebook 15 in JupyterLab: it runs, its chart is drawn; what is computed or recorded, and not measured, says so."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.jupyterlab import screenshot, show
+
+pytestmark = pytest.mark.browser
+NAME = "15_faster.ipynb"
+
+
+def test_15_chart_and_words(open_and_run):
+    page = open_and_run(NAME)
+    chart = page.locator('.jp-OutputArea-output[data-mime-type="image/png"] img')
+    expect(chart).to_have_count(1)
+    chart.scroll_into_view_if_needed()
+    expect(chart).to_have_js_property("complete", True)
+    screenshot(page, "15_faster-batch", chart)
+    output = page.locator(".jp-OutputArea-output pre")
+    expect(output.filter(has_text="computed from data sheets, not measured")).to_have_count(1)
+    expect(output.filter(has_text=re.compile(r"^RECORDED "))).to_have_count(3)
+    without_or_with = re.compile(r"nothing was measured|measured by a copy|tokens a second, measured: ")
+    expect(output.filter(has_text=without_or_with)).to_have_count(2)  # the cells for a GPU
+
+
+def test_15_predictions_and_exercises(open_and_run):
+    page = open_and_run(NAME)
+    question = page.locator(".w-predict").first
+    show(question)
+    question.locator("input[type=radio]").nth(0).press("Space")
+    expect(question.locator("input[type=radio]").nth(0)).to_be_checked()
+    expect(page.locator(".w-predict")).to_have_count(5)
+    expect(page.locator(".ml-reveal")).to_have_count(5)
+    expect(page.locator(".ml-reveal").nth(1)).to_contain_text("The answer: 0.00.")
+    expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs
+    expect(page.locator(".ml-report .ml-passed")).to_have_count(3)  # the folded solutions
+    expect(page.locator("a", has_text="minillama/int8.py").first).to_be_attached()
