@@ -299,10 +299,10 @@ class Transformer(nn.Module):
                 sizes = params.max_batch_size, params.max_seq_len, layer.attention.n_kv_heads, params.head_dim
                 caches.append(KVCache(*sizes, device=like.device, dtype=like.dtype))
         except (RuntimeError, TypeError, OverflowError) as error:  # from 2**63 on a size is no number of torch's
-            raise ValueError(
-                f"max_batch_size, max_seq_len: {like.device} has no memory for a cache of {max_batch_size} rows of "
-                f"{max_seq_len} tokens; take fewer ({str(error).splitlines()[0]})"
-            ) from error
+            caches.clear()  # whoever keeps the error, as a notebook does, keeps none of the memory
+            asked, reason = f"{max_batch_size} rows of {max_seq_len} tokens", str(error).splitlines()[0]
+            message = f"max_batch_size, max_seq_len: {like.device} has no memory for a cache of {asked}; take fewer"
+            raise ValueError(f"{message} ({reason})") from error.with_traceback(None)
         self.params, self.freqs_cis = params, freqs_cis
         for layer, cache in zip(self.layers, caches, strict=True):
             layer.attention.cache = cache

@@ -3,6 +3,7 @@
 import json
 import shutil
 import struct
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from minillama import Llama
+from minillama.model import KVCache
 from tests.formats.test_gguf import write as write_gguf
 from tests.formats.test_hugging_face import make
 
@@ -98,14 +100,17 @@ def test_a_cache_that_fails_in_a_later_layer_changes_nothing(random_llama, monke
     due = llama.generate([[1, 5]], 8, temperature=0)
 
     def cache(*sizes, **like):
-        made.append(sizes)
-        if len(made) == 2:
+        if len(made) == 1:
             raise torch.OutOfMemoryError("out of memory\nmany lines")
+        first = KVCache(*sizes, **like)
+        made.append(weakref.ref(first))
+        return first
 
     monkeypatch.setattr("minillama.model.KVCache", cache)
-    with pytest.raises(ValueError, match=r"of 2 rows of 16 tokens; take fewer \(out of memory\)$"):
+    with pytest.raises(ValueError, match=r"of 2 rows of 16 tokens; take fewer \(out of memory\)$") as kept:
         llama.model.setup_cache(2, 16)
-    assert len(made) == 2 and llama.model.params.max_seq_len == 24
+    assert made[0]() is None, f"{kept} holds the memory of the first layer's cache"
+    assert llama.model.params.max_seq_len == 24
     assert llama.generate([[1, 5]], 8, temperature=0) == due
 
 
