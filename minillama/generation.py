@@ -59,8 +59,8 @@ class Llama:
             in each process. It need not be the number of the checkpoint's files.
         device: None for cuda if there is one, else cpu; "mps" is untested.
         dtype: None for bfloat16 on a GPU that has it (float16 on one that does not), float32 elsewhere.
-        compile: compile the one-token step: a CUDA graph on a GPU; on a CPU it needs a C++ compiler and a second copy
-            of the weights (compiled.py). The first tokens then take a minute.
+        compile: compile the one-token step: a CUDA graph on a GPU; on a CPU native code, with a second copy of most
+            weights. That takes a C++ compiler and a minute once; later processes load what was kept (compiled.py).
         int8: keep the weights of the linear layers in 8 bits (int8.py). Neither works with several ranks.
         chat_format: "llama-2", "chatml" or "none" in place of the one that the checkpoint names; None for that one.
 
@@ -75,7 +75,7 @@ class Llama:
             sizes = arguments.build(ckpt_dir, tokenizer_path, *sizes, device, dtype, chat_format)
             max_seq_len, max_batch_size, seed = sizes
             device = parallel.place(device, n_ranks)
-            compile, int8 = arguments.faster(compile, int8, device, n_ranks)
+            compile, int8 = arguments.faster(compile, int8, n_ranks)
             source = recognise(ckpt_dir)
             tokenizer = in_format(source.tokenizer(tokenizer_path), chat_format)
             max_seq_len = max_seq_len or min(source.args.max_seq_len, 2048)
