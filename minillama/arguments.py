@@ -19,6 +19,7 @@ from minillama.files import one_line
 
 ROLES = ("system", "user", "assistant")
 LARGEST_SEED = LARGEST_SIZE = 2**63 - 1  # as int64
+LONGEST_TEXT = 2**26  # characters; sentencepiece takes all memory for a gigabyte, and no context has room for it
 CHAT_FORMATS = ("llama-2", "chatml", "none")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 LONGEST_SHOWN = 200  # characters of a wrong value
@@ -141,9 +142,11 @@ def listing(name: str, value, of: str) -> None:
 
 
 def text(name: str, value) -> None:
-    """A str that UTF-8 can encode."""
+    """A str that UTF-8 can encode, of at most LONGEST_TEXT characters."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, got {typed(value)}")
+    if len(value) > LONGEST_TEXT:
+        raise ValueError(f"{name} has {len(value):,} characters; at most {LONGEST_TEXT:,} are read: shorten it")
     try:
         value.encode()
     except UnicodeEncodeError as error:

@@ -166,3 +166,24 @@ def test_float64_in_safetensors(hugging_face, tmp_path):
     file = folder / "model.safetensors"
     save_file({key: weight.double() for key, weight in load_file(file).items()}, file)
     assert Llama.build(folder, device="cpu").generate([[1, 300]], 8, temperature=0) == due
+
+
+# ---- texts ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_text_that_no_context_has_room_for_is_refused_at_once(llama):
+    """A gigabyte took half a minute and 3 GB, then ended in std::bad_alloc."""
+    long = "a" * (2**26 + 1)
+    dialog = [{"role": "user", "content": long}]
+    for name, call in {
+        "prompts[0]": lambda: llama.text_completion([long]),
+        "dialogs[0][0]['content']": lambda: llama.chat_completion([dialog]),
+        "prompt_or_dialog": lambda: llama.stream(long),
+        "prompt_or_dialog[0]['content']": lambda: llama.stream(dialog),
+        "prompts_or_tokens[0]": lambda: llama.logits([long]),
+        "stop": lambda: llama.text_completion(["a"], stop=[long]),
+        "s": lambda: llama.tokenizer.encode(long, True, False),
+    }.items():
+        with pytest.raises(ValueError) as caught:
+            call()
+        assert str(caught.value) == f"{name} has 67,108,865 characters; at most 67,108,864 are read: shorten it"
