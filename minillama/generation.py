@@ -60,8 +60,8 @@ class Llama:
         dtype: None for bfloat16 on a GPU that has it (float16 on one that does not), float32 elsewhere.
         compile: compile the one-token step: a CUDA graph on a GPU; on a CPU it needs a C++ compiler and a second copy
             of the weights (compiled.py). The first tokens then take a minute.
-        int8: keep the weights of the linear layers in 8 bits; on a CPU their products are rounded to bfloat16 (int8.py).
-            Neither works with several ranks.
+        int8: keep the weights of the linear layers in 8 bits; on a CPU what they multiply is rounded to bfloat16
+            (int8.py). Neither works with several ranks.
         chat_format: "llama-2", "chatml" or "none" in place of the one that the checkpoint names; None for that one.
 
         Under torchrun every rank makes the same calls and gets the same results; rank 0 draws (parallel.py). No global
