@@ -55,7 +55,7 @@ def quantize(weight: Tensor, dtype: torch.dtype = torch.float32) -> tuple[Tensor
             [   0,    0,    0]], dtype=torch.int8), tensor([0.0079, 0.0000]))
     """
     low, high = weight.aminmax(dim=1)  # (rows,) each, without a copy of the weight
-    scale = (torch.maximum(-low, high).float() / 127).to(dtype)
+    scale = (torch.maximum(low.abs(), high.abs()).float() / 127).to(dtype)
     divisor = scale.float().clamp(min=torch.finfo(torch.float32).tiny)  # for rows of zeros
     int8 = torch.empty(weight.shape, dtype=torch.int8, device=weight.device)
     for start in range(0, len(weight), AT_ONCE):  # so that a large matrix is not in float32 as well
