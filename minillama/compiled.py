@@ -23,7 +23,6 @@ from minillama.model import Transformer
 
 Step = Callable[[Tensor, int], Tensor]  # tokens (bsz, 1), start_pos -> logits (bsz, 1, vocab_size) float32
 ROWS = (1, 8, 32)  # of a package; a smaller batch takes the next larger one
-BLOCK = 64  # positions of the cache: a step reads the blocks that hold something
 
 
 def compile_step(model: Transformer) -> Step:
@@ -111,7 +110,10 @@ class _Loaded:
 
     def __call__(self, tokens: Tensor, start_pos: int) -> Tensor:  # (bsz, 1) -> (bsz, 1, vocab_size)
         bsz = len(tokens)
-        if self.model.layers[0].attention.cache is not self.cache or not self.end - BLOCK <= start_pos < self.end:
+        if (
+            self.model.layers[0].attention.cache is not self.cache
+            or not self.end - native.BLOCK <= start_pos < self.end
+        ):
             self._look_at(start_pos)
         self.tokens[:bsz] = tokens  # the rows beyond are computed too, and written where no run reads
         self.arguments[1] = torch.tensor(start_pos)
@@ -121,7 +123,7 @@ class _Loaded:
     def _look_at(self, start_pos: int) -> None:
         """Take the model's cache as it is now, up to the end of the block with this position."""
         caches = [layer.attention.cache for layer in self.model.layers]
-        self.cache, self.end = caches[0], (start_pos // BLOCK + 1) * BLOCK
+        self.cache, self.end = caches[0], (start_pos // native.BLOCK + 1) * native.BLOCK
         positions = torch.arange(min(self.end, self.model.params.max_seq_len))  # (n,)
         lent = [tensor[: len(self.tokens)] for cache in caches for tensor in (cache.k, cache.v)]
         self.arguments = [self.tokens, None, positions, torch.view_as_real(self.model.freqs_cis), *lent]

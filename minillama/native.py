@@ -25,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 from minillama.files import one_line
 from minillama.model import Transformer
 
+BLOCK = 64  # positions of the cache: a step reads the blocks that hold something
 LIBRARY, WEIGHTS = "step.so", "weights.pt"  # what `write` leaves
 OPTIONS = {
     "freezing": True,  # the weights are constants: the compiler may change their layout
@@ -72,11 +73,11 @@ def _compile(model: Transformer, rows: int, folder: Path) -> None:
     from torch._inductor.utils import fresh_cache
 
     graph = _Graph(model)
-    args, n, T = model.params, torch.export.Dim("n", min=2), torch.export.Dim("T", min=2)  # positions read; all
-    freqs = torch.zeros(128, args.head_dim // 2, 2)
+    args, n, T = model.params, torch.export.Dim("n", min=4), torch.export.Dim("T", min=8)  # positions read; all
+    freqs = torch.zeros(2 * BLOCK, args.head_dim // 2, 2)
     like = {"dtype": model.norm.weight.dtype}
-    cache = [torch.zeros(rows, 128, args.n_kv_heads, args.head_dim, **like) for _ in range(2 * args.n_layers)]
-    examples = torch.zeros(rows, 1, dtype=torch.long), torch.tensor(3), torch.arange(64), freqs, *cache
+    cache = [torch.zeros(rows, 2 * BLOCK, args.n_kv_heads, args.head_dim, **like) for _ in range(2 * args.n_layers)]
+    examples = torch.zeros(rows, 1, dtype=torch.long), torch.tensor(3), torch.arange(BLOCK), freqs, *cache
     dynamic = {"tokens": None, "position": None, "positions": {0: n}, "freqs": {0: T}, "cache": ({1: T},) * len(cache)}
     with _OneQuery():
         exported = torch.export.export(graph, examples, dynamic_shapes=dynamic)

@@ -64,6 +64,20 @@ def test_a_batch_of_any_size(tiny):
 
 
 @needs_compiler
+@pytest.mark.parametrize("size", [2, 3, native.BLOCK, native.BLOCK + 1, 96])
+def test_every_position_of_a_cache_of_any_size(tiny, size):
+    llama = build(tiny.folder, compile=True)
+    model, step = llama.model, llama._guard.decode
+    model.setup_cache(1, size)
+    tokens = torch.arange(3, 3 + size)[None]  # (1, size)
+    with torch.no_grad():
+        for position in range(1, size):
+            model(tokens[:, :position], 0)
+            due = model(tokens[:, position : position + 1], position, last_only=True)  # (1, 1, vocab_size)
+            torch.testing.assert_close(step(tokens[:, position : position + 1], position), due, rtol=1e-4, atol=1e-4)
+
+
+@needs_compiler
 def test_a_later_process_needs_no_compiler_and_imports_none(tiny, kept):
     due = build(tiny.folder, compile=True).generate([[1, 5]], 12, temperature=0)[0]
     code = f"""
