@@ -109,11 +109,8 @@ class _Loaded:
         self.cache, self.arguments, self.end = None, [], 0
 
     def __call__(self, tokens: Tensor, start_pos: int) -> Tensor:  # (bsz, 1) -> (bsz, 1, vocab_size)
-        bsz = len(tokens)
-        if (
-            self.model.layers[0].attention.cache is not self.cache
-            or not self.end - native.BLOCK <= start_pos < self.end
-        ):
+        bsz, cache = len(tokens), self.model.layers[0].attention.cache
+        if cache is not self.cache or not self.end - native.BLOCK <= start_pos < self.end:
             self._look_at(start_pos)
         self.tokens[:bsz] = tokens  # the rows beyond are computed too, and written where no run reads
         self.arguments[1] = torch.tensor(start_pos)
