@@ -87,7 +87,7 @@ minillama and transformers' `generate` run on the same weights, in turn, in one 
 - *target*: what the course model should reach, and whether it does.
 
 Compiling for a CPU stores the weights once more, in another layout: a compiled step needs more memory and can be faster
-than its linears. int8 is faster only where PyTorch has a fast kernel for the processor.""",
+than its linears. PyTorch's CPU product for int8 is fast only for rows in bfloat16, so int8 rounds them to that.""",
         ("model", "way", "batch", "sampler"),
         {
             "model": plain("model"),

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import torch
 
-from minillama import __version__, parallel
+from minillama import __version__, ahead, parallel
 from minillama.arguments import CHAT_FORMATS
 from minillama.checkpoint import COURSE_MODEL
 from minillama.doctor import examine
@@ -70,7 +70,9 @@ def parser() -> argparse.ArgumentParser:
     )
     sampler.add_argument("--int8", action="store_true", help="keep the weights in 8 bits: a quarter of the memory")
     sampler.add_argument(
-        "--compile", action="store_true", help="compile the step for one token: takes a minute, then runs faster"
+        "--compile",
+        action="store_true",
+        help="compile the step for one token: takes a minute the first time, then runs faster",
     )
 
     complete = commands.add_parser(
@@ -95,7 +97,10 @@ def parser() -> argparse.ArgumentParser:
         choices=["float32", "bfloat16", "float16"],
         help="default: the checkpoint's own; float32 for quantised weights",
     )
-    commands.add_parser("doctor", parents=[model], help="check this machine", description="Check this machine.")
+    doctor = commands.add_parser(
+        "doctor", parents=[model], help="check this machine", description="Check this machine."
+    )
+    doctor.add_argument("--clear-compiled", action="store_true", help="remove what --compile has kept for later")
     return top
 
 
@@ -244,6 +249,8 @@ def convert(args: argparse.Namespace) -> int:
 
 
 def doctor(args: argparse.Namespace) -> int:
+    if args.clear_compiled:
+        ahead.clear()
     return 0 if examine(args.model, args.tokenizer) else 1
 
 

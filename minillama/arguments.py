@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from os import PathLike
@@ -20,6 +19,7 @@ from minillama.files import one_line
 
 ROLES = ("system", "user", "assistant")
 LARGEST_SEED = LARGEST_SIZE = 2**63 - 1  # as int64
+LONGEST_TEXT = 2**26  # characters; sentencepiece takes all memory for a gigabyte, and no context has room for it
 CHAT_FORMATS = ("llama-2", "chatml", "none")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 LONGEST_SHOWN = 200  # characters of a wrong value
@@ -142,9 +142,11 @@ def listing(name: str, value, of: str) -> None:
 
 
 def text(name: str, value) -> None:
-    """A str that UTF-8 can encode."""
+    """A str that UTF-8 can encode, of at most LONGEST_TEXT characters."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, got {typed(value)}")
+    if len(value) > LONGEST_TEXT:
+        raise ValueError(f"{name} has {len(value):,} characters; at most {LONGEST_TEXT:,} are read: shorten it")
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -298,14 +300,12 @@ def build(
     return numbers
 
 
-def faster(compile: bool, int8: bool, device: torch.device, n_ranks: int) -> tuple[bool, bool]:
-    """The two ways to a faster model that `Llama.build` offers, where this machine has what they need."""
+def faster(compile: bool, int8: bool, n_ranks: int) -> tuple[bool, bool]:
+    """The two ways to a faster model that `Llama.build` offers."""
     compile, int8 = flag("compile", compile), flag("int8", int8)
     for name, wanted in (("compile", compile), ("int8", int8)):
         if wanted and n_ranks > 1:
             raise ValueError(f"{name} must be False where {n_ranks} ranks share a model: the combination is untested")
-    if compile and device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
-        raise ValueError("compile=True needs a C++ compiler on a CPU; install g++, or leave compile out")
     return compile, int8
 
 

@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from minillama import parallel
 from minillama.arguments import shown
 from minillama.files import listed, read_json, written_beside
+from minillama.int8 import Int8Linear, quantize, to_int8
 from minillama.model import ModelArgs, Transformer
 from minillama.rope import LLAMA_3_1
 from minillama.shards import SHARD_NAME, SPLIT_DIM, last_word, read_shards
@@ -105,13 +106,14 @@ def load(
     dtype: torch.dtype | None,
     n_ranks: int = 1,
     max_seq_len: int | None = None,
+    int8: bool = False,
 ) -> Transformer:
     """The Transformer that `reader` has found, on `device` in `dtype` (None: `default_dtype`), without a cache.
 
     vocab_size is the tokenizer's: it may have a few tokens more or fewer than the weights have rows. n_ranks processes
     share the model, each with its part of the weights (parallel.py). max_seq_len: how many positions will be read, for
-    rotations are made for so many; None for the checkpoint's context. Raises ValueError for anything wrong with the
-    checkpoint.
+    rotations are made for so many; None for the checkpoint's context. int8: each matrix of a linear layer is rounded to
+    8 bits before the next one is read. Raises ValueError for anything wrong with the checkpoint.
 
     >>> load(MetaFolder(COURSE_MODEL), 2048, torch.device("cpu"), torch.float32)  # doctest: +SKIP
     """
@@ -143,9 +145,14 @@ def load(
         parallel.split(model, n_ranks, device)
     is_small = sum(weight.nbytes for weight in weights.values()) <= COPIED
     state: dict[str, Tensor] = {}
-    for key, parameter in model.state_dict().items():  # one weight at a time
+    parameters = model.state_dict()
+    model = to_int8(model) if int8 else model  # shapes only, too
+    for key, parameter in parameters.items():  # one weight at a time
         tied = key == "output.weight" and weights[key] is weights["tok_embeddings.weight"]
-        if tied and n_ranks == 1:  # held once; ranks split the two along different axes
+        name = key.removesuffix(".weight")
+        if isinstance(model.get_submodule(name), Int8Linear):
+            state[key], state[f"{name}.scale"] = quantize(weights[key][...].to(device), torch.bfloat16)
+        elif tied and n_ranks == 1:  # held once; ranks split the two along different axes
             state[key] = state["tok_embeddings.weight"]
         else:
             state[key] = parallel.take(weights[key], parameter, device, dtype, copy=is_small)

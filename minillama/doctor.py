@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from minillama import ahead
 from minillama.checkpoint import COURSE_MODEL, PARAMS
 from minillama.generation import Llama
 from minillama.shards import check_sums
@@ -41,6 +42,7 @@ def diagnose(ckpt_dir: str | Path, tokenizer_path: str | Path | None = None) -> 
     found.append(("threads", True, f"torch uses {torch.get_num_threads()} of {os.cpu_count()} processors"))
     found.append(_memory())
     found.append(_model(ckpt_dir, tokenizer_path))
+    found.append(_compiled())
     found.append(_font())
     return found
 
@@ -77,6 +79,21 @@ def _model(ckpt_dir: str | Path, tokenizer_path: str | Path | None) -> tuple[str
             return "model", False, f"{file} is not the file that its MODEL_CARD.md names: {reason}"
         text += f"; {file.name} is unchanged"
     return "model", True, text
+
+
+def _compiled() -> tuple[str, bool, str]:
+    """The steps that compile=True has kept, and whether it can keep any."""
+    try:
+        packages = ahead.packages()
+        reason = ahead.distrust(ahead.folder()) if ahead.folder().exists() else ""
+    except (OSError, RuntimeError) as error:
+        packages, reason = [], str(error)
+    if reason:
+        advice = "name another folder in the environment variable MINILLAMA_CACHE"
+        return "compiled", False, f"steps of compile=True are not kept: {reason}; {advice}"
+    size = sum(size for _, size in packages) / 2**20
+    clear = "; `python -m minillama doctor --clear-compiled` removes them" if packages else ""
+    return "compiled", True, f"{len(packages)} steps of compile=True, {size:.0f} MiB in {ahead.folder()}{clear}"
 
 
 def _known_hashes(ckpt_dir: Path) -> dict[Path, str]:

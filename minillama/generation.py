@@ -16,7 +16,6 @@ from minillama import arguments, checkpoint, parallel
 from minillama.chat import Dialog, encode_dialog, has_special_tags
 from minillama.formats import export, in_format, recognise, with_rows
 from minillama.guard import Guard, polled
-from minillama.int8 import to_int8
 from minillama.logprobs import token_logprobs
 from minillama.loop import GenerationStep, canvas, steps
 from minillama.model import Transformer
@@ -59,9 +58,10 @@ class Llama:
             in each process. It need not be the number of the checkpoint's files.
         device: None for cuda if there is one, else cpu; "mps" is untested.
         dtype: None for bfloat16 on a GPU that has it (float16 on one that does not), float32 elsewhere.
-        compile: compile the one-token step: a CUDA graph on a GPU; on a CPU it needs a C++ compiler and a second copy
-            of the weights (compiled.py). The first tokens then take a minute.
-        int8: keep the weights of the linear layers in 8 bits (int8.py). Neither works with several ranks.
+        compile: compile the one-token step: a CUDA graph on a GPU; on a CPU native code, with a second copy of most
+            weights. That takes a C++ compiler and a minute once; later processes load what was kept (compiled.py).
+        int8: keep the weights of the linear layers in 8 bits; on a CPU what they multiply is rounded to bfloat16
+            (int8.py). Neither works with several ranks.
         chat_format: "llama-2", "chatml" or "none" in place of the one that the checkpoint names; None for that one.
 
         Under torchrun every rank makes the same calls and gets the same results; rank 0 draws (parallel.py). No global
@@ -75,12 +75,11 @@ class Llama:
             sizes = arguments.build(ckpt_dir, tokenizer_path, *sizes, device, dtype, chat_format)
             max_seq_len, max_batch_size, seed = sizes
             device = parallel.place(device, n_ranks)
-            compile, int8 = arguments.faster(compile, int8, device, n_ranks)
+            compile, int8 = arguments.faster(compile, int8, n_ranks)
             source = recognise(ckpt_dir)
             tokenizer = in_format(source.tokenizer(tokenizer_path), chat_format)
             max_seq_len = max_seq_len or min(source.args.max_seq_len, 2048)
-            model = checkpoint.load(source, tokenizer.n_words, device, dtype, n_ranks, max_seq_len)
-            model = to_int8(model) if int8 else model
+            model = checkpoint.load(source, tokenizer.n_words, device, dtype, n_ranks, max_seq_len, int8)
             model.setup_cache(max_batch_size, max_seq_len)
         return cls(model, with_rows(tokenizer, model.params.vocab_size), seed, compile)
 

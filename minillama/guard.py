@@ -79,18 +79,17 @@ class Guard:
                         "another run on this model has taken over the cache; finish one run before starting another (a "
                         "direct call of the model and setup_cache count as runs)"
                     )
-                with _forward_only(self._shared):
-                    if self.decode is None or tokens.shape[1] > 1:
+                if self.decode is None or tokens.shape[1] > 1:
+                    with _forward_only(self._shared):
                         logits = self.model(tokens, start_pos, last_only)
-                    else:
-                        position = torch.full((), start_pos, device=tokens.device)  # torch.tensor would wait
-                        tokens = tokens.clone(memory_format=torch.contiguous_format)  # the same strides on any canvas
-                        logits = self.decode(tokens, position, last_only=True)
-                        self.model.layers[0].attention.cache.written = write_number()  # a compiled step cannot
+                    logits = logits.clone()  # inference tensors cannot be used in autograd
+                else:
+                    logits = self.decode(tokens, start_pos)
+                    self.model.layers[0].attention.cache.written = write_number()  # a compiled step cannot
                 left = self._written()
                 if self.model.norm.weight.device.type == "cpu" or start_pos % POLL_EVERY == 0:
                     check_finite(logits, self.model.norm.weight.dtype)
-                return logits.clone()  # inference tensors cannot be used in autograd; a CUDA graph overwrites its own
+                return logits
 
         return forward
 

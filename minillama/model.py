@@ -140,6 +140,9 @@ def apply_rotary_emb(xq: Tensor, xk: Tensor, freqs_cis: Tensor) -> tuple[Tensor,
 
 
 def _rotate(x: Tensor, freqs_cis: Tensor) -> Tensor:
+    if not freqs_cis.is_complex():  # native.py: the compiler knows no complex numbers, so the product is written out
+        (a, b), (cos, sin) = x.float().unflatten(-1, (-1, 2)).unbind(-1), freqs_cis.unbind(-1)
+        return torch.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2).type_as(x)
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))  # (bsz, seqlen, heads, head_dim / 2)
     return torch.view_as_real(pairs * freqs_cis).flatten(-2).type_as(x)  # (bsz, seqlen, heads, head_dim)
 
@@ -268,9 +271,6 @@ class Transformer(nn.Module):
         self.layers = nn.ModuleList(TransformerBlock(params) for _ in range(params.n_layers))
         self.norm = RMSNorm(params.dim, params.norm_eps)
         self.output = nn.Linear(params.dim, params.vocab_size, bias=False)
-        self._tabulate_rotations()
-
-    def _tabulate_rotations(self):
         self.freqs_cis = self._rotations(self.params.max_seq_len)
 
     def _rotations(self, end: int) -> Tensor:  # (end, head_dim / 2)
@@ -281,7 +281,7 @@ class Transformer(nn.Module):
 
     def _apply(self, fn, recurse=True):
         super()._apply(fn, recurse)
-        self._tabulate_rotations()  # follows the weights to their device, but stays complex64: angles are not rounded
+        self.freqs_cis = self._rotations(self.params.max_seq_len)  # follows the weights, but stays complex64
         return self
 
     def setup_cache(self, max_batch_size: int, max_seq_len: int) -> None:
@@ -299,10 +299,10 @@ class Transformer(nn.Module):
                 sizes = params.max_batch_size, params.max_seq_len, layer.attention.n_kv_heads, params.head_dim
                 caches.append(KVCache(*sizes, device=like.device, dtype=like.dtype))
         except (RuntimeError, TypeError, OverflowError) as error:  # from 2**63 on a size is no number of torch's
-            raise ValueError(
-                f"max_batch_size, max_seq_len: {like.device} has no memory for a cache of {max_batch_size} rows of "
-                f"{max_seq_len} tokens; take fewer ({str(error).splitlines()[0]})"
-            ) from error
+            caches.clear()  # whoever keeps the error, as a notebook does, keeps none of the memory
+            asked, reason = f"{max_batch_size} rows of {max_seq_len} tokens", str(error).splitlines()[0]
+            message = f"max_batch_size, max_seq_len: {like.device} has no memory for a cache of {asked}; take fewer"
+            raise ValueError(f"{message} ({reason})") from error.with_traceback(None)
         self.params, self.freqs_cis = params, freqs_cis
         for layer, cache in zip(self.layers, caches, strict=True):
             layer.attention.cache = cache

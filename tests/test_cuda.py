@@ -156,4 +156,4 @@ def test_weights_in_8_bits(checkpoint, on_gpu):
     _, scores = int8.generate(PROMPTS, 0, logprobs=True, echo=True)
     _, due = on_cpu.generate(PROMPTS, 0, logprobs=True, echo=True)
     for row, due_row in zip(scores, due, strict=True):
-        assert row[1:] == pytest.approx(due_row[1:], abs=1e-3)
+        assert row[1:] == pytest.approx(due_row[1:], abs=5e-2)  # a CPU rounds to bfloat16

@@ -28,9 +28,10 @@ TEXTS = (
 )
 NUMBERS = ("0", "1", "-1", "2", "0.5", "1e400", "-0.0", "nan", "inf", "1e-320", "9" * 40, "9" * 5000, "1_0", "٣", "0x1")
 PLACES = ("checkpoint", "nothing", "a/b", "checkpoint/params.json", "checkpoint/tokenizer.model", "/dev/null", ".")
+LEFT_OUT = ("--compile", "--clear-compiled")  # takes a minute; touches what the user has
 NAMES = (  # what a message may be about
     *"model ckpt_dir tokenizer temperature top_p top_k min_p max_gen_len stop seed device dtype shards folder".split(),
-    *"prompt dialog chat_format argument usage".split(),
+    *"prompt dialog chat_format format argument usage".split(),
 )
 
 
@@ -45,7 +46,7 @@ def options(name: str) -> list[tuple[str, bool]]:
 def cases(draw, name: str) -> dict:
     """{"argv", "stdin"}: a command with up to three options, each with a value drawn."""
     values = st.one_of(*map(st.sampled_from, (TEXTS, NUMBERS, PLACES)), st.text(max_size=5))
-    known = [option for option in options(name) if option[0] and option[0] != "--compile"]  # that takes a minute
+    known = [option for option in options(name) if option[0] and option[0] not in LEFT_OUT]
     argv = [name]
     for option, takes in draw(st.lists(st.sampled_from(known), max_size=3, unique=True)):
         argv += [f"{option}={draw(values)}" if draw(st.booleans()) else option] if takes else [option]

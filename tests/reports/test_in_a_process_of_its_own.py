@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from minillama import Llama
+from minillama.formats import export
 from minillama.pth import OLD
-from tests.fuzz.originals import originals, place
+from tests.fuzz.originals import model, originals, place, sentencepiece
 
 ROOT = Path(__file__).parents[2]
 BEGIN = """
@@ -60,6 +61,33 @@ def test_a_large_model_goes_on_reading_its_files(tmp_path, monkeypatch):
         opened.seek(at)
         opened.write(torch.full((8,), 7.0).numpy().tobytes())
     assert torch.equal(copied, before) and mapped.tolist() == [7.0] * 8
+
+
+GROWN = """
+def now(name):
+    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(name))
+Llama.build(sys.argv[1], device="cpu", int8=True)
+with open("/proc/self/clear_refs", "w") as file:
+    file.write("5")  # the peak counts from here
+before = now("VmRSS")
+llama = Llama.build(sys.argv[2], device="cpu", max_batch_size=1, int8=True)
+size = sum(tensor.nbytes for tensor in llama.model.state_dict().values())
+print(json.dumps([now("VmHWM") - before, now("VmRSS") - before, size]))
+"""
+
+
+@pytest.mark.skipif("sys.platform != 'linux'", reason="counts the pages of memory as Linux does")
+def test_weights_in_8_bits_are_never_all_there_as_floats(tmp_path):
+    """A file of 200 MiB is mapped; besides it there is only the model in 8 bits, and what one matrix takes."""
+    large = model(286, dim=512, hidden_dim=1408, n_layers=16, n_heads=8, n_kv_heads=8)
+    for format in ("meta", "hf"):
+        export.save(tmp_path / format, large, sentencepiece(), format)
+        file = max(path.stat().st_size for path in (tmp_path / format).iterdir())
+        small = place(tmp_path / f"small-{format}", originals()[format])
+        ((most, after, size),) = run(GROWN, small, tmp_path / format)
+        assert file > 190 * 2**20 and size < file / 3.5
+        assert most < file + size + 24 * 2**20, format  # a matrix has 3 MiB, a copy of the weights 200
+        assert after < size + 24 * 2**20, format  # the file is let go
 
 
 WITHOUT_TRACE = """

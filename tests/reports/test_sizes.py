@@ -3,6 +3,7 @@
 import json
 import shutil
 import struct
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from minillama import Llama
+from minillama.model import KVCache
 from tests.formats.test_gguf import write as write_gguf
 from tests.formats.test_hugging_face import make
 
@@ -98,14 +100,17 @@ def test_a_cache_that_fails_in_a_later_layer_changes_nothing(random_llama, monke
     due = llama.generate([[1, 5]], 8, temperature=0)
 
     def cache(*sizes, **like):
-        made.append(sizes)
-        if len(made) == 2:
+        if len(made) == 1:
             raise torch.OutOfMemoryError("out of memory\nmany lines")
+        first = KVCache(*sizes, **like)
+        made.append(weakref.ref(first))
+        return first
 
     monkeypatch.setattr("minillama.model.KVCache", cache)
-    with pytest.raises(ValueError, match=r"of 2 rows of 16 tokens; take fewer \(out of memory\)$"):
+    with pytest.raises(ValueError, match=r"of 2 rows of 16 tokens; take fewer \(out of memory\)$") as kept:
         llama.model.setup_cache(2, 16)
-    assert len(made) == 2 and llama.model.params.max_seq_len == 24
+    assert made[0]() is None, f"{kept} holds the memory of the first layer's cache"
+    assert llama.model.params.max_seq_len == 24
     assert llama.generate([[1, 5]], 8, temperature=0) == due
 
 
@@ -161,3 +166,24 @@ def test_float64_in_safetensors(hugging_face, tmp_path):
     file = folder / "model.safetensors"
     save_file({key: weight.double() for key, weight in load_file(file).items()}, file)
     assert Llama.build(folder, device="cpu").generate([[1, 300]], 8, temperature=0) == due
+
+
+# ---- texts ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_text_that_no_context_has_room_for_is_refused_at_once(llama):
+    """A gigabyte took half a minute and 3 GB, then ended in std::bad_alloc."""
+    long = "a" * (2**26 + 1)
+    dialog = [{"role": "user", "content": long}]
+    for name, call in {
+        "prompts[0]": lambda: llama.text_completion([long]),
+        "dialogs[0][0]['content']": lambda: llama.chat_completion([dialog]),
+        "prompt_or_dialog": lambda: llama.stream(long),
+        "prompt_or_dialog[0]['content']": lambda: llama.stream(dialog),
+        "prompts_or_tokens[0]": lambda: llama.logits([long]),
+        "stop": lambda: llama.text_completion(["a"], stop=[long]),
+        "s": lambda: llama.tokenizer.encode(long, True, False),
+    }.items():
+        with pytest.raises(ValueError) as caught:
+            call()
+        assert str(caught.value) == f"{name} has 67,108,865 characters; at most 67,108,864 are read: shorten it"
