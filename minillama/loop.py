@@ -103,15 +103,15 @@ def steps(
     for cur_pos in range(min_prompt_len, total_len):
         logits = forward(tokens[:, prev_pos:cur_pos], prev_pos)  # (bsz, cur_pos - prev_pos or 1, vocab_size)
         last = logits[:, -1]  # (bsz, vocab_size)
-        candidate = torch.argmax(last, dim=-1)  # (bsz,)
         probs = sampling.probs(last)  # (bsz, vocab_size), None if greedy
-        if probs is not None:
-            rows = [k for k in range(bsz) if lengths[k] <= cur_pos]  # those past their prompt
-            if len(rows) == bsz:
-                candidate = draw_rows(probs, sampling.top_p, generators).reshape(-1)  # (bsz,)
-            elif rows:
-                drawn = draw_rows(probs[rows], sampling.top_p, [generators[k] for k in rows])  # (n rows, 1)
-                candidate[rows] = drawn.reshape(-1)
+        rows = [k for k in range(bsz) if lengths[k] <= cur_pos] if probs is not None else []  # that draw
+        if len(rows) == bsz:
+            candidate = draw_rows(probs, sampling.top_p, generators).reshape(-1)  # (bsz,)
+        else:
+            candidate = torch.argmax(last, dim=-1)  # (bsz,)
+        if 0 < len(rows) < bsz:
+            drawn = draw_rows(probs[rows], sampling.top_p, [generators[k] for k in rows])  # (n rows, 1)
+            candidate[rows] = drawn.reshape(-1)
         from_prompt = input_text_mask[:, cur_pos]  # (bsz,)
         next_token = agree(torch.where(from_prompt, tokens[:, cur_pos], candidate))  # (bsz,)
         tokens[:, cur_pos] = next_token
