@@ -7,17 +7,19 @@ import json
 import pytest
 
 from benchmarks import __main__ as everything
-from benchmarks import compare, context, int8, llama_cpp, record, results
+from benchmarks import compare, context, int8, llama_cpp, peers, record, results, targets
 from minillama import Llama, ModelArgs
 from minillama.tokenizer import BaseTokenizer
 
 NAMES = sorted(results.TABLES)
-TINY = ["--batches", "1", "--repeats", "1", "--new-tokens", "2", "--no-peak"]
+TINY = ["--batches", "1", "--repeats", "1", "--new-tokens", "3", "--no-peak"]
 
 
-def speed(batch=1, sampler="greedy", ours=250.0, theirs=100.0, linears=500.0, model="course", way="eager"):
-    return {"model": model, "way": way, "batch": batch, "sampler": sampler, "ours": ours, "theirs": theirs,
-            "linears": linears, "peak": 1234.4, "peak_theirs": None}  # fmt: skip
+def speed(batch=1, sampler="greedy", ours=250.0, theirs=100.0, linears=500.0, model="course", way="eager", threads=1,
+          **more):  # fmt: skip
+    return {"model": model, "threads": threads, "batch": batch, "sampler": sampler, "way": way, "new_tokens": 200,
+            "minillama": ours, "transformers": theirs, "linears": linears, "peak": 1234.4,
+            "peak transformers": None} | more  # fmt: skip
 
 
 def keep(folder, rows, *options, name="compare", notes=("medians of 1",)):
@@ -44,16 +46,17 @@ def test_a_tiny_run_is_printed_and_kept(tmp_path, capsys):
     (run,) = results.read("compare", tmp_path)
     assert run["command"] == "python -m benchmarks.compare " + " ".join(TINY)
     assert {"processor", "threads", "torch", "transformers", "python"} <= run["machine"].keys()
-    assert run["notes"] == ["2 new tokens after prompts of 16", "medians of 1"]
+    assert run["notes"] == ["3 new tokens after prompts of 16", "medians of 1"]
+    threads = run["machine"]["threads"]
     assert [results.key_of("compare", row) for row in run["rows"]] == [
-        ("course", "eager", 1, "greedy"),
-        ("course", "eager", 1, "sampled"),
+        ("course", threads, 1, "greedy", "eager"),
+        ("course", threads, 1, "sampled", "eager"),
     ]
-    assert all(row["ours"] > 0 and row["theirs"] > 0 and row["linears"] > 0 for row in run["rows"])
-    printed = capsys.readouterr().out
-    for row in run["rows"]:
-        assert results.line(results.TABLES["compare"].columns, row) in printed
-        assert results.line(results.TABLES["compare"].columns, row) in results.document(tmp_path)
+    assert all(row["minillama"] > 0 and row["transformers"] > 0 and row["linears"] > 0 for row in run["rows"])
+    assert [row.get("same transformers") for row in run["rows"]] == [3, None]
+    columns, printed = results.TABLES["compare"].columns, capsys.readouterr().out
+    assert all(results.line(columns, row) in printed for row in run["rows"])
+    assert results.table(columns, run["rows"]) in results.document(tmp_path)
     assert results.caption(run) in results.readme_block(tmp_path)
 
 
@@ -62,11 +65,11 @@ def test_resume_measures_only_what_is_missing(tmp_path, monkeypatch, capsys):
     path = tmp_path / "compare.json"
     kept = json.loads(path.read_text(encoding="utf-8"))
     del kept["runs"][0]["rows"][0]
-    kept["runs"][0]["rows"][0]["ours"] = 1.5
+    kept["runs"][0]["rows"][0]["minillama"] = 1.5
     path.write_text(json.dumps(kept), encoding="utf-8")
     compare.main([*TINY, "--write", str(tmp_path), "--resume"])
     (run,) = results.read("compare", tmp_path)
-    assert {row["sampler"]: row["ours"] == 1.5 for row in run["rows"]} == {"greedy": False, "sampled": True}
+    assert {row["sampler"]: row["minillama"] == 1.5 for row in run["rows"]} == {"greedy": False, "sampled": True}
     monkeypatch.setattr(compare, "build", None)  # nothing is left to build
     compare.main([*TINY, "--write", str(tmp_path), "--resume"])
     assert results.read("compare", tmp_path) == [run]
@@ -86,7 +89,7 @@ def test_a_row_that_is_measured_again_replaces_the_old_one_and_no_other(tmp_path
     keep(tmp_path, [speed(8, ours=999.0)], "--batches", "8")
     first, second = results.read("compare", tmp_path)
     assert [row["batch"] for row in first["rows"]] == [1, 32]
-    assert [(row["batch"], row["ours"]) for row in second["rows"]] == [(8, 999.0)]
+    assert [(row["batch"], row["minillama"]) for row in second["rows"]] == [(8, 999.0)]
     keep(tmp_path, [speed(1), speed(32)], "--batches", "1", "32")
     assert [run["command"].split()[-1] for run in results.read("compare", tmp_path)] == ["8", "32"], (
         "no empty run stays"
@@ -107,30 +110,77 @@ def test_write_without_a_folder_publishes(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "README", tmp_path / "README.md")
     results.README.write_text(f"before\n{results.START}\nold\n{results.END}\nafter\n")
     record.Record("compare", ["--write"]).add(speed())
-    assert "| course | eager | 1 | greedy | 250 |" in results.RESULTS.read_text()
+    assert "| course | 1 | 1 | greedy | eager | 250 | 100 (2.50) |" in results.RESULTS.read_text()
     readme = results.README.read_text()
     assert readme.startswith("before\n<!--") and readme.endswith("-->\nafter\n")
-    assert "| 1 | greedy | 250 | 100 | 2.50 | 2.0, met |" in readme and "old" not in readme
+    assert "| 1 | greedy | 250 | 100 | 2.50 |" in readme and "old" not in readme
     with pytest.raises(ValueError, match="README.md needs the two lines"):
         results.with_block("no markers", "block")
 
 
+def targets_table(text):
+    """{figure: (wanted, measured, verdict)} of RESULTS.md."""
+    part = text.partition("## Targets")[2].partition("## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("|")]
+    return {figure: tuple(rest) for figure, *rest in rows[2:]}
+
+
 @pytest.mark.parametrize(
-    ("row", "ratio", "linears"),
+    ("row", "figure", "measured", "verdict", "in_row"),
     [
-        (speed(1, ours=200, theirs=100, linears=333), ("2.00", "2.0, met"), ("60%", "60%, met")),
-        (speed(1, ours=199, theirs=100, linears=400), ("1.99", "2.0, missed"), ("50%", "60%, missed")),
-        (speed(32, ours=131, theirs=100, linears=200), ("1.31", "1.3, met"), ("66%", "60%, met")),
-        (speed(32, ours=129, theirs=100, linears=200), ("1.29", "1.3, missed"), ("64%", "60%, met")),
-        (speed(8, ours=90, theirs=100, linears=200), ("0.90", ""), ("45%", "60%, missed")),
-        (speed(1, ours=90, theirs=100, linears=200, model="110M"), ("0.90", ""), ("45%", "")),
+        (speed(ours=180), "course, eager, batch 1, 1 thread / transformers", "1.80", "met",
+         "transformers at least 1.8: met"),
+        (speed(ours=179), "course, eager, batch 1, 1 thread / transformers", "1.79", "missed",
+         "transformers at least 1.8: missed"),
+        (speed(32, ours=199, way="compile"), "course, compile, batch 32, 1 thread / transformers", "1.99", "missed",
+         "transformers at least 2: missed"),
+        (speed(way="compile", ours=400), "course, compile, batch 1, 1 thread: time of a token / its linears", "1.25",
+         "met", "linears at most 1.25: met"),
+        (speed(way="compile", ours=390), "course, compile, batch 1, 1 thread: time of a token / its linears", "1.28",
+         "missed", "linears at most 1.25: missed"),
+        (speed(model="110M", way="compile+int8", ours=80, **{"llama.cpp Q8_0": 100.0}),
+         "110M, compile+int8, batch 1, 1 thread / llama.cpp Q8_0", "0.80", "met", "llama.cpp Q8_0 at least 0.8: met"),
+        (speed(model="smollm2", way="compile", ours=99, **{"llama.cpp f32": 100.0}),
+         "smollm2, compile, batch 1, 1 thread / llama.cpp f32", "0.99", "missed", "llama.cpp f32 at least 1: missed"),
     ],
-)
-def test_targets_stand_beside_what_was_measured(tmp_path, row, ratio, linears):
+)  # fmt: skip
+def test_a_target_stands_beside_what_was_measured(tmp_path, row, figure, measured, verdict, in_row):
     keep(tmp_path, [row])
-    found = cells(results.document(tmp_path), [row["model"], "eager", str(row["batch"])])
-    assert tuple(found[6:8]) == ratio and tuple(found[9:11]) == linears
-    assert found[11:] == ["1,234", "–"]
+    text = results.document(tmp_path)
+    found = targets_table(text)
+    assert found.pop(figure)[1:] == (measured, verdict)
+    assert len(found) == len(targets.TARGETS) - 1
+    assert all(rest[1:] == ("–", "not measured") for rest in found.values())
+    first = [str(row[name]) for name in ("model", "threads", "batch", "sampler", "way")]
+    assert in_row in cells(text, first)
+
+
+def test_other_rows_have_no_target(tmp_path):
+    others = [speed(8), speed(sampler="sampled"), speed(threads=2), speed(model="110M"), speed(way="int8")]
+    keep(tmp_path, others)
+    text = results.document(tmp_path)
+    assert set(rest[1:] for rest in targets_table(text).values()) == {("–", "not measured")}
+    assert "at least" not in text.partition("## Tokens a second")[2]
+
+
+def test_two_threads_are_judged_by_the_row_of_one(tmp_path):
+    figure = "course, compile, batch 1, 2 threads / one thread"
+    keep(tmp_path, [speed(way="compile", threads=2, ours=99)])
+    assert targets_table(results.document(tmp_path))[figure][1:] == ("–", "not measured")
+    keep(tmp_path, [speed(way="compile", threads=1, ours=100)])
+    assert targets_table(results.document(tmp_path))[figure][1:] == ("0.99", "missed")
+
+
+def test_what_no_row_has_gets_no_column(tmp_path):
+    row = speed(8, **{"llama.cpp Q8_0": 500.0, "same transformers": 1600, "same llama.cpp Q8_0": 57})
+    keep(tmp_path, [row, speed(8, "sampled")])
+    text = results.document(tmp_path)
+    assert cells(text, ["course", "1", "8", "greedy"]) == [
+        "course", "1", "8", "greedy", "eager", "250", "100 (2.50)", "500 (0.50)", "500", "2.00",
+        "transformers: yes; llama.cpp Q8_0: 57 of 1600", "1,234",
+    ]  # fmt: skip
+    assert cells(text, ["course", "1", "8", "sampled"])[-5:] == ["–", "500", "2.00", "–", "1,234"]
+    assert "CTranslate2 f32" not in text.partition("| model |")[2]
 
 
 def test_the_readme_has_four_rows_in_order_whatever_else_is_kept(tmp_path):
@@ -138,11 +188,13 @@ def test_the_readme_has_four_rows_in_order_whatever_else_is_kept(tmp_path):
     rows = [speed(batch, sampler, way=way, model=model) for batch in (32, 8, 1) for sampler in ("sampled", "greedy")
             for way in ("int8", "eager") for model in ("110M", "course")]  # fmt: skip
     keep(tmp_path, rows)
+    keep(tmp_path, [speed(1, threads=4, ours=444.0)], "--threads", "4", notes=["four threads"])
     lines = results.readme_block(tmp_path).splitlines()
     assert [line.split(" | ")[:2] for line in lines if line.startswith("| ")][1:] == [
         ["| 1", "greedy"], ["| 1", "sampled"], ["| 32", "greedy"], ["| 32", "sampled"],
     ]  # fmt: skip
-    assert "medians of 1." in lines[1]
+    assert "medians of 1." in lines[1] and "four threads." in lines[1]
+    assert [line.split(" | ")[2] for line in lines if line.startswith("| 1 |")] == ["444", "250"]
 
 
 def test_int8_and_context_keep_their_rows(tmp_path, monkeypatch):
@@ -193,7 +245,7 @@ def test_help_says_how_to_keep_the_rows(name, capsys):
     assert f"python -m benchmarks.{name}" in printed and "--write" in printed and "--resume" in printed
 
 
-def test_all_measures_each_command_and_says_which_failed(monkeypatch, capfd):
+def test_all_measures_each_command_and_says_which_failed(tmp_path, monkeypatch, capfd):
     called = []
 
     def run(command):
@@ -201,9 +253,11 @@ def test_all_measures_each_command_and_says_which_failed(monkeypatch, capfd):
         return argparse.Namespace(returncode="int8" in command[2])
 
     monkeypatch.setattr(everything.subprocess, "run", run)
-    assert everything.main(["--write", "there", "--resume"]) == 1
+    monkeypatch.setattr(compare.peers, "llama_cpp_source", lambda binaries: binaries)
+    assert everything.main(["--write", "there", "--resume", "--peer", f"llama.cpp={tmp_path}"]) == 1
+    given = {command: f" --peer=llama.cpp={tmp_path}" * command.startswith("compare") for command in everything.SHORT}
     assert [" ".join(each) for each in called] == [
-        f"benchmarks.{command} --write there --resume" for command in everything.SHORT
+        f"benchmarks.{command}{peer} --write there --resume" for command, peer in given.items()
     ]
     assert capfd.readouterr().err == "failed: python -m benchmarks.int8 --texts 40\n"
     called.clear()
@@ -214,14 +268,28 @@ def test_all_measures_each_command_and_says_which_failed(monkeypatch, capfd):
 
 
 def test_llama_cpp_says_what_is_missing(tmp_path, capsys):
-    (tmp_path / llama_cpp.CONVERTER).touch()
+    binaries = tmp_path / "build" / "bin"
     with pytest.raises(SystemExit) as end:
-        llama_cpp.main([str(tmp_path), str(tmp_path / "bin")])
+        llama_cpp.main([str(binaries)])
     said = capsys.readouterr().err
-    assert end.value.code == 2 and str(tmp_path / "bin" / "llama-server") in said and "benchmarks/README.md" in said
+    assert end.value.code == 2 and str(binaries / "llama-server") in said and "benchmarks/README.md" in said
     with pytest.raises(SystemExit) as end:
         llama_cpp.main(["--help"])
     assert end.value.code == 0 and "python -m benchmarks.llama_cpp" in capsys.readouterr().out
+
+
+def test_the_converter_is_found_from_the_binaries(tmp_path):
+    binaries, source = tmp_path / "build" / "bin", tmp_path / "source"
+    binaries.mkdir(parents=True), source.mkdir()
+    for name in ("llama-server", "llama-quantize"):
+        (binaries / name).touch()
+    with pytest.raises(ValueError, match="CMakeCache.txt does not lead to convert_hf_to_gguf.py"):
+        peers.llama_cpp_source(binaries)
+    (tmp_path / "build" / "CMakeCache.txt").write_text(f"A:STRING=b\nCMAKE_HOME_DIRECTORY:INTERNAL={source}\n")
+    with pytest.raises(ValueError, match="CMakeCache.txt does not lead to"):
+        peers.llama_cpp_source(binaries)
+    (source / peers.CONVERTER).touch()
+    assert peers.llama_cpp_source(binaries) == source
 
 
 @pytest.mark.parametrize(
