@@ -3,12 +3,15 @@
 import argparse
 import importlib
 import json
+import os
 
 import pytest
+import torch
 
 from benchmarks import __main__ as everything
 from benchmarks import compare, context, int8, llama_cpp, peers, record, results, targets
 from minillama import Llama, ModelArgs
+from minillama.int8 import is_int8
 from minillama.tokenizer import BaseTokenizer
 
 NAMES = sorted(results.TABLES)
@@ -262,6 +265,118 @@ def test_all_measures_each_command_and_says_which_failed(tmp_path, monkeypatch, 
     assert capfd.readouterr().err == "failed: python -m benchmarks.int8 --texts 40\n"
     called.clear()
     assert everything.main([]) == 1 and "--write" not in called[0]
+
+
+# ---- other programs: what is asked of them, and what is timed --------------------------------------------------------
+
+
+def test_the_clock_begins_when_the_prompt_has_been_read(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(peers.time, "perf_counter", lambda: clock[0])
+
+    class Slow(torch.nn.Linear):
+        def forward(self, x):
+            clock[0] += 100 if len(x) > 1 else 1
+            return super().forward(x)
+
+    slow = Slow(1, 1)
+
+    def generate():
+        for rows in (16, 1, 1, 1):
+            slow(torch.zeros(rows, 1))
+        return [[5, 6, 7, 8]]
+
+    for _ in range(2):
+        assert peers.decoding(slow, generate) == peers.Made(3.0, [[5, 6, 7, 8]])
+    assert not slow._forward_hooks, "a hook that stays costs every call"
+
+
+def test_the_runners_make_what_they_time():
+    llamas = compare.in_ways(["eager", "int8"], "3.6M", 2, "cpu")
+    assert (is_int8(llamas["eager"].model), is_int8(llamas["int8"].model)) == (False, True)
+    again, weights = compare.build("3.6M", 2, "cpu"), llamas["eager"].model.state_dict()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in again.model.state_dict().items())
+
+    llama, prompts = llamas["eager"], compare.some_prompts(llamas["eager"], 2)
+    assert [len(prompt) for prompt in prompts] == [compare.PROMPT] * 2
+    made, theirs = (run(prompts, 4, "greedy") for run in (peers.minillama(llama), peers.transformers(llama)))
+    assert made.ids == llama.generate(prompts, 4, temperature=0)[0] == theirs.ids and made.seconds > 0 < theirs.seconds
+    sampled = peers.transformers(llama)(prompts, 4, "sampled").ids
+    assert [len(row) for row in sampled] == [4, 4] and sampled != theirs.ids
+    ran = []
+    for layer in llama.model.modules():
+        if isinstance(layer, torch.nn.Linear):
+            layer.register_forward_hook(lambda layer, x, y: ran.append(y.shape))
+    assert peers.linears(llama)(prompts, 4, "greedy").seconds > 0
+    assert len(ran) == 3 * (7 * 4 + 1) and {shape[:2] for shape in ran} == {(2, 1)}  # a forward less than new tokens
+
+
+def test_a_number_of_threads_gets_a_process(tmp_path):
+    command = ["--models", "3.6M", *TINY, "--threads", "1", "2", "--write", str(tmp_path)]
+    assert compare.main(command) == 0
+    runs = results.read("compare", tmp_path)
+    assert [run["machine"]["threads"] for run in runs] == [1, 2]
+    assert [{row["threads"] for row in run["rows"]} for run in runs] == [{1}, {2}]
+    assert [run["command"].partition("--threads ")[2] for run in runs] == ["1", "2"]
+
+
+def test_the_command_is_kept_without_the_folders_of_this_machine():
+    argv = ["--peer", "llama.cpp=/a/b", "--peer=ctranslate2=/c", "--write=/d", "--made", "/e"]
+    assert compare.named(argv) == ["--peer", "llama.cpp=FOLDER", "--peer=ctranslate2=FOLDER", "--write=/d"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("vllm=/", "'vllm=/' names no peer; give llama.cpp=FOLDER"),
+        ("llama.cpp=/nowhere", "there is no /nowhere/llama-server; benchmarks/README.md says how"),
+        ("ctranslate2=/nowhere", "there is no package ctranslate2 in '/nowhere'"),
+    ],
+)
+def test_a_peer_that_is_not_there_is_named(given, said, capsys):
+    with pytest.raises(SystemExit) as end:
+        compare.main(["--peer", given])
+    assert end.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_one_token_is_too_few(capsys):
+    with pytest.raises(SystemExit):
+        compare.main(["--new-tokens", "1"])
+    assert "--new-tokens is 1; the first token is not timed" in capsys.readouterr().err
+
+
+def test_names_at_which_llama_cpp_ends_a_text_are_taken_out(tmp_path):
+    def field(text):
+        return len(text).to_bytes(8, "little") + text
+
+    whole = [b"GGUF", field(b"a template with </s>"), field(b"</s>"), field(b"<|im_end|>"), b"</s>" * 3]
+    (tmp_path / "file").write_bytes(b"".join(whole))
+    peers.without_ends(tmp_path / "file")
+    whole[2:4] = [field(b"<-->"), field(b"<-------->")]
+    assert (tmp_path / "file").read_bytes() == b"".join(whole)
+
+
+GIVEN = [
+    f"{name}={os.environ[variable]}"
+    for name, variable in {"llama.cpp": "MINILLAMA_LLAMA_CPP", "ctranslate2": "MINILLAMA_CTRANSLATE2"}.items()
+    if variable in os.environ
+]
+
+
+@pytest.mark.skipif(not GIVEN, reason="MINILLAMA_LLAMA_CPP and MINILLAMA_CTRANSLATE2 name no folder")
+@pytest.mark.parametrize("model", ["course", "3.6M"])
+def test_the_other_programs_write_the_same_text(model, tmp_path):
+    options = ["--models", model, "--batches", "1", "3", "--repeats", "1", "--new-tokens", "40", "--no-peak"]
+    options += [f"--peer={given}" for given in GIVEN]
+    assert compare.main([*options, "--write", str(tmp_path)]) == 0
+    (run,) = results.read("compare", tmp_path)
+    figures = [figure for given in GIVEN for figure in peers.PEERS[given.split("=")[0]]]
+    assert len(run["rows"]) == 4 and str(tmp_path) not in json.dumps(run)
+    for row in run["rows"]:
+        assert all(row[figure] > 0 for figure in figures)
+        if row["sampler"] == "greedy":
+            same = {figure: row[f"same {figure}"] for figure in figures if "f32" in figure}
+            assert same == dict.fromkeys(same, 40 * row["batch"])
 
 
 # ---- llama.cpp: what its comparison stands on; no test needs the program itself --------------------------------------
