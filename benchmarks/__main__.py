@@ -24,10 +24,11 @@ SHORT = (
     "context --repeats 12",
 )
 LONG = (
-    "compare --models course 3.6M --threads 1 --ways eager compile --batches 1 8 32 --no-peak",
-    "compare --models course 3.6M --threads 2 --ways compile --batches 1 8 32 --no-peak",
-    "compare --models 110M --threads 1 --ways eager compile int8 compile+int8 --batches 1 --repeats 3 --new-tokens 33",
-    "compare --models smollm2 --threads 1 --ways eager compile --batches 1 --repeats 3 --new-tokens 33",
+    "compare --models course 3.6M --threads 1 --ways eager compile --batches 1 8 32 --repeats 3 --no-peak",
+    "compare --models course --threads 2 --ways compile --batches 1 32 --repeats 3 --no-peak",
+    "compare --models 110M --threads 1 --ways eager compile int8 compile+int8 --batches 1 --repeats 3 --new-tokens 33"
+    " --no-peak",
+    "compare --models smollm2 --threads 1 --ways eager compile --batches 1 --repeats 3 --new-tokens 33 --no-peak",
     "widgets --presses 40",
 )
 

@@ -346,6 +346,22 @@ def test_one_token_is_too_few(capsys):
     assert "--new-tokens is 1; the first token is not timed" in capsys.readouterr().err
 
 
+def test_a_reply_of_llama_server_is_read():
+    """Its fields as tools/server/server-task.cpp and server-common.cpp write them; the rows come as they end."""
+
+    def row(index, tokens, ms):
+        timings = {"prompt_n": 16, "prompt_ms": 7.5, "predicted_n": len(tokens), "predicted_ms": ms}
+        return {"index": index, "content": "", "tokens": tokens, "stop": True, "timings": timings}
+
+    assert peers.decoded([row(1, [8, 9], 30.0), row(0, [5, 6], 40.0)], 2) == peers.Made(0.04, [[5, 6], [8, 9]])
+    assert peers.decoded(row(0, [5, 6], 40.0), 2).ids == [[5, 6]], "one prompt alone is no list"
+    with pytest.raises(SystemExit, match="llama-server made 2 tokens, expected 3"):
+        peers.decoded([row(0, [5, 6, 7], 40.0), row(1, [5, 6], 40.0)], 3)
+    said = "load_backend: loaded CPU\nversion: b9999 (build 9999, commit abc)\nbuilt with GNU"
+    assert peers.version_in(said) == "b9999 (build 9999, commit abc)"
+    assert peers.version_in("") == "of no known version"
+
+
 def test_names_at_which_llama_cpp_ends_a_text_are_taken_out(tmp_path):
     def field(text):
         return len(text).to_bytes(8, "little") + text
