@@ -249,7 +249,10 @@ class CTranslate2:
         line = self._process.stdout.readline()
         if not line:
             sys.exit(f"the process with CTranslate2 ended with {self._process.wait()}")
-        return Made(**json.loads(line))
+        made = Made(**json.loads(line))
+        if made.seconds <= 0:  # a difference of two times
+            sys.exit(f"CTranslate2: {new_tokens} tokens took no longer than one; raise --new-tokens")
+        return made
 
 
 def path_with(site: Path) -> str:
