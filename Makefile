@@ -71,7 +71,7 @@ train: setup            ## train the course model, or go on from the last checkp
 evaluate: setup         ## a table of what is required of the course model, and what it does
 	$(PY) -m training.evaluate $(ARGS)
 
-bench: setup            ## speed against transformers, on an idle machine; ARGS=--write keeps it
+bench: setup            ## speed against other programs, on an idle machine; ARGS=--write keeps it
 	$(PY) -m benchmarks $(ARGS)
 
 results: setup          ## benchmarks/RESULTS.md and the README's rows of speed, from what was measured
