@@ -74,7 +74,7 @@ evaluate: setup         ## a table of what is required of the course model, and 
 record-speed: setup     ## what notebook 15 shows as recorded, on an idle machine: assets/recorded/15.json
 	$(PY) -m benchmarks.faster --write
 
-bench: setup            ## speed against transformers, on an idle machine; ARGS=--write keeps it
+bench: setup            ## speed against other programs, on an idle machine; ARGS=--write keeps it
 	$(PY) -m benchmarks $(ARGS)
 
 results: setup          ## benchmarks/RESULTS.md and the README's rows of speed, from what was measured

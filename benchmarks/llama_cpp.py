@@ -13,16 +13,8 @@ llama.cpp is not part of this repository: benchmarks/README.md says how it is bu
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
-import os
-import socket
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +22,7 @@ from typing import NamedTuple
 import torch
 from tqdm import tqdm
 
+from benchmarks.peers import LlamaServer, call, llama_cpp_source, quantize, to_gguf
 from minillama import COURSE_MODEL, Llama
 from minillama.chat import encode_dialog
 from minillama.tokenizer import BaseTokenizer
@@ -61,7 +54,6 @@ DIALOGS = [[(USER, question)] for question in QUESTIONS] + [
     [(SYSTEM, "Answer in one short sentence."), (USER, "What is rain?"), (ASSISTANT, "Water."), (USER, "And snow?")],
     [(SYSTEM, "用一句话回答。"), (USER, "雨是什么？"), (ASSISTANT, "是水。"), (USER, "雪呢？")],
 ]
-CONVERTER = "convert_hf_to_gguf.py"
 ODD = (  # encoded, not continued
     " two  spaces, a\ttab\nand a new line \n\n",
     "2026-11-30: 3.14159 × 2 = 6,28318",
@@ -82,40 +74,8 @@ class Run(NamedTuple):
     gaps: list[float | None]  # log p of the best token less that of the second
 
 
-class Server:
-    """llama-server with one model, asked over HTTP."""
-
-    def __init__(self, binary: Path, model: Path, threads: int, log: Path):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
-        # The cache would be in float16, and parts of a prompt would be taken from an earlier one.
-        options = "-c 0 -np 1 -fa off -ctk f32 -ctv f32 --no-cache-prompt --jinja --host 127.0.0.1 --port"
-        command = [binary, "-m", model, "-t", str(threads), *options.split(), self.address.split(":")[1]]
-        self._log = log
-        with open(log, "wb") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-
-    def __enter__(self) -> Server:
-        for _ in range(600):
-            if self._process.poll() is not None:
-                sys.exit(f"llama-server ended with {self._process.returncode}; its last words are in {self._log}")
-            with contextlib.suppress(urllib.error.URLError, ConnectionError):
-                self.ask("health")
-                return self
-            time.sleep(0.1)
-        self.__exit__()
-        sys.exit(f"llama-server is not ready after a minute; see {self._log}")
-
-    def __exit__(self, *_) -> None:
-        self._process.terminate()
-        self._process.wait()
-
-    def ask(self, what: str, **fields) -> dict:
-        data = json.dumps(fields).encode() if fields else None
-        request = urllib.request.Request(f"http://{self.address}/{what}", data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=600) as reply:
-            return json.load(reply)
+class Server(LlamaServer):
+    """llama-server with one model, asked for ids, answers and log-probabilities."""
 
     def encode(self, text: str, special: bool = False) -> list[int]:
         """Ids of a text, with bos; special: "<s>" is a token, as in what a template has laid out."""
@@ -174,23 +134,14 @@ def first_difference(a: Sequence[int], b: Sequence[int]) -> int | None:
     return next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
-def convert(model: str, source: Path, binaries: Path, folder: Path) -> dict[str, Path]:
+def convert(model: str, binaries: Path, folder: Path) -> dict[str, Path]:
     """Write hf/ and three GGUF files to `folder`: f32, q8_0, and q8_0-f32, the numbers of q8_0 as float32."""
     files = {name: folder / f"{name}.gguf" for name in ("f32", "q8_0", "q8_0-f32")}
-    # The converter comes with a gguf library of its own, newer than the one from PyPI.
-    paths = os.pathsep.join([str(source / "gguf-py"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    quantize = str(binaries / "llama-quantize")
-    f32, q8_0, back = map(str, files.values())
-    for command in (
-        [sys.executable, "-m", "minillama", "convert", "--model", model, str(folder / "hf"), "--format", "hf"],
-        [sys.executable, str(source / CONVERTER), "--outtype", "f32", "--outfile", f32, folder / "hf"],
-        [quantize, f32, q8_0, "Q8_0"],
-        [quantize, "--allow-requantize", q8_0, back, "F32"],
-    ):
-        with open(folder / "convert.log", "ab") as log:
-            done = subprocess.run(command, stdout=log, stderr=log, env=os.environ | {"PYTHONPATH": paths})
-        if done.returncode:
-            sys.exit(f"{' '.join(map(str, command))} ended with {done.returncode}; see {folder / 'convert.log'}")
+    export = [sys.executable, "-m", "minillama", "convert", "--model", model, folder / "hf", "--format", "hf"]
+    call(export, folder / "hf.log")
+    to_gguf(folder / "hf", files["f32"], binaries)
+    quantize(binaries, files["f32"], files["q8_0"], "Q8_0")
+    quantize(binaries, files["q8_0"], files["q8_0-f32"], "F32")
     return files
 
 
@@ -292,20 +243,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         "python -m benchmarks.llama_cpp", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("source", type=Path, help="llama.cpp's source, for its converter")
     add("binaries", type=Path, help="the folder with llama-server and llama-quantize, such as build/bin")
     add("--model", default=str(COURSE_MODEL), metavar="PATH", help="what to compare (default: the course model)")
     add("--new-tokens", type=int, default=64, metavar="N", help="tokens to generate (default: %(default)s)")
     add("--threads", type=int, default=1, metavar="N", help="threads of llama-server (default: %(default)s)")
     add("--folder", type=Path, metavar="FOLDER", help="keep the files that are made in this new folder")
     args = parser.parse_args(argv)
-    for path in (args.source / CONVERTER, args.binaries / "llama-server", args.binaries / "llama-quantize"):
-        if not path.is_file():
-            parser.error(f"there is no {path}; benchmarks/README.md says how llama.cpp is built")
+    try:
+        llama_cpp_source(args.binaries)
+    except ValueError as error:
+        parser.error(str(error))
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        files = convert(args.model, args.source, args.binaries, folder)
+        files = convert(args.model, args.binaries, folder)
         right = compare({"original": args.model} | files, args.binaries, args.new_tokens, args.threads, folder)
     return 0 if right else 1
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from importlib import metadata
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -71,15 +72,21 @@ class Record:
 
     def todo(self, keys: Iterable[tuple]) -> Iterator[tuple]:
         """The keys of the rows to measure, one after the other, with a progress bar."""
+        keys = list(keys)
+        return (key for (key,) in self.groups(keys, same=len(keys[0])))
+
+    def groups(self, keys: Iterable[tuple], same: int) -> Iterator[list[tuple]]:
+        """As `todo`, but those together that follow one another and are the same in their first fields."""
         keys, kept = list(keys), self.kept()
         left = [key for key in keys if key not in kept]
         with tqdm(
             total=len(keys), initial=len(keys) - len(left), desc=self.name, unit="row", dynamic_ncols=True
         ) as bar:
-            for key in left:
-                bar.set_postfix_str(" ".join(map(str, key)))
-                yield key
-                bar.update()
+            for first, group in groupby(left, key=lambda key: key[:same]):
+                group = list(group)
+                bar.set_postfix_str(" ".join(map(str, first)))
+                yield group
+                bar.update(len(group))
 
     def add(self, row: Row) -> None:
         """Print the row. With --write, keep it in place of an older one with the same key, to six digits."""

@@ -11,16 +11,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import targets
+from benchmarks.targets import Row
+
 HERE = Path(__file__).parent
 FOLDER, RESULTS, README = HERE / "results", HERE / "RESULTS.md", HERE.parent / "README.md"
 START, END = "<!-- speed: written by make results -->", "<!-- /speed -->"
-IN_README = [("course", "eager", batch, sampler) for batch in (1, 32) for sampler in ("greedy", "sampled")]
+PROGRAMS = ("transformers", "llama.cpp f32", "llama.cpp Q8_0", "CTranslate2 f32", "CTranslate2 int8")
+IN_README = [(batch, sampler) for batch in (1, 32) for sampler in ("greedy", "sampled")]  # of the course model, eager
 
-# What the course model should reach: times the speed of transformers, by batch; and the share of the linears' speed.
-RATIO_TARGETS = {1: 2.0, 32: 1.3}
-LINEARS_TARGET = 0.6
-
-Row = dict[str, "str | int | float | None"]
 Columns = dict[str, Callable[[Row], str]]
 
 
@@ -43,61 +42,71 @@ def plain(name: str) -> Callable[[Row], str]:
     return lambda row: str(row[name])
 
 
-def against(target: float | None, value: float, form: str) -> str:
-    return "" if target is None else f"{target:{form}}, {'met' if value >= target else 'missed'}"
+def ratio(row: Row, program: str) -> str:
+    return "–" if row.get(program) is None else f"{row['minillama'] / row[program]:.2f}"
 
 
-def ratio(row: Row) -> float:
-    return row["ours"] / row["theirs"]
+def beside(program: str) -> Callable[[Row], str]:
+    """Another program's tokens a second, and in brackets how many times as fast minillama is."""
+    return lambda row: "–" if row.get(program) is None else f"{row[program]:,.0f} ({ratio(row, program)})"
 
 
-def of_linears(row: Row) -> float:
-    return row["ours"] / row["linears"]
+def same_text(row: Row) -> str:
+    """For each program whether all greedy ids are equal, else how many are before the texts part."""
+    whole, found = row["batch"] * row["new_tokens"], []
+    for program in PROGRAMS:
+        if (same := row.get(f"same {program}")) is not None:
+            found.append(f"{program}: {'yes' if same == whole else f'{same} of {whole}'}")
+    return "; ".join(found) or "–"
 
 
-def ratio_target(row: Row) -> str:
-    target = RATIO_TARGETS.get(row["batch"]) if row["model"] == "course" else None
-    return against(target, ratio(row), ".1f")
-
-
-def linears_target(row: Row) -> str:
-    return against(LINEARS_TARGET if row["model"] == "course" else None, of_linears(row), ".0%")
+def of_linears(row: Row) -> str:
+    return f"{row['linears'] / row['minillama']:.2f}"
 
 
 SPEED: Columns = {
     "batch": plain("batch"),
     "sampler": plain("sampler"),
-    "minillama tok/s": fixed("ours"),
-    "transformers tok/s": fixed("theirs"),
-    "ratio": lambda row: f"{ratio(row):.2f}",
-    "target": ratio_target,
+    "minillama tok/s": fixed("minillama"),
+    "transformers tok/s": fixed("transformers"),
+    "ratio": lambda row: ratio(row, "transformers"),
+    "llama.cpp f32 tok/s": fixed("llama.cpp f32"),
 }
 
 TABLES = {
     "compare": Table(
-        "Tokens a second, compared with transformers",
+        "Tokens a second, compared with other programs",
         """\
-minillama and transformers' `generate` run on the same weights, in turn, in one process. No end token ends a run early.
+All programs run the same weights, in turn, repeat by repeat, with the same number of threads. What counts is decoding:
+the time from the first new token to the last, without loading and without reading the prompts, with sampling. For
+llama.cpp that is llama-server's own figure, for CTranslate2 the time of a whole run less that of a run of one token.
+No token ends a text early; every cache is in float32.
 
-- *way*: how minillama runs: as it is (eager), with `compile=True` or with `int8=True`. transformers always runs as it
-  is.
-- *linears*: the same step reduced to its linear layers, as PyTorch runs them. The rest of a step is what lies between
-  "of linears" and 100%.
+- *way*: how minillama runs: as it is (eager), with `compile=True`, with `int8=True`, or with both. Compiling comes
+  before the clock starts.
+- *transformers*, *llama.cpp*, *CTranslate2*: tokens a second, and in brackets how many times as fast minillama is.
+  Q8_0 and int8 keep weights in 8 bits, and round what the weights are multiplied by to 8 bits as well; the others
+  compute in float32.
+- *linears*: the same step reduced to its linear layers, as PyTorch runs them; *token / linears* is how many times as
+  long minillama's whole step takes.
 - *peak MiB*: the most memory of a process of its own that loads the model and samples once.
-- *target*: what the course model should reach, and whether it does.
+- *target*: what this row should reach, and whether it does.
+- *equal greedy text*: whether the program writes the same ids as minillama in this way; where not, how many of all ids
+  come before the texts part.
 
 Compiling for a CPU stores the weights once more, in another layout: a compiled step needs more memory and can be faster
 than its linears. PyTorch's CPU product for int8 is fast only for rows in bfloat16, so int8 rounds them to that.""",
-        ("model", "way", "batch", "sampler"),
+        ("model", "threads", "batch", "sampler", "way"),
         {
-            "model": plain("model"),
-            "way": plain("way"),
-            **SPEED,
+            **{name: plain(name) for name in ("model", "threads", "batch", "sampler", "way")},
+            "minillama tok/s": fixed("minillama"),
+            **{program: beside(program) for program in PROGRAMS},
             "linears tok/s": fixed("linears"),
-            "of linears": lambda row: f"{of_linears(row):.0%}",
-            "linears' target": linears_target,
+            "token / linears": of_linears,
+            "target": targets.of_row,
+            "equal greedy text": same_text,
             "peak MiB": fixed("peak"),
-            "transformers' peak MiB": fixed("peak_theirs"),
+            "transformers' peak MiB": fixed("peak transformers"),
         },
     ),
     "int8": Table(
@@ -183,7 +192,10 @@ def line(columns: Columns, row: Row) -> str:
 
 
 def table(columns: Columns, rows: Iterable[Row]) -> str:
-    return "\n".join([head(columns), *(line(columns, row) for row in rows)])
+    """Without the columns in which no row has anything."""
+    rows = list(rows)
+    shown = {name: show for name, show in columns.items() if any(show(row) not in ("", "–") for row in rows)}
+    return "\n".join([head(shown), *(line(shown, row) for row in rows)])
 
 
 def document(folder: Path) -> str:
@@ -192,6 +204,9 @@ def document(folder: Path) -> str:
         "# Measured speed",
         "`make results` writes this page from the JSON files in `benchmarks/results`; do not edit it. Compare only "
         "rows of one table: between two runs the machine or its load may differ.",
+        "## Targets",
+        "Greedy; speeds divided by the speed of the same weights in the other program, measured in turn.",
+        targets.table(row for run in read("compare", folder) for row in run["rows"]),
     ]
     for name, spec in TABLES.items():
         runs = read(name, folder)
@@ -205,12 +220,16 @@ def document(folder: Path) -> str:
 
 
 def readme_block(folder: Path) -> str:
-    """The README's rows of speed, between its two markers."""
-    runs = read("compare", folder)
-    kept = {key_of("compare", row): (run, row) for run in runs for row in run["rows"]}
-    found = [kept[key] for key in IN_README if key in kept]
-    if not found:
+    """The README's rows of speed, between its two markers: of several numbers of threads, those of the largest."""
+    kept: dict[tuple, tuple[dict, Row]] = {}
+    for run in read("compare", folder):
+        for row in run["rows"]:
+            key = row["batch"], row["sampler"]
+            if (row["model"], row["way"]) == ("course", "eager") and key in IN_README:
+                kept[key] = max(kept.get(key, (run, row)), (run, row), key=lambda pair: pair[1]["threads"])
+    if not kept:
         return f"{START}\nNot measured yet: run `make bench`.\n{END}"
+    found = [kept[key] for key in IN_README if key in kept]
     where = " ".join(dict.fromkeys(caption(run) for run, _ in found))
     lines = [START, f"Tokens a second of the course model. {where}", "", table(SPEED, [row for _, row in found]), END]
     return "\n".join(lines)

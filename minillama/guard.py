@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 import weakref
@@ -57,6 +58,7 @@ class Guard:
         """compile: read single tokens by a compiled step, see compiled.py."""
         self.model = model
         self.decode = compile_step(model) if compile else None
+        self._attentions = [layer.attention for layer in model.layers]  # looking them up takes longer
         self._shared = is_shared(model.output.weight)
         _locks.setdefault(model, threading.Lock())
 
@@ -94,7 +96,7 @@ class Guard:
         return forward
 
     def _written(self) -> list[int]:
-        return [layer.attention.cache.written for layer in self.model.layers]
+        return [attention.cache.written for attention in self._attentions]
 
 
 @contextlib.contextmanager
@@ -106,7 +108,7 @@ def _forward_only(shared: bool) -> Iterator[None]:
 
 def check_finite(logits: Tensor, dtype: torch.dtype) -> None:
     """Raise ValueError where a last position's largest logit (bsz,) is NaN or infinite: nothing can be chosen."""
-    if not bool(logits[:, -1].amax(dim=-1).isfinite().all()):  # NaN if any is
+    if not all(map(math.isfinite, logits[:, -1].amax(dim=-1).tolist())):  # NaN if any is
         advice = "the checkpoint's weights are damaged or hold numbers that are not finite"
         if dtype == torch.float16:
             advice = "numbers inside the network are too large for float16; build with dtype=torch.float32 or bfloat16"
@@ -121,6 +123,6 @@ def polled(device: torch.device) -> Callable[[Tensor], bool]:
     def all_ended(eos_reached: Tensor) -> bool:  # (bsz,)
         nonlocal n_steps
         n_steps += 1
-        return (device.type == "cpu" or n_steps % POLL_EVERY == 0) and bool(eos_reached.all())
+        return (device.type == "cpu" or n_steps % POLL_EVERY == 0) and all(eos_reached.tolist())
 
     return all_ended

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from minillama.logprobs import token_logprobs
-from minillama.sampling import Sampling, sample_top_p
+from minillama.sampling import Sampling, draw_rows
 
 Forward = Callable[[Tensor, int], Tensor]
 
@@ -61,7 +61,7 @@ def steps(
     seeds: Sequence[int] | None = None,
     logprobs: bool = False,
     device: torch.device | str | None = None,
-    all_ended: Callable[[Tensor], bool] = lambda eos_reached: bool(eos_reached.all()),
+    all_ended: Callable[[Tensor], bool] = lambda eos_reached: all(eos_reached.tolist()),
     agree: Callable[[Tensor], Tensor] = lambda next_token: next_token,
 ) -> Iterator[GenerationStep]:
     """Continue every prompt, column by column; one `GenerationStep` for each column that is written.
@@ -90,9 +90,9 @@ def steps(
     """
     if max_gen_len == 0:
         return
-    bsz = len(prompt_tokens)
-    min_prompt_len = min(len(t) for t in prompt_tokens)
-    total_len = min(max_seq_len, max_gen_len + max(len(t) for t in prompt_tokens))
+    bsz, lengths = len(prompt_tokens), [len(t) for t in prompt_tokens]
+    min_prompt_len = min(lengths)
+    total_len = min(max_seq_len, max_gen_len + max(lengths))
     generators = [torch.Generator(device or "cpu").manual_seed(seed) for seed in seeds or range(bsz)]
     stops = torch.tensor(stop_ids, dtype=torch.long, device=device)  # (n stop ids,)
 
@@ -103,12 +103,14 @@ def steps(
     for cur_pos in range(min_prompt_len, total_len):
         logits = forward(tokens[:, prev_pos:cur_pos], prev_pos)  # (bsz, cur_pos - prev_pos or 1, vocab_size)
         last = logits[:, -1]  # (bsz, vocab_size)
-        candidate = torch.argmax(last, dim=-1)  # (bsz,)
         probs = sampling.probs(last)  # (bsz, vocab_size), None if greedy
-        drawing = [k for k, t in enumerate(prompt_tokens) if len(t) <= cur_pos]  # rows past their prompt
-        if probs is not None and drawing:
-            rows = drawing if len(drawing) < bsz else slice(None)  # a slice is a view, a list would copy
-            drawn = sample_top_p(probs[rows], sampling.top_p, [generators[k] for k in drawing])  # (n drawing, 1)
+        rows = [k for k in range(bsz) if lengths[k] <= cur_pos] if probs is not None else []  # that draw
+        if len(rows) == bsz:
+            candidate = draw_rows(probs, sampling.top_p, generators).reshape(-1)  # (bsz,)
+        else:
+            candidate = torch.argmax(last, dim=-1)  # (bsz,)
+        if 0 < len(rows) < bsz:
+            drawn = draw_rows(probs[rows], sampling.top_p, [generators[k] for k in rows])  # (n rows, 1)
             candidate[rows] = drawn.reshape(-1)
         from_prompt = input_text_mask[:, cur_pos]  # (bsz,)
         next_token = agree(torch.where(from_prompt, tokens[:, cur_pos], candidate))  # (bsz,)

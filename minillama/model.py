@@ -97,9 +97,10 @@ class ModelArgs:
 
 
 class RMSNorm(nn.Module):
-    """Scale x to a root mean square of 1, computed in float32, then cast back, then times `weight`.
+    """Scale x to a root mean square of 1, computed in float32 (float64 stays), then cast back, then times `weight`.
 
-    The order matters in float16 and bfloat16: the cast comes before the weight.
+    The order matters in float16 and bfloat16: the cast comes before the weight. With a weight of its own `F.rms_norm`
+    would multiply first.
     """
 
     def __init__(self, dim: int, eps: float):
@@ -108,9 +109,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
 
     def forward(self, x: Tensor) -> Tensor:  # (bsz, seqlen, dim) -> the same
-        x32 = x.float()
-        mean_square = x32.square().mean(-1, keepdim=True)  # (bsz, seqlen, 1)
-        return (x32 * torch.rsqrt(mean_square + self.eps)).type_as(x) * self.weight
+        return F.rms_norm(x, self.weight.shape, eps=self.eps) * self.weight
 
 
 def precompute_freqs_cis(
@@ -143,7 +142,7 @@ def _rotate(x: Tensor, freqs_cis: Tensor) -> Tensor:
     if not freqs_cis.is_complex():  # native.py: the compiler knows no complex numbers, so the product is written out
         (a, b), (cos, sin) = x.float().unflatten(-1, (-1, 2)).unbind(-1), freqs_cis.unbind(-1)
         return torch.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2).type_as(x)
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))  # (bsz, seqlen, heads, head_dim / 2)
+    pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))  # (bsz, seqlen, heads, head_dim / 2)
     return torch.view_as_real(pairs * freqs_cis).flatten(-2).type_as(x)  # (bsz, seqlen, heads, head_dim)
 
 

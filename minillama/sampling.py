@@ -17,8 +17,8 @@ from torch import Generator, Tensor
 
 from minillama import arguments, tensors
 
-LIKELY = 1e-4  # a probability; tokens below it are almost never in a nucleus
 ROUNDING = 1e-4  # more than float32 loses in a sum of probabilities
+DISTRIBUTION = "probs must be finite, at least 0, and above 0 somewhere in every row"
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,10 @@ class Sampling:
         """
         if self.temperature == 0:
             return None
-        probs = apply_temperature(logits, self.temperature)  # (bsz, vocab_size)
-        probs = filter_top_k(probs, self.top_k) if self.top_k is not None else probs
-        return filter_min_p(probs, self.min_p) if self.min_p is not None else probs
+        tensors.floats("logits", logits)
+        probs = _tempered(logits, self.temperature)  # (bsz, vocab_size)
+        probs = _most_probable(probs, self.top_k) if self.top_k is not None else probs
+        return _near_the_best(probs, self.min_p) if self.min_p is not None else probs
 
 
 def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
@@ -68,9 +69,15 @@ def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
     tensor([0.0159, 0.1173, 0.8668])
     """
     tensors.floats("logits", logits)
-    temperature = arguments.number("temperature", temperature, 0)
+    return _tempered(logits, arguments.number("temperature", temperature, 0))
+
+
+# Below, a name with _ in front takes arguments that are judged: `Sampling` and the loop do that once a run.
+
+
+def _tempered(logits: Tensor, temperature: float) -> Tensor:
     largest = logits.amax(-1, keepdim=True)  # (..., 1)
-    if largest.device.type == "cpu" and not math.isfinite(largest.sum()):
+    if largest.device.type == "cpu" and not math.isfinite(sum(largest.flatten().tolist())):
         raise ValueError("logits must have a finite largest number in every row, got NaN or infinity")
     if temperature < torch.finfo(torch.float32).tiny:
         return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
@@ -84,7 +91,10 @@ def filter_top_k(probs: Tensor, k: int) -> Tensor:
     tensor([0.6250, 0.3750, 0.0000])
     """
     tensors.floats("probs", probs)
-    k = arguments.whole("k", k, 1)
+    return _most_probable(probs, arguments.whole("k", k, 1))
+
+
+def _most_probable(probs: Tensor, k: int) -> Tensor:
     smallest = probs.topk(min(k, probs.shape[-1]), dim=-1).values[..., -1:]  # (..., 1)
     return _renormalise(probs.where(probs >= smallest, 0.0))
 
@@ -96,7 +106,10 @@ def filter_min_p(probs: Tensor, min_p: float) -> Tensor:
     tensor([0.6250, 0.3750, 0.0000])
     """
     tensors.floats("probs", probs)
-    min_p = arguments.number("min_p", min_p, 0, 1)
+    return _near_the_best(probs, arguments.number("min_p", min_p, 0, 1))
+
+
+def _near_the_best(probs: Tensor, min_p: float) -> Tensor:
     return _renormalise(probs.where(probs >= min_p * probs.amax(-1, keepdim=True), 0.0))
 
 
@@ -121,11 +134,15 @@ def nucleus(probs: Tensor, p: float) -> Nucleus:
     tensor([0.6667, 0.3333, 0.0000])
     """
     tensors.floats("probs", probs)
-    p = arguments.number("p", p, 0, 1)
+    probs_sort, probs_idx, mass_before, kept = _ladder(probs, arguments.number("p", p, 0, 1))
+    return Nucleus(probs_sort, probs_idx, mass_before, kept, _renormalise(probs_sort.where(kept, 0.0)))
+
+
+def _ladder(probs: Tensor, p: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     probs_sort, probs_idx = torch.sort(probs, dim=-1, descending=True, stable=True)
     mass_before = torch.cumsum(probs_sort, dim=-1) - probs_sort
     kept = mass_before <= p if p < 1 else torch.ones_like(probs_sort, dtype=torch.bool)
-    return Nucleus(probs_sort, probs_idx, mass_before, kept, _renormalise(probs_sort.where(kept, 0.0)))
+    return probs_sort, probs_idx, mass_before, kept
 
 
 def sample_top_p(probs: Tensor, p: float, generator: Generator | Sequence[Generator] | None = None) -> Tensor:
@@ -142,59 +159,79 @@ def sample_top_p(probs: Tensor, p: float, generator: Generator | Sequence[Genera
     p = arguments.number("p", p, 0, 1)
     if isinstance(generator, Generator) and len(probs) == 1:
         generator = [generator]  # it serves this row alone
-    ids = _few_with_nucleus(probs, p) if isinstance(generator, Sequence) else _all_ids(probs)  # (n,)
-    top = nucleus(probs[:, ids], p)  # sort, mass before, keep, renormalise: each (bsz, n)
-    place = draw(top.renormalised, generator, kept=top.kept)  # (bsz, 1), places in the sorted order
-    return ids[top.probs_idx.gather(-1, place)]  # (bsz, 1), token ids
+    if _one_each(generator, probs):
+        least, largest = probs.aminmax(dim=-1)  # (bsz,) each, NaN where a row has one
+        if not bool(((least >= 0) & (largest > 0) & largest.isfinite()).all()):
+            raise ValueError(DISTRIBUTION)
+        return draw_rows(probs, p, generator)
+    top = nucleus(probs, p)  # sort, mass before, keep, renormalise: each (bsz, vocab_size)
+    place = draw(top.renormalised, generator)  # (bsz, 1), places in the sorted order
+    return top.probs_idx.gather(-1, place)  # (bsz, 1), token ids
 
 
-def _few_with_nucleus(probs: Tensor, p: float) -> Tensor:
-    """Ids (n,), ascending, that hold every row's nucleus: on a CPU, where sorting is slow, often only a few."""
+def draw_rows(probs: Tensor, p: float, generators: Sequence[Generator]) -> Tensor:
+    """`sample_top_p` with a generator for each row; nothing is judged: what the loop calls at each step.
+
+    A draw is a race, as in torch.multinomial: each column of the nucleus takes an exponential random number, and the
+    largest probability / number wins. On a CPU the columns outside take none: the draw does not depend on vocab_size.
+    """
+    few, ids = _few_with_nucleus(probs, p)  # (bsz, n), (n,) or None
+    probs_sort, probs_idx, _, kept = _ladder(few, p)  # (bsz, n) each
     if probs.device.type == "cpu":
-        likely = probs > LIKELY  # (bsz, vocab_size)
-        mass = probs.where(likely, 0.0).sum(-1)  # (bsz,)
-        if bool((mass > p + ROUNDING).all()):  # then no nucleus needs a token that is left out
-            return likely.any(0).nonzero().squeeze(1)
-    return _all_ids(probs)
+        sizes = kept.sum(-1).tolist()
+    else:  # to look would wait for a GPU
+        sizes, probs_sort = [kept.shape[-1]] * len(kept), probs_sort.where(kept, 0.0)
+    numbers = torch.full_like(probs_sort, math.inf)  # (bsz, n), against infinity nothing wins
+    for k, generator in enumerate(generators):
+        numbers[k, : sizes[k]].exponential_(generator=generator)
+    place = torch.argmax(probs_sort / numbers, dim=-1, keepdim=True)  # (bsz, 1), in the sorted order
+    column = probs_idx.gather(-1, place)  # (bsz, 1)
+    return column if ids is None else ids[column]  # (bsz, 1), token ids
 
 
-def _all_ids(probs: Tensor) -> Tensor:
-    return torch.arange(probs.shape[-1], device=probs.device)
+def _few_with_nucleus(probs: Tensor, p: float) -> tuple[Tensor, Tensor | None]:
+    """The columns that can be in a nucleus, (bsz, n), and their ids (n,), ascending; None where these are all.
+
+    On a CPU, where sorting is slow: vocab_size tokens, none above (mass - p) / vocab_size, have at most the mass - p
+    together. So the others have p at least, and no nucleus needs a token more. Sums in 16 bits are too coarse for this.
+    """
+    if probs.device.type == "cpu" and probs.dtype in (torch.float32, torch.float64):
+        vocab_size = probs.shape[-1]
+        needless = (min(probs.sum(-1).tolist()) - p - ROUNDING) / vocab_size  # the probability that none needs
+        if needless > 0:
+            ids = (probs > needless).any(0).nonzero().view(-1)  # (n,)
+            if len(ids) < vocab_size:
+                return probs.index_select(1, ids), ids
+    return probs, None
 
 
-def draw(
-    probs: Tensor,
-    generator: Generator | Sequence[Generator] | None = None,
-    num_samples: int = 1,
-    kept: Tensor | None = None,
-) -> Tensor:
+def draw(probs: Tensor, generator: Generator | Sequence[Generator] | None = None, num_samples: int = 1) -> Tensor:
     """Columns drawn from each row of probs (bsz, n), with replacement: (bsz, num_samples) int64.
 
-    generator: as for `sample_top_p`. kept (bsz, n) bool: which columns of a sorted row can be drawn at all, the first
-    ones. With a generator a row, on a CPU, the dropped columns then consume no random numbers: the draw does not depend
-    on n. Raises TypeError or ValueError where there are not as many generators as rows, or a row of probs is no
-    distribution.
+    generator: None for torch's global one, one for all rows, or one for each row. Raises TypeError or ValueError where
+    there are not as many generators as rows, or a row of probs is no distribution.
     """
     tensors.floats("probs", probs, 2)
     num_samples = arguments.whole("num_samples", num_samples, 1, arguments.LARGEST_SIZE)
+    if _one_each(generator, probs):
+        rows = zip(probs.split(1), generator, strict=True)
+        return torch.cat([_multinomial(row, num_samples, each) for row, each in rows])
+    return _multinomial(probs, num_samples, generator)
+
+
+def _one_each(generator: Generator | Sequence[Generator] | None, probs: Tensor) -> bool:
+    """Whether each row of probs has a generator of its own."""
     if len(probs) == 0:
         raise ValueError(f"probs must have at least one row, got the shape {tuple(probs.shape)}")
-    if kept is not None:
-        tensors.of_shape("kept", kept, probs.shape, torch.bool, probs.device)
     if generator is None or isinstance(generator, Generator):
-        return _multinomial(probs, num_samples, generator)
+        return False
     if not isinstance(generator, Sequence) or not all(isinstance(each, Generator) for each in generator):
         raise TypeError(
             f"generator must be None, a torch.Generator or a list of them, got {arguments.typed(generator)}"
         )
     if len(generator) != len(probs):
         raise ValueError(f"generator: expected one for each of the {len(probs)} rows of probs, got {len(generator)}")
-    rows = probs.split(1)
-    if kept is not None and probs.device.type == "cpu":
-        sizes = kept.sum(-1).clamp(min=1).tolist()
-        rows = [row[:, :size] for row, size in zip(rows, sizes, strict=True)]
-    drawn = [_multinomial(row, num_samples, g) for row, g in zip(rows, generator, strict=True)]
-    return torch.cat(drawn) if len(drawn) > 1 else drawn[0]
+    return True
 
 
 def _multinomial(probs: Tensor, num_samples: int, generator: Generator | None) -> Tensor:
@@ -202,10 +239,7 @@ def _multinomial(probs: Tensor, num_samples: int, generator: Generator | None) -
         return torch.multinomial(probs, num_samples, replacement=num_samples > 1, generator=generator)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        fine = (
-            "probs must be finite, at least 0, and above 0 somewhere in every row, and num_samples have room in memory"
-        )
-        raise ValueError(f"{fine}: {reason}") from error
+        raise ValueError(f"{DISTRIBUTION}, and num_samples have room in memory: {reason}") from error
 
 
 def _renormalise(probs: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Temperature and the filters against their definitions; the draws against exact probabilities."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -229,7 +231,9 @@ def test_a_row_with_its_own_generator_ignores_its_neighbours(seed, bsz, p):
     assert together.tolist() == [row.tolist()[0] for row in alone]
 
 
-@given(st.integers(0, 1000), st.sampled_from([0.0, 0.3, 0.9, 0.999, 1.0]), st.sampled_from([0.2, 3.0]), st.booleans())
+@given(
+    st.integers(0, 1000), st.sampled_from([0.0, 0.3, 0.9, 0.999, 1.0]), st.sampled_from([0.0, 0.2, 3.0]), st.booleans()
+)
 def test_looking_at_the_most_probable_alone_changes_nothing(seed, p, spread, tied):
     """Rows whose nuclei are small, large, or end among equally probable tokens."""
     logits = spread * torch.randn(3, 1000, generator=generator(seed))
@@ -240,15 +244,46 @@ def test_looking_at_the_most_probable_alone_changes_nothing(seed, p, spread, tie
         top = nucleus(probs[k], p)
         place = torch.multinomial(top.probs_sort[:size], 1, generator=generator(seed + k))
         assert drawn[k] == top.probs_idx[place] == sample_top_p(probs[k : k + 1], p, generator(seed + k))
-    ids = set(sampling._few_with_nucleus(probs, p).tolist())
+    ids = ids_with_nucleus(probs, p)
     for k, size in enumerate(sizes.tolist()):
         assert ids >= set(nucleus(probs[k], p).probs_idx[:size].tolist())
 
 
+def ids_with_nucleus(probs, p):
+    few, ids = sampling._few_with_nucleus(probs, p)
+    ids = torch.arange(probs.shape[-1]) if ids is None else ids
+    assert torch.equal(few, probs[:, ids])
+    return set(ids.tolist())
+
+
 def test_small_nuclei_are_found_without_sorting_the_vocabulary():
     probs = torch.softmax(6 * torch.randn(2, 5000, generator=generator(1)), dim=-1)
-    assert len(sampling._few_with_nucleus(probs, 0.9)) < 300
-    assert len(sampling._few_with_nucleus(probs, 1.0)) == 5000
+    assert len(ids_with_nucleus(probs, 0.9)) < 400
+    assert len(ids_with_nucleus(probs, 1.0)) == 5000
+
+
+@given(st.integers(0, 1000), st.floats(0, 1), st.floats(0.1, 2), st.sampled_from(DTYPES))
+def test_what_is_left_out_is_never_in_a_nucleus(seed, p, mass, dtype):
+    """Many tokens that are improbable alone and weigh much together; rows that do not sum to one; 16 bits too."""
+    probs = torch.rand(2, 2000, generator=generator(seed)).exp2()
+    probs[0, :5] = 2000
+    probs = (mass * probs / probs.sum(-1, keepdim=True)).to(dtype)
+    ids = ids_with_nucleus(probs, p)
+    for k in range(2):
+        top = nucleus(probs[k], p)
+        assert ids >= set(top.probs_idx[top.kept].tolist())
+        due = top.probs_idx[torch.multinomial(top.probs_sort[top.kept], 1, generator=generator(seed))]
+        assert sample_top_p(probs[k : k + 1], p, generator(seed)) == due
+
+
+@pytest.mark.parametrize(
+    "row", [[0.5, math.nan, 0.5], [0.9, -0.1, 0.2], [0.0, 0.0, 0.0], [math.inf, 0.5, 0.5], [1.0, -math.inf, 0.1]]
+)
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
+def test_a_row_that_is_no_distribution_is_refused_beside_one_that_is(row, p):
+    probs = torch.tensor([[0.2, 0.3, 0.5], row])
+    with pytest.raises(ValueError, match="^probs must be finite, at least 0, and above 0 somewhere in every row"):
+        sample_top_p(probs, p, [generator(0), generator(1)])
 
 
 def test_the_generator_decides():

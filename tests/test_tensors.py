@@ -33,7 +33,6 @@ DOORS = {
     "nucleus": ("probs", GIVEN, lambda x: sampling.nucleus(x, 0.9)),
     "sample_top_p": ("probs", GIVEN, lambda x: sampling.sample_top_p(x, 0.9)),
     "draw": ("probs", GIVEN, sampling.draw),
-    "draw, kept": ("kept", GIVEN > 0, lambda x: sampling.draw(GIVEN, torch.Generator(), kept=x)),
     "entropy": ("probs", GIVEN, scores.entropy),
     "token_logprobs": ("logits", GIVEN[None], lambda x: scores.token_logprobs(x, IDS[:, :1])),
     "token_logprobs, tokens": ("tokens", IDS[:, :1], lambda x: scores.token_logprobs(GIVEN[None], x)),
@@ -86,10 +85,6 @@ def test_dtypes_that_nothing_is_computed_in(name, dtype):
 
 
 def test_tensors_that_do_not_belong_together():
-    with pytest.raises(ValueError, match=r"^kept must have the shape \(1, 3\) and torch.bool, got \(1, 2\) and"):
-        sampling.draw(GIVEN, torch.Generator(), kept=torch.tensor([[True, True]]))
-    with pytest.raises(ValueError, match=r"^kept must have the shape \(1, 3\) and torch.bool, got .* torch.float32"):
-        sampling.draw(GIVEN, torch.Generator(), kept=GIVEN)
     for wrong in ("a", 1.5, None, True):
         with pytest.raises(TypeError, match="^ignore_index must be a whole number"):
             scores.token_logprobs(GIVEN[None], IDS[:, :1], wrong)

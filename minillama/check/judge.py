@@ -116,7 +116,7 @@ def _changed(old: Any, new: Any, at: str = "") -> str:
         if isinstance(inner, list | tuple | dict | torch.Tensor) and compared(inner, b[key], tolerance=0.0):
             return _changed(inner, b[key], f"{at}[{key!r}]")
     if isinstance(old, torch.Tensor):
-        template = "Your function changed {what}. Do not use `x[…] = …` or `x.div_(…)`."
+        template = "Your function changed {what}. Do not use `x[…] = …`, `x |= …` or `x.div_(…)`."
     elif isinstance(old, list):
         template = "Your function changed {what}, as `+=`, `append` and `pop` do. Use `a + b`."
     else:

@@ -174,6 +174,7 @@ perplexity = exercise(right_perplexity, cases={
         swaps(_EXP, "sum(math.exp(-x) for x in known) / len(known)", "len(known) / sum(math.exp(x) for x in known)"),
     "For a long text the product is 0, and exp of the sum overflows. Take exp of the mean.": swaps(
         _EXP, "math.exp(-sum(known)) ** (1 / len(known))", "math.prod(map(math.exp, known)) ** (-1 / len(known))",
+        "1 / math.prod(map(math.exp, known)) ** (1 / len(known))",
         "torch.tensor(known).exp().prod() ** (-1 / len(known))"),
     "Raise ValueError if no number is left: for [], and for [None] as well.":
         [*swaps(_RAISE, *(f"return {x}" for x in _ODD), "return 0.0", "pass"), swap("not known", "not logprobs")],

@@ -71,8 +71,8 @@ same_probs = exercise(right_same_probs, cases={
 }, mistakes={
     "Softmax rounds away what differs on paper. Look at a - b instead.":
         [lambda a, b, x=x: torch.isclose(a.softmax(-1), b.softmax(-1), x, x).all(-1) for x in (0, 1e-6, 1e-5, 1e-4)],
-    "float32 rounds a - b: compare with torch.isclose, not ==.":
-        [swap(_CLOSE, "(shift == shift[:, :1])"), lambda a, b: (a.diff() == b.diff()).all(-1)],
+    "float32 rounds a - b: compare the differences by torch.isclose, with each other, not by == and not with 0.":
+        swaps(_CLOSE, "(shift == shift[:, :1])", "(a.diff() == b.diff())", "torch.isclose(shift - shift[:, :1], 0*a)"),
     "The tolerance is too large: logits 0.004 apart differ.": swaps("1])", *(f"1], atol={x})" for x in (0.01, 0.1, 1))),
     "Rows that differ by a constant are the same too. Look at a - b.": swaps(_CLOSE, "(a == b)", "torch.isclose(a, b)"),
     "The same order, or the same best token, is not enough: the differences between logits count.":
