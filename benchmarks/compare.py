@@ -58,7 +58,9 @@ def build(name: str, batch: int, device: str) -> Llama:
 
 def tokenizer_for(n_words: int) -> BaseTokenizer:
     """The course model's tokenizer for a random model, whose texts mean nothing and never end."""
-    tokenizer = with_rows(Tokenizer(COURSE_MODEL / TOKENIZER), n_words)
+    tokenizer = Tokenizer(COURSE_MODEL / TOKENIZER)
+    while tokenizer.n_words < n_words:  # with_rows refuses more than twice as many
+        tokenizer = with_rows(tokenizer, min(n_words, 2 * tokenizer.n_words))
     tokenizer.stop_ids = ()
     return tokenizer
 

@@ -509,3 +509,11 @@ def test_a_tiny_run_of_what_is_recorded(tmp_path, capsys):
     assert all(row["speed"] > 0 and row["start"] > 0 for row in kept["rows"])
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == kept["rows"]
     assert kept["command"] == "python -m benchmarks.faster --write"
+
+
+@pytest.mark.parametrize("name", compare.RANDOM)
+def test_a_random_model_has_a_tokenizer_of_its_size(name):
+    n_words = compare.RANDOM[name].vocab_size
+    tokenizer = compare.tokenizer_for(n_words)
+    assert (tokenizer.n_words, tokenizer.stop_ids) == (n_words, ())
+    assert tokenizer.decode([n_words - 1]) == ""
