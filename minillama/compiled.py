@@ -80,7 +80,7 @@ class AheadOfTime:
     def _key(self, rows: int) -> str:
         """Everything that the native code depends on, as 24 hexadecimal digits."""
         sizes = dataclasses.asdict(dataclasses.replace(self.model.params, max_batch_size=1, max_seq_len=1))
-        torchs = [torch.__version__, torch.version.git_version, torch.get_num_threads()]
+        torchs = [torch.__version__, torch.version.git_version, native.threads(self.model, rows)]
         parts = [rows, sizes, torchs, _processor(), _sources(), self._weights]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 

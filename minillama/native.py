@@ -25,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 from minillama.files import one_line
 from minillama.model import Transformer
 
+SMALL = 2**25  # multiplications a step; below, several threads wait for one another longer than they gain
 BLOCK = 64  # positions of the cache: a step reads the blocks that hold something
 LIBRARY, WEIGHTS = "step.so", "weights.pt"  # what `write` leaves
 OPTIONS = {
@@ -44,6 +45,12 @@ NO_COMPILER = "compile=True needs a C++ compiler on a CPU; install g++, or leave
 def compiler() -> str | None:
     """Where the C++ compiler is."""
     return shutil.which(os.environ.get("CXX") or ("cl" if os.name == "nt" else "g++"))
+
+
+def threads(model: Transformer, rows: int) -> int:
+    """How many threads the step for so many rows runs in: what is compiled is made for that number."""
+    multiplications = rows * sum(weight.numel() for weight in model.state_dict().values() if weight.dim() == 2)
+    return 1 if multiplications < SMALL else torch.get_num_threads()
 
 
 def write(model: Transformer, rows: int, folder: Path) -> None:
@@ -82,7 +89,8 @@ def _compile(model: Transformer, rows: int, folder: Path) -> None:
     with _OneQuery():
         exported = torch.export.export(graph, examples, dynamic_shapes=dynamic)
     with fresh_cache():  # nothing is left behind, and nothing of others is loaded
-        files = aot_compile(exported.module(), examples, options=OPTIONS)
+        options = OPTIONS | {"cpp.threads": threads(model, rows)}
+        files = aot_compile(exported.module(), examples, options=options)
         shutil.copyfile(next(file for file in files if str(file).endswith(".so")), folder / LIBRARY)
         laid_out = next(file for file in files if isinstance(file, dict))  # name: (tensor, its properties)
         kept = {name: tensor for name, (tensor, _) in laid_out.items() if not name.startswith("model.")}
