@@ -6,10 +6,12 @@ takes about a minute, and then kept (`ahead.py`): every later process loads it a
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import hashlib
 import json
+import mmap
 import platform
 from collections.abc import Callable
 from functools import cached_property, partial
@@ -22,6 +24,7 @@ from minillama import ahead, native
 from minillama.model import Transformer
 
 Step = Callable[[Tensor, int], Tensor]  # tokens (bsz, 1), start_pos -> logits (bsz, 1, vocab_size) float32
+ALIGNED, HUGE = 64, 2**21  # bytes: of a cache line, of a huge page
 ROWS = (1, 8, 32)  # of a package; a smaller batch takes the next larger one
 
 
@@ -100,7 +103,7 @@ class _Loaded:
     def __init__(self, model: Transformer, rows: int, package: ahead.Package):
         self.model, self.package = model, package
         self.runner = torch._C._aoti.AOTIModelContainerRunnerCpu(str(package.path / native.LIBRARY), 1)
-        kept = torch.load(package.path / native.WEIGHTS, weights_only=True)
+        kept = _side_by_side(torch.load(package.path / native.WEIGHTS, weights_only=True))
         kept |= {f"model.{name}": weight for name, weight in model.state_dict().items()}
         names = self.runner.get_constant_names_to_original_fqns()
         self.weights = {name: kept[original] for name, original in names.items()}
@@ -124,6 +127,24 @@ class _Loaded:
         positions = torch.arange(min(self.end, self.model.params.max_seq_len))  # (n,)
         lent = [tensor[: len(self.tokens)] for cache in caches for tensor in (cache.k, cache.v)]
         self.arguments = [self.tokens, None, positions, torch.view_as_real(self.model.freqs_cis), *lent]
+
+
+def _side_by_side(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of the tensors in one block of memory. On Linux it has pages of 2 MiB: the processor then looks up 500
+    times fewer addresses to read it, which took a quarter of a step's time."""
+    places, end = {}, 0
+    for name, tensor in tensors.items():
+        places[name] = end
+        end += -(-tensor.nbytes // ALIGNED) * ALIGNED
+    block = mmap.mmap(-1, end + HUGE, **({"flags": mmap.MAP_PRIVATE} if hasattr(mmap, "MAP_PRIVATE") else {}))
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel without them
+            block.madvise(mmap.MADV_HUGEPAGE)
+    numbers = torch.frombuffer(block, dtype=torch.uint8)  # keeps the block
+    numbers = numbers[-numbers.data_ptr() % HUGE :]
+    copies = {name: numbers[at : at + tensors[name].nbytes] for name, at in places.items()}
+    return {name: copy.view(tensors[name].dtype).view(tensors[name].shape).copy_(tensors[name])
+            for name, copy in copies.items()}  # fmt: skip
 
 
 def _processor() -> list:
