@@ -49,9 +49,8 @@ def from_sentencepiece(tokenizer: Tokenizer):
         made.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(either), "isolated")
     strip = [decoders.Strip(" ", 1, 0)] if space else []
     made.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), *strip])
-    for i, piece in enumerate(pieces):
-        if sp.is_control(i) or sp.is_unknown(i) or sp.is_unused(i):
-            made.add_special_tokens([tokenizers.AddedToken(piece, special=True, normalized=False)])
+    special = [i for i in range(len(pieces)) if sp.is_control(i) or sp.is_unknown(i) or sp.is_unused(i)]
+    made.add_special_tokens([tokenizers.AddedToken(pieces[i], special=True, normalized=False) for i in special])
     made.post_processor = marks(tokenizer)
     return made
 
