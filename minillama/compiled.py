@@ -103,7 +103,7 @@ class _Loaded:
     def __init__(self, model: Transformer, rows: int, package: ahead.Package):
         self.model, self.package = model, package
         self.runner = torch._C._aoti.AOTIModelContainerRunnerCpu(str(package.path / native.LIBRARY), 1)
-        kept = _side_by_side(torch.load(package.path / native.WEIGHTS, weights_only=True))
+        kept = _side_by_side(torch.load(package.path / native.WEIGHTS, mmap=True, weights_only=True))
         kept |= {f"model.{name}": weight for name, weight in model.state_dict().items()}
         names = self.runner.get_constant_names_to_original_fqns()
         self.weights = {name: kept[original] for name, original in names.items()}
