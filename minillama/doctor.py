@@ -91,9 +91,10 @@ def _compiled() -> tuple[str, bool, str]:
     if reason:
         advice = "name another folder in the environment variable MINILLAMA_CACHE"
         return "compiled", False, f"steps of compile=True are not kept: {reason}; {advice}"
+    if not packages:
+        return "compiled", True, f"compile=True has kept nothing yet in {ahead.folder()}"
     size = sum(size for _, size in packages) / 2**20
-    clear = "; `python -m minillama doctor --clear-compiled` removes them" if packages else ""
-    return "compiled", True, f"{len(packages)} steps of compile=True, {size:.0f} MiB in {ahead.folder()}{clear}"
+    return "compiled", True, f"{len(packages)} kept, {size:.0f} MiB in {ahead.folder()} (doctor --clear-compiled)"
 
 
 def _known_hashes(ckpt_dir: Path) -> dict[Path, str]:

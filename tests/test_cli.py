@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from minillama import COURSE_MODEL, Llama
+from minillama import COURSE_MODEL, Llama, ahead
 from minillama.__main__ import main
 
 
@@ -123,6 +123,15 @@ def test_doctor(capsys):
         assert f"✓ {word}" in out or f"✗ {word}" in out
     code, out, _ = run(capsys, "doctor", "--model", "/nowhere")
     assert code == 1 and "✗ model" in out and "/nowhere" in out
+
+
+def test_doctor_shows_and_clears_what_is_compiled(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINILLAMA_CACHE", str(tmp_path))
+    assert f"✓ compiled      compile=True has kept nothing yet in {tmp_path}\n" in run(capsys, "doctor")[1]
+    ahead.package("a" * 24, lambda folder: (folder / "step.so").write_bytes(bytes(3 * 2**20)))
+    kept = f"✓ compiled      1 kept, 3 MiB in {tmp_path} (doctor --clear-compiled)\n"
+    assert kept in run(capsys, "doctor")[1]
+    assert "nothing yet" in run(capsys, "doctor", "--clear-compiled")[1] and ahead.packages() == []
 
 
 def test_doctor_finds_changed_weights(capsys, tmp_path):
