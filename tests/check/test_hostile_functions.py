@@ -89,6 +89,10 @@ def test_changed_input(name):
         "load_model",
         "cache_mask",
         "tokens_per_second",
+        "tokens_to_pay",
+        "in_turns",
+        "step_bytes",
+        "account",
         "merge_shards",
     )  # of str, int, dict …
     assert "changed the" in hint or "you were given" in hint or name in unspoilt

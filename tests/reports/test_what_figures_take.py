@@ -66,7 +66,7 @@ def right(checkpoint):
         ),
         (plots.plot_calibration, {"points": {"a": [(0.5, 0.4)]}}),
         (plots.plot_rank_memory, {"models": {"a": {1: (1.0, 2.0)}}, "gpus": [1.0]}),
-        (speed_plots.plot_shares, {"milliseconds": {"a": 1.0}}),
+        (speed_plots.bars, {"accounts": {"a": {"x": 1.0}}}),
         (
             speed_plots.plot_curves,
             {"x": two, "curves": {"a": two}, "xlabel": "x", "ylabel": "y", "log": "x", "marks": {"m": 1}},
@@ -82,8 +82,8 @@ def right(checkpoint):
 NAMES = [
     *(name for name in widgets.__all__),
     *(f"plot_{name}" for name in "nucleus rotation attention temperatures entropy cache token_cost where".split()),
-    *(f"plot_{name}" for name in "calibration rank_memory shares curves batch".split()),
-    *("Predict.reveal", "TopPExplorer.sample", "source_link", "meta_link", "Flowchart"),
+    *(f"plot_{name}" for name in "calibration rank_memory curves batch".split()),
+    *("bars", "Predict.reveal", "TopPExplorer.sample", "source_link", "meta_link", "Flowchart"),
 ]
 
 
