@@ -20,8 +20,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout  # torch needs it too
-
 MOST = 2**30  # bytes that are kept in all; what was used longest ago goes first
 MAKING = ".making-"  # a package that is being moved in
 
@@ -66,6 +64,18 @@ def distrust(root: Path) -> str:
     return ""
 
 
+def hindrance() -> str:
+    """Why nothing would be kept or loaded here; an empty str if all is well."""
+    try:
+        root = folder()
+        nearest = next(path for path in (root, *root.parents) if path.exists())
+    except (OSError, RuntimeError) as error:
+        return str(error)
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        return f"{str(nearest)!r} is no folder that can be written to"
+    return distrust(root) if nearest == root else ""
+
+
 def find(key: str) -> Package | None:
     """The package of this name, if it is there and sound. What is not is removed."""
     root = folder()
@@ -106,8 +116,10 @@ def package(key: str, make: Callable[[Path], None]) -> Package:
         lock.release()
 
 
-def _locked(path: Path) -> FileLock:
+def _locked(path: Path):
     """A lock that this process holds; the system gives it back if the process ends."""
+    from filelock import FileLock, Timeout  # here, so that importing minillama does not take longer
+
     lock = FileLock(path)
     try:
         return lock.acquire(timeout=0).lock

@@ -101,7 +101,7 @@ class _Loaded:
     """A package in use."""
 
     def __init__(self, model: Transformer, rows: int, package: ahead.Package):
-        self.model, self.package = model, package
+        self.model, self.package, self.dtype = model, package, model.norm.weight.dtype
         self.runner = torch._C._aoti.AOTIModelContainerRunnerCpu(str(package.path / native.LIBRARY), 1)
         kept = _side_by_side(torch.load(package.path / native.WEIGHTS, mmap=True, weights_only=True))
         kept |= {f"model.{name}": weight for name, weight in model.state_dict().items()}
@@ -109,11 +109,11 @@ class _Loaded:
         self.weights = {name: kept[original] for name, original in names.items()}
         self.runner.update_constant_buffer(self.weights, False, False, True)  # not copied: they live as long as this
         self.tokens = torch.zeros(rows, 1, dtype=torch.long)  # (rows, 1)
-        self.cache, self.arguments, self.end = None, [], 0
+        self.keys, self.arguments, self.end = None, [], 0
 
     def __call__(self, tokens: Tensor, start_pos: int) -> Tensor:  # (bsz, 1) -> (bsz, 1, vocab_size)
-        bsz, cache = len(tokens), self.model.layers[0].attention.cache
-        if cache is not self.cache or not self.end - native.BLOCK <= start_pos < self.end:
+        bsz, keys = len(tokens), self.model.layers[0].attention.cache.k
+        if keys is not self.keys or not self.end - native.BLOCK <= start_pos < self.end:
             self._look_at(start_pos)
         self.tokens[:bsz] = tokens  # the rows beyond are computed too, and written where no run reads
         self.arguments[1] = torch.tensor(start_pos)
@@ -121,9 +121,15 @@ class _Loaded:
         return logits[:bsz]
 
     def _look_at(self, start_pos: int) -> None:
-        """Take the model's cache as it is now, up to the end of the block with this position."""
+        """Take the model's cache as it is now, up to the end of the block with this position.
+
+        Raises ValueError where its numbers are of another kind than those that the native code reads.
+        """
         caches = [layer.attention.cache for layer in self.model.layers]
-        self.cache, self.end = caches[0], (start_pos // native.BLOCK + 1) * native.BLOCK
+        if (caches[0].k.dtype, caches[0].k.device.type) != (self.dtype, "cpu"):
+            now = f"{caches[0].k.dtype} on {caches[0].k.device}"
+            raise ValueError(f"model: compiled for {self.dtype} on a CPU, it is {now} now; make a new Llama of it")
+        self.keys, self.end = caches[0].k, (start_pos // native.BLOCK + 1) * native.BLOCK
         positions = torch.arange(min(self.end, self.model.params.max_seq_len))  # (n,)
         lent = [tensor[: len(self.tokens)] for cache in caches for tensor in (cache.k, cache.v)]
         self.arguments = [self.tokens, None, positions, torch.view_as_real(self.model.freqs_cis), *lent]

@@ -83,14 +83,10 @@ def _model(ckpt_dir: str | Path, tokenizer_path: str | Path | None) -> tuple[str
 
 def _compiled() -> tuple[str, bool, str]:
     """The steps that compile=True has kept, and whether it can keep any."""
-    try:
-        packages = ahead.packages()
-        reason = ahead.distrust(ahead.folder()) if ahead.folder().exists() else ""
-    except (OSError, RuntimeError) as error:
-        packages, reason = [], str(error)
-    if reason:
+    if reason := ahead.hindrance():
         advice = "name another folder in the environment variable MINILLAMA_CACHE"
         return "compiled", False, f"steps of compile=True are not kept: {reason}; {advice}"
+    packages = ahead.packages()
     if not packages:
         return "compiled", True, f"compile=True has kept nothing yet in {ahead.folder()}"
     size = sum(size for _, size in packages) / 2**20

@@ -94,6 +94,8 @@ def _compile(model: Transformer, rows: int, folder: Path) -> None:
         shutil.copyfile(next(file for file in files if str(file).endswith(".so")), folder / LIBRARY)
         laid_out = next(file for file in files if isinstance(file, dict))  # name: (tensor, its properties)
         kept = {name: tensor for name, (tensor, _) in laid_out.items() if not name.startswith("model.")}
+        if any(tensor.is_mkldnn for tensor in kept.values()):  # saved and read again they would be other numbers
+            raise RuntimeError("the compiler has put weights into a layout that cannot be kept")
         torch.save(kept, folder / WEIGHTS)
 
 

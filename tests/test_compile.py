@@ -78,6 +78,19 @@ def test_every_position_of_a_cache_of_any_size(tiny, size):
 
 
 @needs_compiler
+def test_a_model_that_is_converted_later(tiny):
+    """There and back: its cache lies elsewhere. To another dtype: native code would read what is not there."""
+    llama, compiled = build(tiny.folder), build(tiny.folder, compile=True)
+    compiled.generate([[1, 5, 9]], 12, temperature=0)
+    compiled.model.double().float()
+    prompt = [[1, 8, 7, 6, 12]]
+    assert compiled.generate(prompt, 12, temperature=0) == llama.generate(prompt, 12, temperature=0)
+    compiled.model.to(torch.bfloat16)
+    with pytest.raises(ValueError, match="compiled for torch.float32 on a CPU, it is torch.bfloat16 on cpu now"):
+        compiled.generate(prompt, 12, temperature=0)
+
+
+@needs_compiler
 def test_a_later_process_needs_no_compiler_and_imports_none(tiny, kept):
     due = build(tiny.folder, compile=True).generate([[1, 5]], 12, temperature=0)[0]
     code = f"""

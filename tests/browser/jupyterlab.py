@@ -141,6 +141,22 @@ def show(widget: Locator) -> None:
     expect(widget).to_contain_text(re.compile(r"\S"), use_inner_text=True)
 
 
+def check_exercises(page: Page, n_questions: int, n_exercises: int, source: str) -> None:
+    """The first question's choices obey the keyboard; every question was revealed, every exercise reported twice, as a
+    stub and as the folded solution; and the page links to a source file."""
+    questions = page.locator(".w-predict")
+    expect(questions).to_have_count(n_questions)
+    show(questions.first)
+    choices = questions.first.locator("input[type=radio]")
+    for k in range(choices.count()):
+        choices.nth(k).press("Space")
+        expect(choices.nth(k)).to_be_checked()
+    expect(page.locator(".ml-reveal")).to_have_count(n_questions)
+    expect(page.locator(".ml-report .ml-missing")).to_have_count(n_exercises)
+    expect(page.locator(".ml-report .ml-passed")).to_have_count(n_exercises)
+    expect(page.locator("a", has_text=source).first).to_be_attached()
+
+
 def settle(page: Page) -> None:
     """Wait until the kernel has done what was asked of it and the page has drawn the answer.
 

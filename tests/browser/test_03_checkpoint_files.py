@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import screenshot
+from tests.browser.jupyterlab import check_exercises, screenshot
 
 pytestmark = pytest.mark.browser
 
@@ -15,14 +15,5 @@ def test_03_checkpoint_files(open_and_run):
     page.wait_for_function("() => document.querySelector('img[alt^=\"Three files\"]').naturalWidth > 0")
     screenshot(page, "03_checkpoint_files")
 
-    question = page.locator(".w-predict").first
-    question.scroll_into_view_if_needed()
-    for k in range(3):
-        question.locator("input[type=radio]").nth(k).press("Space")
-        expect(question.locator("input[type=radio]").nth(k)).to_be_checked()
-    expect(page.locator(".w-predict")).to_have_count(5)
-    expect(page.locator(".ml-reveal")).to_have_count(5)
+    check_exercises(page, 5, 3, "minillama/checkpoint.py")
     expect(page.locator(".ml-reveal").first).to_contain_text("The answer: closed, and the exception goes on.")
-    expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs
-    expect(page.locator(".ml-report .ml-passed")).to_have_count(3)  # the folded solutions
-    expect(page.locator("a", has_text="minillama/checkpoint.py").first).to_be_attached()

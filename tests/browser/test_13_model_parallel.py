@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import screenshot, show
+from tests.browser.jupyterlab import check_exercises, screenshot, show
 
 pytestmark = pytest.mark.browser
 
@@ -24,14 +24,5 @@ def test_13_model_parallel(open_and_run):
     expect(page.locator(".jp-OutputArea-output", has_text="I made no call.").last).to_contain_text("Timed out waiting")
     expect(page.locator(".jp-OutputArea-output", has_text="seed differs between the ranks")).to_have_count(1)
 
-    question = page.locator(".w-predict").first
-    question.scroll_into_view_if_needed()
-    for k in range(3):
-        question.locator("input[type=radio]").nth(k).press("Space")
-        expect(question.locator("input[type=radio]").nth(k)).to_be_checked()
-    expect(page.locator(".w-predict")).to_have_count(6)
-    expect(page.locator(".ml-reveal")).to_have_count(6)
+    check_exercises(page, 6, 3, "minillama/parallel.py")
     expect(page.locator(".ml-reveal").first).to_contain_text("The answer: (1, 6).")
-    expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs
-    expect(page.locator(".ml-report .ml-passed")).to_have_count(3)  # the folded solutions
-    expect(page.locator("a", has_text="minillama/parallel.py").first).to_be_attached()

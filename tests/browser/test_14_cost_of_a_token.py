@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import screenshot, show
+from tests.browser.jupyterlab import check_exercises, screenshot, show
 
 pytestmark = pytest.mark.browser
 NAME = "14_cost_of_a_token.ipynb"
@@ -31,13 +31,5 @@ def test_14_charts_and_bars(open_and_run):
 
 def test_14_predictions_and_exercises(open_and_run):
     page = open_and_run(NAME)
-    question = page.locator(".w-predict").first
-    show(question)
-    question.locator("input[type=radio]").nth(0).press("Space")
-    expect(question.locator("input[type=radio]").nth(0)).to_be_checked()
-    expect(page.locator(".w-predict")).to_have_count(6)
-    expect(page.locator(".ml-reveal")).to_have_count(6)
+    check_exercises(page, 6, 3, "minillama/speed_plots.py")
     expect(page.locator(".ml-reveal").first).to_contain_text("The answer: tok_embeddings.")
-    expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs
-    expect(page.locator(".ml-report .ml-passed")).to_have_count(3)  # the folded solutions
-    expect(page.locator("a", has_text="minillama/speed_plots.py").first).to_be_attached()

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import screenshot, show
+from tests.browser.jupyterlab import check_exercises, screenshot
 
 pytestmark = pytest.mark.browser
 NAME = "15_faster.ipynb"
@@ -27,13 +27,5 @@ def test_15_chart_and_words(open_and_run):
 
 def test_15_predictions_and_exercises(open_and_run):
     page = open_and_run(NAME)
-    question = page.locator(".w-predict").first
-    show(question)
-    question.locator("input[type=radio]").nth(0).press("Space")
-    expect(question.locator("input[type=radio]").nth(0)).to_be_checked()
-    expect(page.locator(".w-predict")).to_have_count(5)
-    expect(page.locator(".ml-reveal")).to_have_count(5)
+    check_exercises(page, 5, 3, "minillama/int8.py")
     expect(page.locator(".ml-reveal").nth(1)).to_contain_text("The answer: 0.00.")
-    expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs
-    expect(page.locator(".ml-report .ml-passed")).to_have_count(3)  # the folded solutions
-    expect(page.locator("a", has_text="minillama/int8.py").first).to_be_attached()
