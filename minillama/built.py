@@ -115,6 +115,7 @@ class Built:
         One forward; a run on this Llama that is under way loses its cache. Raises TypeError or ValueError as
         `generate` does.
 
+        >>> from minillama import Llama
         >>> llama = Llama.build()
         >>> llama.logits(["Once upon a"])[0, -1].argmax().item() == llama.tokenizer.encode("time", False, False)[0]
         True

@@ -112,8 +112,7 @@ def steps(
         last = logits[:, -1]  # (bsz, vocab_size)
         choice = last
         if steers:
-            written = counted[:, :cur_pos]  # (bsz, cur_pos)
-            choice = sampling.steer(last, written, written.masked_fill(input_text_mask[:, :cur_pos], -1))
+            choice = sampling.steer(last, counted[:, :cur_pos], input_text_mask[:, :cur_pos])  # (bsz, vocab_size)
         probs = sampling.probs(choice)  # (bsz, vocab_size), None if greedy
         rows = [k for k in range(bsz) if lengths[k] <= cur_pos] if probs is not None else []  # that draw
         if len(rows) == bsz:

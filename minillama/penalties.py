@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from minillama import arguments, tensors
@@ -29,8 +30,9 @@ def penalise_repetition(logits: Tensor, tokens: Tensor, penalty: float) -> Tenso
     tensor([[ 1.5000,  2.0000, -2.0000]])
     """
     penalty = arguments.number("penalty", penalty, *REPETITION)
-    lowered = torch.where(logits > 0, logits / penalty, logits * penalty)  # (bsz, vocab_size)
-    return torch.where(_counts(logits, tokens) > 0, lowered, logits)
+    padded, column = _places(logits, tokens)
+    there = padded.gather(-1, column)  # (bsz, n)
+    return padded.scatter(-1, column, torch.where(there > 0, there / penalty, there * penalty))[:, :-1]
 
 
 def penalise_presence(logits: Tensor, tokens: Tensor, penalty: float) -> Tensor:
@@ -40,7 +42,8 @@ def penalise_presence(logits: Tensor, tokens: Tensor, penalty: float) -> Tensor:
     tensor([[ 2.5000,  2.0000, -1.5000]])
     """
     penalty = arguments.number("penalty", penalty, *PRESENCE)
-    return logits - penalty * (_counts(logits, tokens) > 0)
+    padded, column = _places(logits, tokens)
+    return padded.scatter(-1, column, padded.gather(-1, column) - penalty)[:, :-1]
 
 
 def penalise_frequency(logits: Tensor, tokens: Tensor, penalty: float) -> Tensor:
@@ -50,7 +53,8 @@ def penalise_frequency(logits: Tensor, tokens: Tensor, penalty: float) -> Tensor
     tensor([[ 2.0000,  2.0000, -1.5000]])
     """
     penalty = arguments.number("penalty", penalty, *FREQUENCY)
-    return logits - penalty * _counts(logits, tokens)
+    padded, column = _places(logits, tokens)
+    return padded.scatter_add(-1, column, padded.new_full(column.shape, -penalty))[:, :-1]
 
 
 def add_bias(logits: Tensor, bias: Mapping[int, float]) -> Tensor:
@@ -60,10 +64,17 @@ def add_bias(logits: Tensor, bias: Mapping[int, float]) -> Tensor:
     tensor([[3., 7., -inf]])
     """
     tensors.floats("logits", logits, 2)
-    bias = arguments.bias("bias", bias, logits.shape[-1])
-    ids = torch.tensor([*bias], dtype=torch.long, device=logits.device)  # (n,)
-    added = torch.tensor([*bias.values()], dtype=logits.dtype, device=logits.device)  # (n,)
-    return logits.index_add(-1, ids, added.expand(len(logits), -1))
+    return add_at(logits, *columns_of(arguments.bias("bias", bias, logits.shape[-1])))
+
+
+def columns_of(bias: Mapping[int, float]) -> tuple[Tensor, Tensor]:
+    """A bias that is judged as two tensors: ids (n,) int64, and what is added (n,)."""
+    return torch.tensor([*bias], dtype=torch.long), torch.tensor([*bias.values()], dtype=torch.float64)
+
+
+def add_at(logits: Tensor, ids: Tensor, added: Tensor) -> Tensor:
+    """logits (bsz, vocab_size) with `added` (n,) in the columns ids (n,); nothing is judged."""
+    return logits.index_add(-1, ids.to(logits.device), added.to(logits).expand(len(logits), -1))
 
 
 def ban_repeated_ngrams(logits: Tensor, tokens: Tensor, n: int) -> Tensor:
@@ -75,28 +86,21 @@ def ban_repeated_ngrams(logits: Tensor, tokens: Tensor, n: int) -> Tensor:
     tensor([[0., 0., 0., -inf]])
     """
     n = arguments.whole("n", n, 1)
-    _judge(logits, tokens)
+    padded, column = _places(logits, tokens)
     if tokens.shape[-1] < n:
         return logits
-    ngrams = tokens.unfold(-1, n, 1)  # (bsz, places, n)
-    begun = tokens[:, None, tokens.shape[-1] - n + 1 :]  # (bsz, 1, n - 1): how the next one would begin
+    ngrams = column.unfold(-1, n, 1)  # (bsz, places, n)
+    begun = column[:, None, column.shape[-1] - n + 1 :]  # (bsz, 1, n - 1): how the next one would begin
     same = (ngrams[..., :-1] == begun).all(-1)  # (bsz, places)
-    ends = ngrams[..., -1].where(same, -1)  # (bsz, places)
-    return logits.masked_fill(_counts(logits, ends) > 0, -math.inf)
+    ends = ngrams[..., -1].where(same, logits.shape[-1])  # (bsz, places)
+    return padded.scatter(-1, ends, -math.inf)[:, :-1]
 
 
-def _counts(logits: Tensor, tokens: Tensor) -> Tensor:
-    """How often each token is there: (bsz, n) ids to (bsz, vocab_size)."""
-    vocab_size = _judge(logits, tokens)
-    column = torch.where(
-        tokens >= 0, tokens, vocab_size
-    ).long()  # (bsz, n): what does not count has a column of its own
-    counts = torch.zeros(len(tokens), vocab_size + 1, dtype=torch.long, device=tokens.device)
-    return counts.scatter_add_(1, column, torch.ones_like(column))[:, :vocab_size]
+def _places(logits: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """The logits with a column more, and the column of each token: that one for a token that does not count.
 
-
-def _judge(logits: Tensor, tokens: Tensor) -> int:
-    """The size of the vocabulary, where the two fit each other."""
+    Returns (bsz, vocab_size + 1) and (bsz, n) int64.
+    """
     tensors.floats("logits", logits, 2)
     tensors.token_ids("tokens", tokens, logits.device)
     if len(tokens) != len(logits):
@@ -104,4 +108,4 @@ def _judge(logits: Tensor, tokens: Tensor) -> int:
     vocab_size = logits.shape[-1]
     if tokens.device.type == "cpu" and (largest := int(tokens.max())) >= vocab_size:
         raise ValueError(f"tokens has the id {largest}, outside the vocabulary, 0 to {vocab_size - 1}")
-    return vocab_size
+    return F.pad(logits, (0, 1)), torch.where(tokens >= 0, tokens, vocab_size).long()

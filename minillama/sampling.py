@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -62,25 +63,32 @@ class Sampling:
         amounts = self.repetition_penalty, self.presence_penalty, self.frequency_penalty, self.no_repeat_ngram_size
         return bool(self.logit_bias) or any(amount is not None for amount in amounts)
 
-    def steer(self, logits: Tensor, tokens: Tensor, generated: Tensor) -> Tensor:
+    @cached_property
+    def _bias(self) -> tuple[Tensor, Tensor]:
+        return penalties.columns_of(self.logit_bias)
+
+    def steer(self, logits: Tensor, tokens: Tensor, from_prompt: Tensor) -> Tensor:
         """Raw logits (bsz, vocab_size) after the penalties, the bias and the bans, in this order.
 
-        tokens (bsz, n): what each row has so far, its prompt included: the repetition penalty and the n-grams look at
-        these. generated (bsz, m): the same without the prompt, for presence and frequency. An id below 0 does not
-        count. Raises ValueError where a row has no token left.
+        tokens (bsz, n): what each row has so far, its prompt included; an id below 0 does not count. from_prompt
+        (bsz, n) bool: which of these are the prompt's; presence and frequency penalty leave them out. Raises ValueError
+        where a row has no token left.
 
-        >>> prompt = torch.tensor([[1]])
-        >>> Sampling(repetition_penalty=2.0).steer(torch.tensor([[1.0, 2.0]]), prompt, torch.full_like(prompt, -1))
+        >>> how = Sampling(repetition_penalty=2.0, presence_penalty=1.0)
+        >>> how.steer(torch.tensor([[1.0, 2.0]]), torch.tensor([[1]]), torch.tensor([[True]]))
         tensor([[1., 1.]])
         """
+        tensors.floats("logits", logits, 2)
+        tensors.token_ids("tokens", tokens, logits.device)
+        tensors.of_shape("from_prompt", from_prompt, tokens.shape, torch.bool, tokens.device)
         if self.repetition_penalty is not None:
             logits = penalties.penalise_repetition(logits, tokens, self.repetition_penalty)
         if self.presence_penalty is not None:
-            logits = penalties.penalise_presence(logits, generated, self.presence_penalty)
+            logits = penalties.penalise_presence(logits, tokens.masked_fill(from_prompt, -1), self.presence_penalty)
         if self.frequency_penalty is not None:
-            logits = penalties.penalise_frequency(logits, generated, self.frequency_penalty)
+            logits = penalties.penalise_frequency(logits, tokens.masked_fill(from_prompt, -1), self.frequency_penalty)
         if self.logit_bias:
-            logits = penalties.add_bias(logits, self.logit_bias)
+            logits = penalties.add_at(logits, *self._bias)
         if self.no_repeat_ngram_size is not None:
             logits = penalties.ban_repeated_ngrams(logits, tokens, self.no_repeat_ngram_size)
         n_bans = len(self.logit_bias or ()) + (0 if self.no_repeat_ngram_size is None else tokens.shape[-1])

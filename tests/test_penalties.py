@@ -86,7 +86,7 @@ def test_a_pad_does_not_count(change, amount):
 def test_nothing_is_written_into_what_was_given():
     logits, tokens = random_logits(1, 0), torch.tensor([[4, 4, 5, 4]])
     before = logits.clone()
-    Sampling(**ALL).steer(logits, tokens, tokens)
+    Sampling(**ALL).steer(logits, tokens, tokens < 0)
     assert torch.equal(logits, before)
 
 
@@ -97,7 +97,7 @@ def test_the_order_of_all():
     due = penalties.penalise_presence(due, generated, 0.4)
     due = penalties.penalise_frequency(due, generated, 0.3)
     due = penalties.ban_repeated_ngrams(penalties.add_bias(due, ALL["logit_bias"]), tokens, 3)
-    assert torch.equal(how.steer(logits, tokens, generated), due)
+    assert torch.equal(how.steer(logits, tokens, generated < 0), due)
     other = penalties.penalise_repetition(penalties.add_bias(logits, ALL["logit_bias"]), tokens, 1.3)
     assert not torch.allclose(penalties.add_bias(penalties.penalise_repetition(logits, tokens, 1.3), ALL["logit_bias"]),
                               other), "here the order does not matter: the test would find nothing"  # fmt: skip

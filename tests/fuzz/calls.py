@@ -154,7 +154,7 @@ def calls() -> dict[str, Call]:
             Sampling(0.7, **{"presence_penalty": 0.5, "no_repeat_ngram_size": 2}).steer,
             logits=arg("torch.tensor([[1.0, 2.0, 3.0]])", tensor(2)),
             tokens=arg("torch.tensor([[1, 2, 1]])", some_tokens(3)),
-            generated=arg("torch.tensor([[-1, 2, 1]])", some_tokens(3), "tokens"),
+            from_prompt=arg("torch.tensor([[True, False, False]])", a_mask, "tokens"),
         ),
         **{
             f"penalise_{name}": by(
@@ -359,6 +359,11 @@ def some_tokens(n_words: int) -> values.Rule:
         return bool(((0 <= value) & (value < n_words)).all()) and value.shape[0] <= ROWS and value.shape[1] < 8
 
     return rule
+
+
+def a_mask(value) -> bool:
+    """Which of three tokens of one row are its prompt's."""
+    return values.is_dense(value) and value.shape == (1, 3) and value.dtype == torch.bool
 
 
 def one_row(value) -> bool:
