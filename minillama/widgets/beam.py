@@ -64,7 +64,7 @@ def beam_levels(llama: Llama, prompt_tokens: Sequence[int], n_beams: int, max_ge
 
 def beam_html(levels: Sequence[Sequence[Branch]], k: int, text: Mapping[str, str], style: bool = True) -> str:
     """The tree after step k: of earlier steps what was kept, of step k every branch; below it the texts so far."""
-    rows = [_row(text["beam_prompt"], None, "", text), *_rows(levels[:k], 0, -1, "", text)]
+    rows = [_row("", text["beam_prompt"], None, "", text), *_rows(levels[:k], 0, -1, "", text)]
     kept = sum(branch.state == "kept" for branch in levels[k - 1]) if k else 1
     ended = sum(branch.state == "ended" for level in levels[:k] for branch in level)
     caption = text["beam_caption"].format(k=k, n=len(levels), kept=kept, ended=ended)
@@ -82,7 +82,7 @@ def _rows(levels: Sequence[Sequence[Branch]], depth: int, parent: int, indent: s
     for n, (place, branch) in enumerate(shown, 1):
         end = n == len(shown)
         state = branch.state if _lives(levels, depth, place) else "later" if branch.state == "kept" else branch.state
-        yield _row(f"{indent}{'└' if end else '├'}─ {branch.piece}", branch, state, text)
+        yield _row(f"{indent}{'└' if end else '├'}─ ", branch.piece, branch, state, text)
         if branch.state == "kept":
             yield from _rows(levels, depth + 1, place, f"{indent}{'  ' if end else '│ '} ", text)
 
@@ -95,11 +95,12 @@ def _lives(levels: Sequence[Sequence[Branch]], depth: int, place: int) -> bool:
     return any(each.parent == place and _lives(levels, depth + 1, k) for k, each in enumerate(levels[depth + 1]))
 
 
-def _row(name: str, branch: Branch | None, state: str, text: Mapping[str, str]) -> str:
+def _row(lines: str, name: str, branch: Branch | None, state: str, text: Mapping[str, str]) -> str:
     css = {"cut": "ml-cut", "later": "ml-cut", "ended": "ml-marked"}.get(state, "")
     numbers = [number(branch and branch.logprob, 3), number(branch and branch.total, 3)]
     cells = [*numbers, share(branch and math.exp(branch.total)), state and text[f"beam_{state}"]]
-    return f'<tr class="{css}"><th scope="row">{escape(name)}</th>{"".join(f"<td>{each}</td>" for each in cells)}</tr>'
+    head = f'<th scope="row"><span class="ml-tree">{lines}</span>{escape(name)}</th>'
+    return f'<tr class="{css}">{head}{"".join(f"<td>{each}</td>" for each in cells)}</tr>'
 
 
 def _texts(levels: Sequence[Sequence[Branch]], text: Mapping[str, str]) -> str:

@@ -36,9 +36,7 @@ def test_17_the_tree_of_a_beam(open_and_run):
     expect(widget.locator("table").nth(1).locator("tbody tr")).to_have_count(1)
     press(page, widget.locator(".s-beams"), "ArrowRight", 2)
 
-    prompt = widget.locator(".s-prompt select")
-    prompt.focus()
-    prompt.press("ArrowDown")
+    widget.locator(".s-prompt select").select_option(index=1)
     settle(page)
     expect(widget.locator("table").nth(1)).to_contain_text("山上")
     screenshot(page, "17_steering_and_search-chinese", widget)
