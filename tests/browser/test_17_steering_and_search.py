@@ -35,6 +35,7 @@ def test_17_the_tree_of_a_beam(open_and_run):
     expect(widget.locator("table").nth(1)).to_contain_text("big")
     expect(widget.locator("table").nth(1).locator("tbody tr")).to_have_count(1)
     press(page, widget.locator(".s-beams"), "ArrowRight", 2)
+    expect(widget.locator("table").nth(1).locator("tbody tr")).to_have_count(3)
 
     widget.locator(".s-prompt select").select_option(index=1)
     settle(page)
