@@ -43,6 +43,8 @@ STYLE = f"""<style>
 .ml.ml-cache td {{ border: 1px solid var(--jp-border-color2, #e0e0e0); }}
 .ml.ml-cache .ml-slot-write {{ background: {ORANGE}; color: #1a1a1a; font-weight: 700; }}
 .ml.ml-cache .ml-slot-read {{ background: {BLUE}; color: #1a1a1a; }}
+.ml.ml-beam th:first-child, .ml.ml-beam th:last-child, .ml.ml-beam td:last-child {{ text-align: left; }}
+.ml .ml-tree {{ display: inline-block; }} /* a line through the row leaves it out */
 .ml .ml-heat-panel {{ flex: 1 1 420px; max-width: 720px; }}
 .ml .ml-heat-text {{ position: relative; padding-bottom: 3.6em; }}
 .ml .ml-heat-part {{ margin: 4px 0; padding-left: 8px; border-left: 3px solid transparent; }}

@@ -24,7 +24,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONSOLE = re.compile(r"(?<=```console\n).*?(?=```)", re.S)
 COMMAND = re.compile(r"^\$ python -m minillama (.*)\n", re.M)
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
-SHORT_ROUTE = {0, 1, 2, *range(6, 13)}
+SHORT_ROUTE = {0, 1, 2, *range(6, 13), 17}
 
 
 @cache

@@ -17,7 +17,7 @@ from tests.notebooks.test_run import code_cells, shown, swallowed_errors
 STANDS_IN = "the course's own model stands in"
 KNOWN = "has no known_probabilities.json, so the comparison with it is left out"
 SHORT = "has room for 96 tokens, and this notebook needs 256"
-ALWAYS = {"06": [KNOWN], "10": [KNOWN], "11": [KNOWN], "12": [SHORT, KNOWN]}
+ALWAYS = {"06": [KNOWN], "10": [KNOWN], "11": [KNOWN], "12": [SHORT, KNOWN], "17": [KNOWN]}
 
 
 def tiny(folder, write_checkpoint, _):

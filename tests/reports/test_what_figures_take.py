@@ -32,6 +32,7 @@ def right(checkpoint):
     heat = {**m, "prompts": ["a"], "max_gen_len": 1, "threshold": 0.1, "echo": True, "seed": 1}
     stepped = {"max_gen_len": 2, "temperature": 0.5, "top_p": 0.5, "seed": 1, "logprobs": False, "n_rows": 2}
     calls = [
+        (widgets.BeamView, {**m, "prompts": ["a"], "n_beams": 2, "max_gen_len": 2}),
         (widgets.CacheView, {**m, "prompt": "a", "max_gen_len": 2}),
         (widgets.CanvasView, {**m, "prompts": ["a"], "max_gen_len": 2, "n_columns": 4}),
         (widgets.show_canvas, {**m, "prompt_tokens": [[1, 5]], "max_gen_len": 2}),

@@ -6,6 +6,7 @@ from minillama import Llama, Tokenizer, widgets
 from minillama.formats import in_format
 
 MAKERS = {
+    "BeamView": lambda llama: widgets.BeamView(llama, ["a"]),
     "CacheView": lambda llama: widgets.CacheView(llama, "a"),
     "CanvasView": lambda llama: widgets.CanvasView(llama, ["a"]),
     "ChatPanel": widgets.ChatPanel,
