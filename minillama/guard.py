@@ -13,9 +13,10 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor
 
+from minillama.cache import write_number
 from minillama.compiled import compile_step
 from minillama.loop import Forward
-from minillama.model import Transformer, write_number
+from minillama.model import Transformer
 from minillama.parallel import answered, is_shared
 
 POLL_EVERY = 16  # steps between two looks at eos_reached on a GPU: each look waits for all queued work

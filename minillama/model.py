@@ -1,8 +1,8 @@
 """The Llama 2 network: token ids in, logits out.
 
-Read from top to bottom: the sizes, the norm, the rotary embedding, the cache, attention, the feed-forward
-network, one block, the whole. This file knows nothing of text, of files, or of sampling. Names are those of
-Meta's `llama/model.py`, and the parameters' names are the keys of Meta's checkpoints.
+Read from top to bottom: the sizes, the norm, the rotary embedding, attention (its cache is in `cache.py`), the
+feed-forward network, one block, the whole. This file knows nothing of text, of files, or of sampling. Names are those
+of Meta's `llama/model.py`, and the parameters' names are the keys of Meta's checkpoints.
 
 The architecture: Touvron et al., "Llama 2" (arXiv:2307.09288). RMSNorm: arXiv:1910.07467. Rotary embedding:
 arXiv:2104.09864. Grouped-query attention: arXiv:2305.13245. SwiGLU: arXiv:2002.05202.
@@ -11,7 +11,6 @@ arXiv:2104.09864. Grouped-query attention: arXiv:2305.13245. SwiGLU: arXiv:2002.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,9 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minillama import arguments, tensors
+from minillama.cache import KVCache
 from minillama.rope import RopeScaling, scaling_of
-
-write_number = itertools.count().__next__  # of each write to a cache in this process
 
 
 @dataclass
@@ -132,9 +130,10 @@ def precompute_freqs_cis(
 def apply_rotary_emb(xq: Tensor, xk: Tensor, freqs_cis: Tensor) -> tuple[Tensor, Tensor]:
     """Turn each adjacent pair (2i, 2i + 1) of queries and keys by its position's angle, in float32.
 
-    xq (bsz, seqlen, n_heads, head_dim), xk (bsz, seqlen, n_kv_heads, head_dim), freqs_cis (seqlen, head_dim / 2).
+    xq (bsz, seqlen, n_heads, head_dim), xk (bsz, seqlen, n_kv_heads, head_dim); freqs_cis (seqlen, head_dim / 2), or
+    (bsz, seqlen, head_dim / 2) where every row has positions of its own.
     """
-    freqs_cis = freqs_cis[:, None]  # (seqlen, 1, head_dim / 2): the same for every row and head
+    freqs_cis = freqs_cis.unsqueeze(-2 if freqs_cis.is_complex() else -3)  # (seqlen, 1, head_dim / 2): for every head
     return _rotate(xq, freqs_cis), _rotate(xk, freqs_cis)
 
 
@@ -144,45 +143,6 @@ def _rotate(x: Tensor, freqs_cis: Tensor) -> Tensor:
         return torch.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2).type_as(x)
     pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))  # (bsz, seqlen, heads, head_dim / 2)
     return torch.view_as_real(pairs * freqs_cis).flatten(-2).type_as(x)  # (bsz, seqlen, heads, head_dim)
-
-
-class KVCache(nn.Module):
-    """The rotated keys and the values of every position seen so far, for one layer.
-
-    Both are (max_batch_size, max_seq_len, n_kv_heads, head_dim). Slots are written before they are read, so
-    nothing has to be cleared between two runs. `written` is the number of the last write.
-    """
-
-    def __init__(self, max_batch_size: int, max_seq_len: int, n_kv_heads: int, head_dim: int, **like):
-        super().__init__()
-        self.written = write_number()
-        shape = (max_batch_size, max_seq_len, n_kv_heads, head_dim)
-        self.register_buffer("k", torch.zeros(shape, **like), persistent=False)
-        self.register_buffer("v", torch.zeros(shape, **like), persistent=False)
-
-    def update(self, start_pos: int | Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Store k and v, both (bsz, seqlen, n_kv_heads, head_dim), from start_pos on; return what to attend to.
-
-        Returns keys and values (bsz, n, n_kv_heads, head_dim) and a mask (seqlen, n), True where a query may look.
-        With an int, n = start_pos + seqlen, and the mask is None where plain causal attention says the same.
-        With a 0-d tensor, n = max_seq_len always: fixed shapes, which a compiled step and a CUDA graph need.
-        """
-        bsz, seqlen = k.shape[:2]
-        if not torch.compiler.is_compiling():  # guard.py does it for a compiled step
-            self.written = write_number()
-        if isinstance(start_pos, Tensor):
-            positions = start_pos + torch.arange(seqlen, device=k.device)  # (seqlen,)
-            self.k[:bsz].index_copy_(1, positions, k)
-            self.v[:bsz].index_copy_(1, positions, v)
-            mask = torch.arange(self.k.shape[1], device=k.device) <= positions[:, None]  # (seqlen, max_seq_len)
-            return self.k[:bsz], self.v[:bsz], mask
-        end = start_pos + seqlen
-        self.k[:bsz, start_pos:end] = k
-        self.v[:bsz, start_pos:end] = v
-        mask = None
-        if start_pos > 0 and seqlen > 1:  # old positions are open to every query, new ones causally
-            mask = torch.ones(seqlen, end, dtype=torch.bool, device=k.device).tril(start_pos)  # (seqlen, end)
-        return self.k[:bsz, :end], self.v[:bsz, :end], mask
 
 
 class Attention(nn.Module):
@@ -197,19 +157,20 @@ class Attention(nn.Module):
         self.wo = nn.Linear(args.n_heads * args.head_dim, args.dim, bias=False)
         self.cache: KVCache | None = None
 
-    def forward(self, x: Tensor, start_pos: int | Tensor, freqs_cis: Tensor) -> Tensor:
+    def forward(self, x: Tensor, start_pos: int | Tensor, freqs_cis: Tensor, rows: Tensor | None = None) -> Tensor:
         """What each position gathers from itself and from those before it: (bsz, seqlen, dim), as x is.
 
         x: normed hidden states, the first at position start_pos. freqs_cis: the rotations of these positions,
         (seqlen, head_dim / 2). With a cache the keys and values of x are stored at start_pos, and read together with
-        those stored before; without one x is the whole sequence. n below is the number of keys that are read.
+        those stored before, in the cache's rows 0, 1 … or `rows` (bsz,); without one x is the whole sequence. n below
+        is the number of keys that are read.
         """
         bsz, seqlen, _ = x.shape
         xq = self.wq(x).view(bsz, seqlen, -1, self.head_dim)  # (bsz, seqlen, n_heads, head_dim)
         xk = self.wk(x).view(bsz, seqlen, -1, self.head_dim)  # (bsz, seqlen, n_kv_heads, head_dim)
         xv = self.wv(x).view(bsz, seqlen, -1, self.head_dim)  # (bsz, seqlen, n_kv_heads, head_dim)
         xq, xk = apply_rotary_emb(xq, xk, freqs_cis)
-        keys, values, mask = (xk, xv, None) if self.cache is None else self.cache.update(start_pos, xk, xv)
+        keys, values, mask = (xk, xv, None) if self.cache is None else self.cache.update(start_pos, xk, xv, rows)
         output = F.scaled_dot_product_attention(
             xq.transpose(1, 2),  # (bsz, n_heads, seqlen, head_dim)
             keys.transpose(1, 2),  # (bsz, n_kv_heads, n, head_dim)
@@ -244,8 +205,8 @@ class TransformerBlock(nn.Module):
         self.attention_norm = RMSNorm(args.dim, args.norm_eps)
         self.ffn_norm = RMSNorm(args.dim, args.norm_eps)
 
-    def forward(self, x: Tensor, start_pos: int | Tensor, freqs_cis: Tensor) -> Tensor:
-        h = x + self.attention(self.attention_norm(x), start_pos, freqs_cis)  # (bsz, seqlen, dim)
+    def forward(self, x: Tensor, start_pos: int | Tensor, freqs_cis: Tensor, rows: Tensor | None = None) -> Tensor:
+        h = x + self.attention(self.attention_norm(x), start_pos, freqs_cis, rows)  # (bsz, seqlen, dim)
         return h + self.feed_forward(self.ffn_norm(h))  # (bsz, seqlen, dim)
 
 
@@ -306,37 +267,45 @@ class Transformer(nn.Module):
         for layer, cache in zip(self.layers, caches, strict=True):
             layer.attention.cache = cache
 
-    def forward(self, tokens: Tensor, start_pos: int | Tensor, last_only: bool = False) -> Tensor:
+    def forward(
+        self, tokens: Tensor, start_pos: int | Tensor, last_only: bool = False, rows: Tensor | None = None
+    ) -> Tensor:
         """Logits for the token after each of `tokens`.
 
         tokens (bsz, seqlen) int64, the first at position start_pos; earlier positions come from the cache.
-        start_pos is an int, or a 0-d tensor for fixed shapes (see KVCache.update); 0 without a cache.
+        start_pos is an int; a 0-d tensor for fixed shapes (see KVCache.update); or a tensor (bsz,), a position for each
+        row. 0 without a cache. rows (bsz,) int64, all different: which rows of the cache these are; None: the first.
         Returns (bsz, seqlen, vocab_size) float32; with last_only (bsz, 1, vocab_size), the last position's.
         Raises TypeError or ValueError for arguments that are none, or do not fit the vocabulary or the cache.
         """
         bsz, seqlen = tensors.token_ids("tokens", tokens, self.norm.weight.device)
-        start_pos, begin = tensors.position("start_pos", start_pos, tokens.device)
-        self._check_room(bsz, seqlen, start_pos, begin)
+        start_pos, begin = tensors.position("start_pos", start_pos, bsz, tokens.device)
+        self._check_room(bsz, seqlen, start_pos, begin, rows)
         last_only = arguments.flag("last_only", last_only)
         if isinstance(start_pos, Tensor):
-            freqs_cis = self.freqs_cis[start_pos + torch.arange(seqlen, device=tokens.device)]
+            positions = start_pos[..., None] + torch.arange(seqlen, device=tokens.device)  # (seqlen,) or (bsz, seqlen)
+            freqs_cis = self.freqs_cis[positions]  # (seqlen, head_dim / 2), or (bsz, seqlen, head_dim / 2)
         else:
             freqs_cis = self.freqs_cis[start_pos : start_pos + seqlen]  # (seqlen, head_dim / 2)
         h = self._embed(tokens)  # (bsz, seqlen, dim)
         for layer in self.layers:
-            h = layer(h, start_pos, freqs_cis)  # (bsz, seqlen, dim)
+            h = layer(h, start_pos, freqs_cis, rows)  # (bsz, seqlen, dim)
         h = self.norm(h[:, -1:] if last_only else h)  # (bsz, seqlen or 1, dim)
         if h.shape[1] == 1 or self.layers[0].attention.cache is None:
             return self.output(h).float()  # (bsz, seqlen or 1, vocab_size)
         # The last position by itself, as with last_only: a larger product would round it in another way.
         return torch.cat([self.output(h[:, :-1]), self.output(h[:, -1:])], dim=1).float()  # (bsz, seqlen, vocab_size)
 
-    def _check_room(self, bsz: int, seqlen: int, start_pos: int | Tensor, begin: int | None) -> None:
-        cache, rows, limit = self.layers[0].attention.cache, self.params.max_batch_size, self.params.max_seq_len
+    def _check_room(self, bsz: int, seqlen: int, start_pos, begin: int | None, rows: Tensor | None) -> None:
+        cache, most, limit = self.layers[0].attention.cache, self.params.max_batch_size, self.params.max_seq_len
         if cache is None and (isinstance(start_pos, Tensor) or start_pos != 0):
             raise ValueError(f"start_pos must be 0 without a cache, got {start_pos}; call setup_cache first")
-        if cache is not None and bsz > rows:
-            raise ValueError(f"tokens has {bsz} rows, the cache has {rows}; call setup_cache for more")
+        if cache is None and rows is not None:
+            raise ValueError("rows must be None without a cache; call setup_cache first")
+        if cache is not None and bsz > most:
+            raise ValueError(f"tokens has {bsz} rows, the cache has {most}; call setup_cache for more")
+        if rows is not None:
+            tensors.distinct("rows", rows, bsz, most, self.norm.weight.device)
         if begin is not None and (end := begin + seqlen) > limit:
             raise ValueError(f"positions {begin} to {end - 1} are outside 0 to {limit - 1} (max_seq_len={limit})")
 

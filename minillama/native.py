@@ -118,7 +118,7 @@ def _quietly() -> Iterator[None]:
 class _Filled(nn.Module):
     """A layer's cache as the graph has it: two tensors that are lent for one step, and the positions that are read."""
 
-    def update(self, start_pos: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def update(self, start_pos: Tensor, k: Tensor, v: Tensor, rows: None) -> tuple[Tensor, Tensor, Tensor]:
         self.k[:, start_pos.reshape(1)] = k  # (rows, 1, n_kv_heads, head_dim)
         self.v[:, start_pos.reshape(1)] = v
         n = self.positions.shape[0]

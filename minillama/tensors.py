@@ -69,22 +69,41 @@ def token_ids(name: str, value, device: torch.device) -> tuple[int, int]:
     return value.shape
 
 
-def position(name: str, value, device: torch.device) -> tuple[int | Tensor, int | None]:
-    """A place in a sequence: an int, or a tensor without axes that holds one.
+def position(name: str, value, bsz: int, device: torch.device) -> tuple[int | Tensor, int | None]:
+    """A place in a sequence: an int, a tensor without axes that holds one, or a tensor (bsz,), one for each row.
 
-    It comes back, numpy's as Python's, and with it its number; None where that lies on a GPU or is not there yet.
+    It comes back, numpy's as Python's, and with it its number, the largest of several; None where that lies on a GPU
+    or is not there yet.
     """
     if not isinstance(value, Tensor):
         value = arguments.whole(name, value, 0, arguments.LARGEST_SIZE)
         return value, value
     dense(name, value)
+    if value.dim() == 1:
+        of_shape(name, value, (bsz,), torch.long, device)
+        if value.device.type != "cpu":
+            return value, None
+        least, largest = value.aminmax()
+        arguments.whole(f"the least of {name}", least, 0, arguments.LARGEST_SIZE)
+        return value, int(largest)
     if value.dim() != 0 or value.dtype == torch.bool or value.is_floating_point() or value.is_complex():
-        expected = "a whole number, or a tensor without axes that holds one"
+        expected = "a whole number, or a tensor without axes that holds one, or (bsz,) of them"
         raise TypeError(f"{name} must be {expected}, got {arguments.typed(value)} of {value.dtype}")
     if torch.compiler.is_compiling() or value.device.type != "cpu":
         _beside(name, value, device)
         return value, None
     return value, arguments.whole(name, value, 0, arguments.LARGEST_SIZE)
+
+
+def distinct(name: str, value, bsz: int, end: int, device: torch.device) -> None:
+    """A tensor (bsz,) int64 of numbers from 0 to end - 1, no two of them equal."""
+    of_shape(name, value, (bsz,), torch.long, device)
+    if value.device.type == "cpu":
+        numbers = value.tolist()
+        if len({*numbers}) < bsz or not all(0 <= each < end for each in numbers):
+            raise ValueError(
+                f"{name} must be different whole numbers from 0 to {end - 1}, got {arguments.shown(numbers)}"
+            )
 
 
 def _beside(name: str, value: Tensor, device: torch.device) -> None:

@@ -114,12 +114,16 @@ def test_last_only_is_a_flag(random_llama, last_only):
 @pytest.mark.parametrize(
     ("start_pos", "words"),
     [
-        (torch.tensor(0.5), "a whole number, or a tensor without axes that holds one, got Tensor .* of torch.float32"),
+        (
+            torch.tensor(0.5),
+            ".*without axes that holds one, or .bsz,. of them, got Tensor .* of torch.float32",
+        ),
         (torch.tensor(3.0), "a whole number, or a tensor without axes"),
-        (torch.tensor([]), "a whole number, or a tensor without axes"),
-        (torch.tensor([3]), "a whole number, or a tensor without axes"),
         (torch.tensor([[3]]), "a whole number, or a tensor without axes"),
-        (torch.tensor(True), "a whole number, or a tensor without axes that holds one, got Tensor .* of torch.bool"),
+        (
+            torch.tensor(True),
+            ".*without axes that holds one, or .bsz,. of them, got Tensor .* of torch.bool",
+        ),
         (torch.tensor(3j), "a whole number, or a tensor without axes"),
         (torch.tensor(3, device="meta"), "a dense tensor on a real device, got one on the device meta"),
         (torch.tensor(3).to_sparse(), "a dense tensor on a real device, got one of the layout torch.sparse_coo"),
@@ -131,6 +135,44 @@ def test_last_only_is_a_flag(random_llama, last_only):
 def test_positions_that_are_none(random_llama, start_pos, words):
     with pytest.raises((TypeError, ValueError), match=f"^start_pos must be {words}"):
         random_llama().model(IDS, start_pos)
+
+
+@pytest.mark.parametrize(
+    ("start_pos", "words"),
+    [
+        (torch.tensor([]), r"start_pos must have the shape \(1,\) and torch.int64, got \(0,\) and torch.float32"),
+        (torch.tensor([3, 4]), r"start_pos must have the shape \(1,\) and torch.int64, got \(2,\)"),
+        (torch.tensor([3.0]), r"start_pos must have the shape \(1,\) and torch.int64, got \(1,\) and torch.float32"),
+        (torch.tensor([-1]), "the least of start_pos must be a whole number of at least 0, got -1"),
+        (torch.tensor([3], device="meta"), "start_pos must be a dense tensor on a real device"),
+        (torch.tensor([63]), r"positions 63 to 64 are outside 0 to 63 \(max_seq_len=64\)"),
+    ],
+)
+def test_positions_a_row_that_are_none(random_llama, start_pos, words):
+    with pytest.raises((TypeError, ValueError), match=f"^{words}"):
+        random_llama(max_seq_len=64).model(IDS, start_pos)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([0], "rows must be a tensor, got list"),
+        (torch.tensor([0, 1]), r"rows must have the shape \(1,\) and torch.int64, got \(2,\)"),
+        (torch.tensor([0.0]), r"rows must have the shape \(1,\) and torch.int64, got \(1,\) and torch.float32"),
+        (torch.tensor([4]), r"rows must be different whole numbers from 0 to 3, got \[4\]"),
+        (torch.tensor([-1]), r"rows must be different whole numbers from 0 to 3, got \[-1\]"),
+    ],
+)
+def test_rows_that_are_none(random_llama, rows, words):
+    with pytest.raises((TypeError, ValueError), match=f"^{words}"):
+        random_llama().model(IDS, 0, rows=rows)
+
+
+def test_rows_that_are_named_twice_or_have_no_cache(random_llama, random_model):
+    with pytest.raises(ValueError, match=r"^rows must be different whole numbers from 0 to 3, got \[2, 2\]"):
+        random_llama().model(IDS.expand(2, -1), 0, rows=torch.tensor([2, 2]))
+    with pytest.raises(ValueError, match="^rows must be None without a cache; call setup_cache"):
+        random_model()(IDS, 0, rows=torch.tensor([0]))
 
 
 def test_a_position_in_a_tensor_is_inside_the_cache(random_llama):
@@ -147,5 +189,5 @@ def test_a_position_in_a_tensor_is_inside_the_cache(random_llama):
 
 
 def test_a_position_that_is_not_known_yet_is_not_looked_at():
-    compiled = torch.compile(lambda x: position("start_pos", x, x.device)[0] + 1, backend="eager", fullgraph=True)
+    compiled = torch.compile(lambda x: position("start_pos", x, 1, x.device)[0] + 1, backend="eager", fullgraph=True)
     assert compiled(torch.tensor(-5)) == -4, "a look would break the graph, or raise"
