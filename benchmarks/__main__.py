@@ -22,6 +22,7 @@ SHORT = (
     "compare --models course --ways eager int8 --batches 1 8 32 --repeats 8",
     "int8 --texts 40",
     "context --repeats 12",
+    "steering --repeats 20",
 )
 LONG = (
     "compare --models course 3.6M --threads 1 --ways eager compile --batches 1 8 32 --repeats 3 --no-peak",

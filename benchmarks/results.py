@@ -136,6 +136,20 @@ is attention's own work.""",
         "![Milliseconds for the next token against tokens of context: as measured, and as the bytes of the cache "
         "explain it.](results/context.svg)",
     ),
+    "steering": Table(
+        "Penalties",
+        """\
+What a step of the generate loop takes without a model, over 5,120 tokens, and how much more it takes with a setting.
+Beside it is what transformers' processor of the same kind takes for the same logits.""",
+        ("batch", "setting"),
+        {
+            "batch": plain("batch"),
+            "setting": plain("setting"),
+            "µs a step": fixed("step"),
+            "more than none": fixed("more"),
+            "transformers' processor, µs": fixed("transformers"),
+        },
+    ),
     "widgets": Table(
         "Sliders",
         "From a key press on a slider to the next frame with the new view, in a browser that draws without a GPU.",

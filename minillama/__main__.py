@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 import warnings
@@ -58,6 +59,32 @@ def parser() -> argparse.ArgumentParser:
     sampler.add_argument("--top-k", type=int, help="keep the k most probable tokens")
     sampler.add_argument("--min-p", type=float, help="keep tokens at least MIN_P times as probable as the best one")
     sampler.add_argument(
+        "--repetition-penalty", type=float, metavar="X", help="above 1: lower tokens that prompt and answer have"
+    )
+    sampler.add_argument(
+        "--presence-penalty", type=float, metavar="X", help="-2 to 2: take X off the logit of a token the answer has"
+    )
+    sampler.add_argument(
+        "--frequency-penalty", type=float, metavar="X", help="-2 to 2: the same, for each time that it has it"
+    )
+    sampler.add_argument(
+        "--logit-bias",
+        type=bias,
+        action="append",
+        metavar="ID=X",
+        help="add X to the logit of a token id, -inf bans it; can be given several times",
+    )
+    sampler.add_argument(
+        "--no-repeat-ngram-size", type=int, metavar="N", help="never the same N tokens in a row a second time"
+    )
+    sampler.add_argument(
+        "--top-logprobs",
+        type=int,
+        default=0,
+        metavar="N",
+        help="after the text: each token's log-probability, and the N most probable ones at its place",
+    )
+    sampler.add_argument(
         "--max-gen-len", type=int, metavar="N", help="at most N new tokens (default: until the context is full)"
     )
     sampler.add_argument(
@@ -102,6 +129,15 @@ def parser() -> argparse.ArgumentParser:
     )
     doctor.add_argument("--clear-compiled", action="store_true", help="remove what --compile has kept for later")
     return top
+
+
+def bias(text: str) -> tuple[int, float]:
+    """A token id and what is added to its logit, from "278=-5"."""
+    try:
+        token_id, added = text.split("=")
+        return int(token_id), float(added)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected ID=NUMBER, such as 278=-5 or 278=-inf, got {text!r}") from None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -156,8 +192,29 @@ def build(args: argparse.Namespace) -> Llama:
 
 
 def settings(args: argparse.Namespace) -> dict:
-    names = ("temperature", "top_p", "top_k", "min_p", "max_gen_len", "stop", "seed")
-    return {name: getattr(args, name) for name in names}
+    names = [each.name for each in dataclasses.fields(Sampling)]
+    asked = {name: getattr(args, name) for name in (*names, "max_gen_len", "stop", "seed")}
+    return asked | {"logit_bias": dict(args.logit_bias) if args.logit_bias else None}
+
+
+def answer(llama: Llama, prompt_or_dialog: str | list, args: argparse.Namespace, begin: str = "") -> str:
+    """Print what the model makes of it, as it comes, or whole with a table of log-probabilities; return the text."""
+    if args.top_logprobs == 0:
+        pieces = llama.stream(prompt_or_dialog, **settings(args))
+        print(begin, end="", flush=True)
+        return show(pieces)
+    asked = settings(args) | {"logprobs": True, "top_logprobs": args.top_logprobs}
+    if isinstance(prompt_or_dialog, str):
+        (result,) = llama.text_completion([prompt_or_dialog], **asked)
+        text = result["generation"]
+    else:
+        (result,) = llama.chat_completion([prompt_or_dialog], **asked)
+        text = result["generation"]["content"]
+    print(begin + text)
+    for piece, logprob, best in zip(result["tokens"], result["logprobs"], result["top_logprobs"], strict=True):
+        others = zip(llama.tokenizer.pieces([each["token_id"] for each in best]), best, strict=True)
+        print(f"{logprob:8.3f}  {piece:<14}" + "  ".join(f"{other} {each['logprob']:.3f}" for other, each in others))
+    return text
 
 
 def show(pieces: Iterable[str]) -> str:
@@ -171,9 +228,7 @@ def show(pieces: Iterable[str]) -> str:
 
 
 def complete(args: argparse.Namespace) -> int:
-    pieces = build(args).stream(args.prompt, **settings(args))
-    print(args.prompt, end="", flush=True)
-    show(pieces)
+    answer(build(args), args.prompt, args, begin=args.prompt)
     return 0
 
 
@@ -181,21 +236,21 @@ def chat(args: argparse.Namespace) -> int:
     llama = build(args)
     dialog = [{"role": "system", "content": args.system}] if args.system else []
     if args.message is not None:
-        show(llama.stream([*dialog, {"role": "user", "content": args.message}], **settings(args)))
+        answer(llama, [*dialog, {"role": "user", "content": args.message}], args)
         return 0
     if sys.stdin.isatty():
         print("Write a message and press Enter; an empty line ends the chat.")
     while message := parallel.from_rank_0(ask):
         turn = [*dialog, {"role": "user", "content": message}]
         try:
-            answer = show(llama.stream(turn, **settings(args)))
+            said = answer(llama, turn, args)
         except ValueError as error:
             if len(turn) <= 2:  # not the dialog's length then
                 raise
             print(f"minillama: {error}\nStarting a new chat.", file=sys.stderr)
             dialog = dialog[:1] if args.system else []
             continue
-        dialog = [*turn, {"role": "assistant", "content": answer}]
+        dialog = [*turn, {"role": "assistant", "content": said}]
     return 0
 
 

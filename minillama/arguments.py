@@ -19,6 +19,7 @@ from minillama.files import one_line
 
 ROLES = ("system", "user", "assistant")
 LARGEST_SEED = LARGEST_SIZE = 2**63 - 1  # as int64
+LARGEST_BIAS = 1e6  # of a logit; the largest that a model gives have two digits
 LONGEST_TEXT = 2**26  # characters; sentencepiece takes all memory for a gigabyte, and no context has room for it
 CHAT_FORMATS = ("llama-2", "chatml", "none")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -63,6 +64,14 @@ def number(name: str, value, low: float, high: float = math.inf) -> float:
     if not math.isfinite(converted) or not low <= converted <= high:
         raise ValueError(f"{name} must be {allowed}, got {shown(value)}")
     return converted
+
+
+def above_zero(name: str, value) -> float:
+    """A finite number above 0."""
+    value = number(name, value, 0)
+    if value == 0:
+        raise ValueError(f"{name} must be a number above 0, got 0")
+    return value
 
 
 def whole(name: str, value, low: float = -math.inf, high: float = math.inf) -> int:
@@ -193,52 +202,6 @@ def messages(value, name: str = "dialog") -> None:
         text(f"{name}[{k}]['content']", message["content"])
 
 
-def prompt_tokens(value, params, max_gen_len: int, name: str = "prompt_tokens") -> list[list[int]]:
-    """At most max_batch_size non-empty lists of token ids, each with room for a new token; params are the model's."""
-    listing(name, value, "lists of token ids")
-    for k, row in enumerate(value):
-        if isinstance(row, Integral):
-            raise TypeError(
-                f"{name} must be a list of lists of token ids, but {name}[{k}] is {shown(row)}; write [[...]]"
-            )
-        listing(f"{name}[{k}]", row, "token ids")
-    room(name, dict(enumerate(value)), params, max_gen_len)
-    last = params.vocab_size - 1
-    return [
-        [i if type(i) is int and 0 <= i <= last else whole(f"a token id in {name}[{k}]", i, 0, last) for i in row]
-        for k, row in enumerate(value)
-    ]
-
-
-def run(tokens, max_gen_len, seed, logprobs, params) -> tuple[list[list[int]], int, list[int] | None, bool]:
-    """What `Llama.generate` and `generate_steps` take: prompt_tokens, max_gen_len, seeds and logprobs come back."""
-    logprobs, max_gen_len = flag("logprobs", logprobs), whole("max_gen_len", max_gen_len, 0)
-    rows = prompt_tokens(tokens, params, max_gen_len)
-    return rows, max_gen_len, seeds(seed, len(rows)), logprobs
-
-
-def room(name: str, rows: Mapping[int | None, Sequence[int]], params, max_gen_len) -> None:
-    """Room in the batch and in the context for rows of token ids, each under its index in the caller's list `name`.
-
-    The index None is that of a caller who gave no list.
-    """
-    if len(rows) > params.max_batch_size:
-        raise ValueError(
-            f"{name} has {len(rows)} prompts to run, but max_batch_size is {params.max_batch_size}; pass fewer at a "
-            f"time, or Llama.build(..., max_batch_size={len(rows)})"
-        )
-    left, why = (0, "") if max_gen_len == 0 else (1, " and one place must be left for a new token")
-    for k, row in rows.items():
-        each = name if k is None else f"{name}[{k}]"
-        if not row:
-            raise ValueError(f"{each} has no tokens, not even bos, which this model lacks; write a text that has some")
-        if len(row) > params.max_seq_len - left:
-            raise ValueError(
-                f"{each} has {len(row)} tokens, but max_seq_len is {params.max_seq_len}{why}; shorten the prompt, or "
-                f"raise max_seq_len in Llama.build(...)"
-            )
-
-
 def dialogs(value) -> None:
     """A non-empty list of dialogs."""
     listing("dialogs", value, "dialogs")
@@ -257,77 +220,17 @@ def is_dialog(prompt_or_dialog) -> bool:
     return True
 
 
-def max_gen_len(value, params) -> int:
-    """How many new tokens at most; None: as many as the context of params, the model's ModelArgs, has room for."""
-    return params.max_seq_len - 1 if value is None else whole("max_gen_len", value, 0)
-
-
-def build(
-    ckpt_dir, tokenizer_path, max_seq_len, max_batch_size, seed, device, dtype, chat_format=None
-) -> tuple[int | None, int, int]:
-    """What `Llama.build` takes; max_seq_len, max_batch_size and seed come back."""
-    path("ckpt_dir", ckpt_dir)
-    if tokenizer_path is not None:
-        path("tokenizer_path", tokenizer_path)
-    numbers = (
-        None if max_seq_len is None else whole("max_seq_len", max_seq_len, 1, LARGEST_SIZE),
-        whole("max_batch_size", max_batch_size, 1, LARGEST_SIZE),
-        whole("seed", seed, 0, LARGEST_SEED),
-    )
-    if device is not None:
-        try:
-            type_ = torch.device(device).type
-        except (RuntimeError, TypeError, ValueError):
-            type_ = None
-        if type_ not in ("cpu", "cuda", "mps") or isinstance(device, bool | int):
-            raise ValueError(f"device must be 'cpu', 'cuda', 'cuda:1' or 'mps', got {shown(device)}")
-        if type_ == "mps" and not torch.backends.mps.is_available():
-            raise ValueError(
-                "device is 'mps', but this machine has no such GPU; pass 'cpu', or None to use whatever is available"
-            )
-        if type_ == "cuda" and not torch.cuda.is_available():
-            raise ValueError(
-                f"device is {str(device)!r}, but torch finds no GPU; pass 'cpu', or None to use whatever is available"
-            )
-    if dtype is not None and not isinstance(dtype, torch.dtype):
-        raise TypeError(f"dtype must be a torch.dtype such as torch.float32, got {typed(dtype)}")
-    if dtype not in (None, *DTYPES):
-        raise ValueError(f"dtype must be torch.float32, bfloat16, float16 or float64, got {dtype}")
-    if chat_format is not None and (not isinstance(chat_format, str) or chat_format not in CHAT_FORMATS):
-        error = ValueError if isinstance(chat_format, str) else TypeError
-        allowed = f"None (the checkpoint's own) or one of {CHAT_FORMATS}"
-        raise error(f"chat_format must be {allowed}, got {shown(chat_format)}")
-    return numbers
-
-
-def faster(compile: bool, int8: bool, n_ranks: int) -> tuple[bool, bool]:
-    """The two ways to a faster model that `Llama.build` offers."""
-    compile, int8 = flag("compile", compile), flag("int8", int8)
-    for name, wanted in (("compile", compile), ("int8", int8)):
-        if wanted and n_ranks > 1:
-            raise ValueError(f"{name} must be False where {n_ranks} ranks share a model: the combination is untested")
-    return compile, int8
-
-
-def stops(value) -> list[str]:
-    """stop: one str or several, none of them empty."""
-    value = [value] if isinstance(value, str) else value
-    if not isinstance(value, Sequence) or isinstance(value, RAW) or not all(isinstance(each, str) for each in value):
-        raise TypeError(f"stop must be a str or a list of str, got {shown(value)}")
-    for each in value:
-        text("stop", each)
-    if "" in value:
-        raise ValueError("stop contains an empty str, which would stop at once; remove it")
-    return list(value)
-
-
-def seeds(value, bsz: int) -> list[int] | None:
-    """One seed per row: None, an int s (row k gets s + k), or a list with one for each row."""
-    if value is None:
-        return None
-    if isinstance(value, Sequence) and not isinstance(value, (str, *RAW)):
-        if len(value) != bsz:
-            raise ValueError(f"seed has length {len(value)}, but there are {bsz} rows; give one int, or one per row")
-        return [whole(f"seed[{k}]", each, 0, LARGEST_SEED) for k, each in enumerate(value)]
-    first = whole("seed", value, 0, LARGEST_SEED - bsz)
-    return [first + k for k in range(bsz)]
+def bias(name: str, value, vocab_size: int = LARGEST_SIZE) -> dict[int, float]:
+    """Token ids, and what is added to their logits: numbers, or minus infinity, which bans; not for all ids."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a dict {{token id: number}}, got {typed(value)}")
+    judged = {}
+    for key, each in value.items():
+        i, each = whole(f"a token id in {name}", key, 0, vocab_size - 1), plain(each)
+        if i in judged:
+            raise ValueError(f"{name} has the token id {i} twice; give it one number")
+        banned = isinstance(each, float) and each == -math.inf
+        judged[i] = each if banned else number(f"{name}[{i}]", each, -LARGEST_BIAS, LARGEST_BIAS)
+    if sum(each == -math.inf for each in judged.values()) == vocab_size:
+        raise ValueError(f"{name} is minus infinity for all {vocab_size} tokens, so none is left; ban fewer")
+    return judged

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +31,27 @@ def token_logprobs(logits: Tensor, tokens: Tensor, ignore_index: int = -1) -> Te
         return -F.cross_entropy(logits.transpose(1, 2), tokens, reduction="none", ignore_index=ignore_index)
     except IndexError:
         raise ValueError(f"tokens has an id outside the vocabulary, 0 to {logits.shape[-1] - 1}") from None
+
+
+class TopLogprobs(NamedTuple):
+    """The most probable tokens at each position, the most probable first."""
+
+    token_ids: Tensor  # (..., n) int64
+    logprobs: Tensor  # (..., n)
+
+
+def top_logprobs(logits: Tensor, n: int) -> TopLogprobs:
+    """The n most probable tokens at each position, and log p of each: raw logits (..., vocab_size) to (..., n) twice.
+
+    Raises ValueError where n is not 1 to vocab_size.
+
+    >>> top_logprobs(torch.tensor([0.1, 0.6, 0.3]).log(), 2).token_ids
+    tensor([1, 2])
+    """
+    tensors.floats("logits", logits)
+    n = arguments.whole("n", n, 1, logits.shape[-1])
+    logprobs, token_ids = torch.log_softmax(logits, dim=-1).topk(n, dim=-1)
+    return TopLogprobs(token_ids, logprobs)
 
 
 def entropy(probs: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from minillama.logprobs import token_logprobs
+from minillama.logprobs import TopLogprobs, token_logprobs
+from minillama.logprobs import top_logprobs as most_probable
 from minillama.sampling import Sampling, draw_rows
 
 Forward = Callable[[Tensor, int], Tensor]
@@ -27,12 +28,13 @@ class GenerationStep:
     cur_pos: int  # … and this one was written
     tokens: Tensor  # (bsz, total_len) the live canvas; clone it to keep it
     logits: Tensor  # (bsz, vocab_size) raw, for column cur_pos
-    probs: Tensor | None  # (bsz, vocab_size) after temperature, top_k and min_p; None if greedy
+    probs: Tensor | None  # (bsz, vocab_size) after penalties, temperature, top_k and min_p; None if greedy
     candidate: Tensor  # (bsz,) the model's choice; inside a prompt nothing is drawn: the most probable token
     next_token: Tensor  # (bsz,) the candidate, or the prompt's own token
     from_prompt: Tensor  # (bsz,) bool, input_text_mask[:, cur_pos]
     eos_reached: Tensor  # (bsz,) bool, this column included
     logprobs: Tensor | None  # (bsz, cur_pos - prev_pos) of the columns prev_pos + 1 : cur_pos + 1, if asked for
+    top_logprobs: TopLogprobs | None = None  # (bsz, cur_pos - prev_pos, n) twice, of the same columns, if asked for
 
 
 def canvas(prompt_tokens: Sequence[Sequence[int]], total_len: int, pad_id: int, device=None) -> Tensor:
@@ -60,6 +62,8 @@ def steps(
     pad_id: int = -1,
     seeds: Sequence[int] | None = None,
     logprobs: bool = False,
+    top_logprobs: int = 0,
+    start: int = 0,
     device: torch.device | str | None = None,
     all_ended: Callable[[Tensor], bool] = lambda eos_reached: all(eos_reached.tolist()),
     agree: Callable[[Tensor], Tensor] = lambda next_token: next_token,
@@ -69,14 +73,16 @@ def steps(
     forward(tokens (bsz, n) int64, start_pos) gives the logits (bsz, n, vocab_size) after tokens that stand at the
     positions start_pos to start_pos + n - 1; it has seen the earlier ones in the calls before. Where no logprobs are
     asked for it may give those of the last position alone, (bsz, 1, vocab_size). The first call reads the columns that
-    every prompt fills, min_prompt_len; every later call reads the column just written.
+    every prompt fills, min_prompt_len, without those before `start`, which forward has seen already (so start is below
+    min_prompt_len); every later call reads the column just written.
 
     prompt_tokens: bsz lists of ids, of any lengths, none of them pad_id. The canvas is max_gen_len columns longer than
     the longest prompt (so shorter rows are written on), at most max_seq_len; max_gen_len = 0, or prompts that fill
-    max_seq_len, give no step. sampling: temperature 0 is greedy; else row
-    k draws with a generator of its own, seeded by seeds[k] (by k if seeds is None), and only after its prompt. A row
-    has reached eos when it writes one of stop_ids after its prompt. The loop ends when all_ended(eos_reached (bsz,))
-    says so, or at the last column; a row that has ended is written until then, and whoever reads the canvas cuts it.
+    max_seq_len, give no step. sampling: temperature 0 is greedy; else row k draws with a generator of its own, seeded
+    by seeds[k] (by k if seeds is None), and only after its prompt. Penalties count a row's own tokens, up to its end.
+    A row has reached eos when it writes one of stop_ids after its prompt. The loop ends when all_ended(eos_reached
+    (bsz,)) says so, or at the last column; a row that has ended is written until then, and whoever reads the canvas
+    cuts it.
     agree: what next_token (bsz,) passes through, so that processes which share a model all write the same.
     Nothing is judged here: `Llama.generate_steps` does that before it calls.
 
@@ -99,26 +105,33 @@ def steps(
     tokens = canvas(prompt_tokens, total_len, pad_id, device)  # (bsz, total_len)
     input_text_mask = tokens != pad_id  # (bsz, total_len)
     eos_reached = torch.zeros(bsz, dtype=torch.bool, device=device)  # (bsz,)
-    prev_pos = 0
+    steers, counted = sampling.steers, tokens.where(input_text_mask, -1)  # (bsz, total_len), -1: counts for no penalty
+    prev_pos = start
     for cur_pos in range(min_prompt_len, total_len):
         logits = forward(tokens[:, prev_pos:cur_pos], prev_pos)  # (bsz, cur_pos - prev_pos or 1, vocab_size)
         last = logits[:, -1]  # (bsz, vocab_size)
-        probs = sampling.probs(last)  # (bsz, vocab_size), None if greedy
+        choice = last
+        if steers:
+            choice = sampling.steer(last, counted[:, :cur_pos], input_text_mask[:, :cur_pos])  # (bsz, vocab_size)
+        probs = sampling.probs(choice)  # (bsz, vocab_size), None if greedy
         rows = [k for k in range(bsz) if lengths[k] <= cur_pos] if probs is not None else []  # that draw
         if len(rows) == bsz:
             candidate = draw_rows(probs, sampling.top_p, generators).reshape(-1)  # (bsz,)
         else:
-            candidate = torch.argmax(last, dim=-1)  # (bsz,)
+            candidate = torch.argmax(choice, dim=-1)  # (bsz,)
         if 0 < len(rows) < bsz:
             drawn = draw_rows(probs[rows], sampling.top_p, [generators[k] for k in rows])  # (n rows, 1)
             candidate[rows] = drawn.reshape(-1)
         from_prompt = input_text_mask[:, cur_pos]  # (bsz,)
         next_token = agree(torch.where(from_prompt, tokens[:, cur_pos], candidate))  # (bsz,)
         tokens[:, cur_pos] = next_token
+        if steers:
+            counted[:, cur_pos] = next_token.masked_fill(eos_reached, -1)
         eos_reached = eos_reached | (~from_prompt & torch.isin(next_token, stops))  # (bsz,)
         scores = token_logprobs(logits, tokens[:, prev_pos + 1 : cur_pos + 1]) if logprobs else None
+        best = most_probable(logits, top_logprobs) if top_logprobs else None
         yield GenerationStep(
-            prev_pos, cur_pos, tokens, last, probs, candidate, next_token, from_prompt, eos_reached, scores
+            prev_pos, cur_pos, tokens, last, probs, candidate, next_token, from_prompt, eos_reached, scores, best
         )
         prev_pos = cur_pos
         if all_ended(eos_reached):

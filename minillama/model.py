@@ -56,9 +56,7 @@ class ModelArgs:
             self._judge(arguments.whole, name, 1, arguments.LARGEST_SIZE)
         self._judge(arguments.whole, "vocab_size", -1, arguments.LARGEST_SIZE)
         for name in ("norm_eps", "rope_theta", "ffn_dim_multiplier"):
-            self._judge(arguments.number, name, 0)
-            if getattr(self, name) == 0:
-                raise ValueError(f"ModelArgs.{name} must be a number above 0, got {getattr(self, name)!r}")
+            self._judge(arguments.above_zero, name)
         self.rope_scaling = scaling_of(self.rope_scaling)
         if self.dim % self.n_heads or (self.dim // self.n_heads) % 2:
             raise ValueError(

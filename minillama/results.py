@@ -15,8 +15,16 @@ from torch import Tensor
 
 from minillama import arguments
 from minillama.chat import UNSAFE_ERROR, Message
+from minillama.logprobs import TopLogprobs
 from minillama.loop import GenerationStep
 from minillama.tokenizer import Tokenizer, as_written, drop_space
+
+
+class TopLogprob(TypedDict):
+    """One of the most probable tokens at a place, whether it was chosen or not."""
+
+    token_id: int
+    logprob: float
 
 
 class Prediction(TypedDict, total=False):
@@ -27,6 +35,9 @@ class Prediction(TypedDict, total=False):
     token_ids: list[int]
     token_bytes: list[bytes]  # joined, exactly the bytes of the text
     logprobs: list[float | None]
+    top_logprobs: list[
+        list[TopLogprob] | None
+    ]  # with top_logprobs: for each token, the most probable ones at its place
 
 
 class CompletionPrediction(Prediction, total=False):
@@ -39,6 +50,15 @@ class ChatPrediction(Prediction, total=False):
     """What `chat_completion` returns for a dialog: a message, ready to be appended to it."""
 
     generation: Message
+
+
+class Generated(tuple):
+    """What `Llama.generate` returns: the pair (tokens, logprobs or None), one list for each row in either.
+
+    `top_logprobs`: for each row a list like a prediction's, None unless it was asked for.
+    """
+
+    top_logprobs: list[list[list[TopLogprob] | None]] | None = None
 
 
 def to_json(prediction: CompletionPrediction | ChatPrediction) -> dict:
@@ -56,9 +76,10 @@ def to_json(prediction: CompletionPrediction | ChatPrediction) -> dict:
     return {**prediction, **as_lists}
 
 
-def refusal(logprobs: bool = False) -> ChatPrediction:
+def refusal(logprobs: bool = False, top_logprobs: int = 0) -> ChatPrediction:
     """What a dialog with special tags gets instead of an answer: Meta's fixed text, and no token."""
     empty = {"tokens": [], "token_ids": [], "token_bytes": [], "logprobs": []} if logprobs else {}
+    empty |= {"top_logprobs": []} if top_logprobs else {}
     return {"generation": {"role": "assistant", "content": UNSAFE_ERROR}, "finish_reason": "refused", **empty}
 
 
@@ -121,6 +142,7 @@ class Collector:
         self.rows = [Row(tokenizer, prompt, max_gen_len, stop) for prompt in prompt_tokens]
         self.watch = watch or bool(stop)
         self.scores: list[Tensor] = []  # log-probabilities of the positions 1, 2, …: (bsz, columns of one step) each
+        self.best: list[TopLogprobs] = []  # of the same positions, if asked for
         self.canvas: Tensor | None = None
         self.n_written = self.n_read = 0  # columns of the canvas
 
@@ -150,6 +172,8 @@ class Collector:
         self.canvas, self.n_written = step.tokens, step.cur_pos + 1
         if step.logprobs is not None:
             self.scores.append(step.logprobs)
+        if step.top_logprobs is not None:
+            self.best.append(step.top_logprobs)
         if self.watch:
             self.read()
         return self.watch and all(row.ended for row in self.rows)
@@ -168,16 +192,34 @@ class Collector:
 
     def logprobs(self, echo: bool) -> list[list[float | None]]:
         """One number for each of `token_ids`; None for the first token of an echo, which nothing predicts."""
-        known = torch.cat(self.scores, dim=1).tolist() if self.scores else [[] for _ in self.rows]
-        scores = []
-        for row, after_first in zip(self.rows, known, strict=True):
-            by_position = [None, *after_first]
-            first = len(row.prompt)
-            scores.append(by_position[0 if echo else first : first + len(row.ids)])
-        return scores
+        return self._by_token(torch.cat(self.scores, dim=1).tolist() if self.scores else None, echo)
+
+    def top_logprobs(self, echo: bool) -> list[list[list[TopLogprob] | None]]:
+        """The most probable tokens at the place of each of `token_ids`; None for the first token of an echo."""
+        if not self.best:
+            return self._by_token(None, echo)
+        ids, logprobs = (torch.cat(tensors, dim=1).tolist() for tensors in zip(*self.best, strict=True))
+        named = [
+            [[{"token_id": i, "logprob": p} for i, p in zip(*place, strict=True)] for place in zip(*row, strict=True)]
+            for row in zip(ids, logprobs, strict=True)
+        ]
+        return self._by_token(named, echo)
+
+    def _by_token(self, known: list[list] | None, echo: bool) -> list[list]:
+        """From what is known of the positions 1, 2, … of each row, that of its tokens; the first position has None."""
+        of_tokens = []
+        for row, after_first in zip(self.rows, known or [[] for _ in self.rows], strict=True):
+            by_position, first = [None, *after_first], len(row.prompt)
+            of_tokens.append(by_position[0 if echo else first : first + len(row.ids)])
+        return of_tokens
 
     def predictions(
-        self, logprobs: bool, echo: bool = False, chat: bool = False, prompts: Sequence[str] | None = None
+        self,
+        logprobs: bool,
+        top_logprobs: int = 0,
+        echo: bool = False,
+        chat: bool = False,
+        prompts: Sequence[str] | None = None,
     ) -> list[dict]:
         """A prediction for each row.
 
@@ -186,6 +228,7 @@ class Collector:
         """
         results = []
         scores = self.logprobs(echo) if logprobs else [[] for _ in self.rows]
+        best = self.top_logprobs(echo) if top_logprobs else None
         skip_space = chat and answers_begin_with_space(self.tokenizer)
         for k, (row, ids, values) in enumerate(zip(self.rows, self.token_ids(echo), scores, strict=True)):
             token_bytes = drop_space(row.token_bytes) if skip_space else row.token_bytes
@@ -199,6 +242,7 @@ class Collector:
             if logprobs:
                 result["tokens"] = self.tokenizer.pieces(ids)
                 result |= {"token_ids": ids, "token_bytes": token_bytes, "logprobs": values}
+                result |= {} if best is None else {"top_logprobs": best[k]}
             results.append(result)
         return results
 

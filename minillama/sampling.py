@@ -1,4 +1,4 @@
-"""From logits to one token: temperature, then top_k, then min_p, then top_p.
+"""From logits to one token: penalties (penalties.py), temperature, then top_k, then min_p, then top_p.
 
 Pure functions on tensors; the last axis is the vocabulary. `Sampling` holds the settings of a run, `sample_top_p`
 follows Meta's `llama/generation.py`. Nucleus sampling: Holtzman et al., arXiv:1904.09751. min_p: Nguyen et al.,
@@ -8,14 +8,15 @@ arXiv:2407.01082.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
-from minillama import arguments, tensors
+from minillama import arguments, penalties, tensors
 
 ROUNDING = 1e-4  # more than float32 loses in a sum of probabilities
 DISTRIBUTION = "probs must be finite, at least 0, and above 0 somewhere in every row"
@@ -25,24 +26,75 @@ DISTRIBUTION = "probs must be finite, at least 0, and above 0 somewhere in every
 class Sampling:
     """How the next token is chosen; its settings are judged once, when it is made.
 
-    temperature: at least 0; 0 is greedy. top_p: 0 to 1. top_k: at least 1, or None. min_p: 0 to 1, or None. Raises
-    TypeError or ValueError that names the setting. numpy's numbers become Python's.
+    temperature: at least 0; 0 is greedy. top_p: 0 to 1. top_k: at least 1. min_p: 0 to 1. repetition_penalty: 0.01 to
+    100. presence_penalty, frequency_penalty: -2 to 2. logit_bias: {token id: number}. no_repeat_ngram_size: at least 1.
+    None leaves a setting out. Raises TypeError or ValueError that names the setting. numpy's numbers become Python's.
     """
 
     temperature: float = 0.6
     top_p: float = 0.9
     top_k: int | None = None
     min_p: float | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: Mapping[int, float] | None = field(default=None, hash=False)
+    no_repeat_ngram_size: int | None = None
 
     def __post_init__(self):
-        judged = {
-            "temperature": arguments.number("temperature", self.temperature, 0),
-            "top_p": arguments.number("top_p", self.top_p, 0, 1),
-            "top_k": None if self.top_k is None else arguments.whole("top_k", self.top_k, 1),
-            "min_p": None if self.min_p is None else arguments.number("min_p", self.min_p, 0, 1),
-        }
-        for name, value in judged.items():
-            object.__setattr__(self, name, value)
+        for name, judge, *limits in (
+            ("temperature", arguments.number, 0),
+            ("top_p", arguments.number, 0, 1),
+            ("top_k", arguments.whole, 1),
+            ("min_p", arguments.number, 0, 1),
+            ("repetition_penalty", arguments.number, *penalties.REPETITION),
+            ("presence_penalty", arguments.number, *penalties.PRESENCE),
+            ("frequency_penalty", arguments.number, *penalties.FREQUENCY),
+            ("logit_bias", arguments.bias),
+            ("no_repeat_ngram_size", arguments.whole, 1),
+        ):
+            value = getattr(self, name)
+            if value is not None or name in ("temperature", "top_p"):
+                object.__setattr__(self, name, judge(name, value, *limits))
+
+    @property
+    def steers(self) -> bool:
+        """Whether anything changes the logits before the temperature: `steer` is needed then."""
+        amounts = self.repetition_penalty, self.presence_penalty, self.frequency_penalty, self.no_repeat_ngram_size
+        return bool(self.logit_bias) or any(amount is not None for amount in amounts)
+
+    @cached_property
+    def _bias(self) -> tuple[Tensor, Tensor]:
+        return penalties.columns_of(self.logit_bias)
+
+    def steer(self, logits: Tensor, tokens: Tensor, from_prompt: Tensor) -> Tensor:
+        """Raw logits (bsz, vocab_size) after the penalties, the bias and the bans, in this order.
+
+        tokens (bsz, n): what each row has so far, its prompt included; an id below 0 does not count. from_prompt
+        (bsz, n) bool: which of these are the prompt's; presence and frequency penalty leave them out. Raises ValueError
+        where a row has no token left.
+
+        >>> how = Sampling(repetition_penalty=2.0, presence_penalty=1.0)
+        >>> how.steer(torch.tensor([[1.0, 2.0]]), torch.tensor([[1]]), torch.tensor([[True]]))
+        tensor([[1., 1.]])
+        """
+        tensors.floats("logits", logits, 2)
+        tensors.token_ids("tokens", tokens, logits.device)
+        tensors.of_shape("from_prompt", from_prompt, tokens.shape, torch.bool, tokens.device)
+        if self.repetition_penalty is not None:
+            logits = penalties.penalise_repetition(logits, tokens, self.repetition_penalty)
+        if self.presence_penalty is not None:
+            logits = penalties.penalise_presence(logits, tokens.masked_fill(from_prompt, -1), self.presence_penalty)
+        if self.frequency_penalty is not None:
+            logits = penalties.penalise_frequency(logits, tokens.masked_fill(from_prompt, -1), self.frequency_penalty)
+        if self.logit_bias:
+            logits = penalties.add_at(logits, *self._bias)
+        if self.no_repeat_ngram_size is not None:
+            logits = penalties.ban_repeated_ngrams(logits, tokens, self.no_repeat_ngram_size)
+        n_bans = len(self.logit_bias or ()) + (0 if self.no_repeat_ngram_size is None else tokens.shape[-1])
+        if n_bans >= logits.shape[-1] and bool((logits.amax(-1) == -math.inf).any()):  # else there is no need to look
+            raise ValueError("logit_bias and no_repeat_ngram_size ban every token of the vocabulary; ban fewer")
+        return logits
 
     def probs(self, logits: Tensor) -> Tensor | None:
         """Logits (bsz, vocab_size) to what top_p then cuts: temperature, top_k, min_p. None if greedy.

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as everything
-from benchmarks import compare, context, faster, int8, llama_cpp, peers, record, results, targets
+from benchmarks import compare, context, faster, int8, llama_cpp, peers, record, results, steering, targets
 from minillama import Llama, ModelArgs
 from minillama.int8 import is_int8
 from minillama.tokenizer import BaseTokenizer
@@ -220,6 +220,17 @@ def test_int8_and_context_keep_their_rows(tmp_path, monkeypatch):
     assert "a plain copy moves 30.0 GB/s" in run["notes"]
     assert (tmp_path / "context.svg").read_text().count("explained by the bytes")
     assert "(results/context.svg)" in results.document(tmp_path) and "| 2 |" in results.document(tmp_path)
+
+
+def test_penalties_keep_their_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(steering, "STEPS", 3)
+    steering.main(["--repeats", "2", "--batches", "2", "--write", str(tmp_path)])
+    (run,) = results.read("steering", tmp_path)
+    rows = {row["setting"]: row for row in run["rows"]}
+    assert rows.keys() == steering.SETTINGS.keys() and rows["none"]["more"] == 0
+    assert all((row["transformers"] is None) == (name not in steering.THEIRS) for name, row in rows.items())
+    assert rows["logit_bias"]["more"] == pytest.approx(rows["logit_bias"]["step"] - rows["none"]["step"], abs=0.01)
+    assert "| 2 | no_repeat_ngram_size |" in results.document(tmp_path)
 
 
 class Parsed(Exception):

@@ -165,7 +165,7 @@ def run(prompts, scripts, max_gen_len, stop=(), watch=False, scores=None):
         canvas[:, cur_pos] = torch.tensor([row[cur_pos] for row in rows])
         block = None if scores is None else scores[:, prev_pos:cur_pos]
         prev_pos = cur_pos
-        if collector.add(SimpleNamespace(tokens=canvas, cur_pos=cur_pos, logprobs=block)):
+        if collector.add(SimpleNamespace(tokens=canvas, cur_pos=cur_pos, logprobs=block, top_logprobs=None)):
             break
     collector.read()
     return collector
@@ -202,7 +202,7 @@ def test_watching_ends_a_run_as_soon_as_every_row_has():
     ended = []
     for cur_pos, column in enumerate([[3, EOS], [4, 5], [EOS, 5]], start=1):
         canvas[:, cur_pos] = torch.tensor(column)
-        ended.append(collector.add(SimpleNamespace(tokens=canvas, cur_pos=cur_pos, logprobs=None)))
+        ended.append(collector.add(SimpleNamespace(tokens=canvas, cur_pos=cur_pos, logprobs=None, top_logprobs=None)))
     assert ended == [False, False, True]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import ipywidgets as W
 
-from minillama import allowed, arguments, loop
+from minillama import allowed, arguments, calls, loop
 from minillama.generation import Llama
 from minillama.markup import STYLE, escape, wrap
 from minillama.widgets.labels import labels
@@ -118,7 +118,7 @@ def show_canvas(
     ValueError, naming the argument, where `Llama.generate` would, and ValueError for a language without labels.
     """
     arguments.whole("max_gen_len", max_gen_len, 0, arguments.LARGEST_SIZE)
-    arguments.prompt_tokens(prompt_tokens, llama.model.params, max_gen_len)
+    calls.prompt_tokens(prompt_tokens, llama.model.params, max_gen_len)
     text, tokenizer = labels(language), llama.tokenizer
     canvas = lay_out(prompt_tokens, max_gen_len, llama.model.params.max_seq_len, tokenizer.pad_id)
     page = canvas_html(canvas, lambda i: tokenizer.pieces([i])[0], text)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import ipywidgets as W
 from IPython import get_ipython
 
-from minillama import allowed, arguments
+from minillama import allowed, arguments, calls
 from minillama.chat import encode_dialog, format_tags, has_special_tags
 from minillama.generation import Llama
 from minillama.guard import CacheTaken, giving_way
@@ -95,7 +95,7 @@ class ChatPanel(W.VBox):
         language: str = "en",
     ):
         arguments.text("system", system)
-        Sampling(temperature, top_p), arguments.max_gen_len(max_gen_len, llama.model.params), arguments.seeds(seed, 1)
+        Sampling(temperature, top_p), calls.max_gen_len(max_gen_len, llama.model.params), arguments.seeds(seed, 1)
         self.text, self.llama = labels(language), llama
         self.settings = {"temperature": temperature, "top_p": top_p, "max_gen_len": max_gen_len, "seed": seed}
         self.turns: list[Turn] = []

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import ipywidgets as W
 
-from minillama import arguments
+from minillama import arguments, calls
 from minillama.generation import Llama
 from minillama.tokenizer import Tokenizer
 from minillama.widgets.parts import shortened, sized
@@ -71,4 +71,4 @@ def check_prompts(llama: Llama, prompts: Sequence[str]) -> None:
     arguments.texts("prompts", prompts)
     for k, prompt in enumerate(prompts):
         ids = llama.tokenizer.encode(prompt, bos=True, eos=False)
-        arguments.room("prompts", {k: ids}, llama.model.params, max_gen_len=1)
+        calls.room("prompts", {k: ids}, llama.model.params, max_gen_len=1)

@@ -7,6 +7,7 @@ the argument, and what all rules allow must not be.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import NamedTuple
 import torch
 from hypothesis import strategies as st
 
-from minillama import Llama, ModelArgs, Sampling, Tokenizer, Transformer, sampling
+from minillama import Llama, ModelArgs, Sampling, Tokenizer, Transformer, penalties, sampling
 from minillama import logprobs as scores
 from minillama.chat import encode_dialog, has_special_tags, segment_dialog
 from minillama.results import to_json
@@ -80,7 +81,13 @@ def calls() -> dict[str, Call]:
         "top_p": may(("0.9", "1", "0"), number_of(0, 1)),
         "top_k": may(("None", "5"), optional(whole(1, endless))),
         "min_p": may(("None", "0.1"), optional(number_of(0, 1))),
+        "repetition_penalty": may(("None", "1.2"), optional(number_of(0.01, 100))),
+        "presence_penalty": may(("None", "-0.5"), optional(number_of(-2, 2))),
+        "frequency_penalty": may(("None", "2"), optional(number_of(-2, 2))),
+        "logit_bias": may(("None", "{}", "{5: -1.5, 7: -inf}"), optional(some_bias(n_words))),
+        "no_repeat_ngram_size": may(("None", "3"), optional(whole(1, endless))),
     }
+    best = {"top_logprobs": may(("0", "2"), lambda value: None if whole(0, n_words)(value) else False)}
     more = how | {"seed": may(("1", "None"), values.seed)}
     stops = {"stop": may(("()", "'a'", "['a', 'b']"), values.stop)}
     length = {"max_gen_len": may(("3", "0"), optional(whole(0, endless)))}
@@ -109,13 +116,15 @@ def calls() -> dict[str, Call]:
         "Llama.build": Call(
             lambda w, **a: Llama.build(**{"ckpt_dir": w.checkpoint()} | a), build_arguments(), takes=cache_bytes
         ),
-        "Llama.generate": of("llama", "generate", rows | must_length | more | scored | echo | stops),
+        "Llama.generate": of("llama", "generate", rows | must_length | more | scored | best | echo | stops),
         "Llama.generate_steps": Call(
             lambda w, **a: list(itertools.islice(w.llama.generate_steps(**a), 4)), rows | must_length | more | scored
         ),
-        "Llama.text_completion": of("llama", "text_completion", prompts | length | more | scored | echo | stops),
+        "Llama.text_completion": of("llama", "text_completion", prompts | length | more | scored | best | echo | stops),
         "Llama.chat_completion": of(
-            "llama", "chat_completion", {"dialogs": arg(f"[{message}]", some_dialogs)} | length | more | scored | stops
+            "llama",
+            "chat_completion",
+            {"dialogs": arg(f"[{message}]", some_dialogs)} | length | more | scored | best | stops,
         ),
         "Llama.stream": Call(
             lambda w, **a: "".join(w.llama.stream(**a)),
@@ -141,6 +150,36 @@ def calls() -> dict[str, Call]:
         "filter_top_k": by(sampling.filter_top_k, probs=probs, k=arg("2", whole(1, endless))),
         "filter_min_p": by(sampling.filter_min_p, probs=probs, min_p=arg("0.1", number_of(0, 1))),
         "nucleus": by(sampling.nucleus, probs=probs, p=arg("0.9", number_of(0, 1))),
+        "Sampling.steer": by(
+            Sampling(0.7, **{"presence_penalty": 0.5, "no_repeat_ngram_size": 2}).steer,
+            logits=arg("torch.tensor([[1.0, 2.0, 3.0]])", tensor(2)),
+            tokens=arg("torch.tensor([[1, 2, 1]])", some_tokens(3)),
+            from_prompt=arg("torch.tensor([[True, False, False]])", a_mask, "tokens"),
+        ),
+        **{
+            f"penalise_{name}": by(
+                getattr(penalties, f"penalise_{name}"),
+                logits=arg("torch.tensor([[1.0, 2.0, 3.0]])", tensor(2)),
+                tokens=arg("torch.tensor([[1, 2, -1]])", some_tokens(3)),
+                penalty=arg("1.5", limit),
+            )
+            for name, limit in (
+                ("repetition", number_of(0.01, 100)),
+                ("presence", number_of(-2, 2)),
+                ("frequency", number_of(-2, 2)),
+            )
+        },
+        "add_bias": by(
+            penalties.add_bias,
+            logits=arg("torch.tensor([[1.0, 2.0, 3.0]])", tensor(2)),
+            bias=arg("{1: 0.5}", some_bias(3)),
+        ),
+        "ban_repeated_ngrams": by(
+            penalties.ban_repeated_ngrams,
+            logits=arg("torch.tensor([[1.0, 2.0, 3.0]])", tensor(2)),
+            tokens=arg("torch.tensor([[1, 2, 1]])", some_tokens(3)),
+            n=arg("2", whole(1, endless)),
+        ),
         "sample_top_p": by(
             sampling.sample_top_p, probs=rows_of_probs, p=arg("0.9", number_of(0, 1)), generator=generators
         ),
@@ -153,6 +192,7 @@ def calls() -> dict[str, Call]:
             tokens=arg("torch.tensor([[2]])", values.dense),
             ignore_index=may("-1", whole(-values.LARGEST)),
         ),
+        "top_logprobs": by(scores.top_logprobs, logits=logits, n=arg("2", whole(1, 3))),
         "entropy": by(scores.entropy, probs=probs),
         "sequence_logprob": by(scores.sequence_logprob, **listed),
         "perplexity": by(scores.perplexity, **listed),
@@ -174,8 +214,9 @@ def calls() -> dict[str, Call]:
             lambda w, **a: w.model(**a),
             {
                 "tokens": arg("torch.tensor([[1, 5]])", some_tokens(n_words)),
-                "start_pos": arg(("0", "3", "torch.tensor(3)"), some_position, "positions"),
+                "start_pos": arg(("0", "3", "torch.tensor(3)", "torch.tensor([3])"), some_position, "positions"),
                 "last_only": may(("False", "True"), flag),
+                "rows": may(("None", "torch.tensor([1])"), optional(one_row), "rows"),
             },
         ),
         "encode_dialog": Call(lambda w, **a: encode_dialog(w.tokenizer, **a), {"dialog": arg(message, values.dialog)}),
@@ -320,10 +361,36 @@ def some_tokens(n_words: int) -> values.Rule:
     return rule
 
 
+def a_mask(value) -> bool:
+    """Which of three tokens of one row are its prompt's."""
+    return values.is_dense(value) and value.shape == (1, 3) and value.dtype == torch.bool
+
+
+def one_row(value) -> bool:
+    """For one row of tokens: a tensor (1,) that names a row of the cache."""
+    fits = values.is_dense(value) and value.shape == (1,) and value.dtype == torch.int64
+    return fits and 0 <= int(value) < ROWS
+
+
+def some_bias(n_words: int) -> values.Rule:
+    """A dict of token ids and numbers, minus infinity for some, but not for all."""
+
+    def allows(value) -> bool:
+        if not isinstance(value, dict) or not all(whole(0, n_words - 1)(key) for key in value):
+            return False
+        banned = [isinstance(plain := values.plain(each), float) and plain == -math.inf for each in value.values()]
+        numbers = all(ban or values.number(-1e6, 1e6)(each) for ban, each in zip(banned, value.values(), strict=True))
+        return numbers and sum(banned) < n_words
+
+    return allows
+
+
 def some_position(value) -> bool | None:
-    """A whole number; as a tensor its dtype, too, is one of whole numbers, and it has no axes."""
-    if isinstance(value, torch.Tensor) and (not values.is_dense(value) or value.dim() > 0):
+    """A whole number; as a tensor its dtype, too, is one of whole numbers, and it has no axes, or one for each row."""
+    if isinstance(value, torch.Tensor) and (not values.is_dense(value) or value.dim() > 1):
         return False
+    if isinstance(value, torch.Tensor) and value.dim() == 1:
+        return False if value.dtype != torch.int64 else None if value.numel() else False
     return at_most(CONTEXT - 8, whole(0))(value)
 
 
