@@ -105,10 +105,10 @@ class Llama(Built):
         and answer have), presence_penalty and frequency_penalty (-2 to 2, taken off those that the answer has, once or
         each time), logit_bias ({id: number}, added; -inf bans), no_repeat_ngram_size (no n tokens in a row come twice).
 
-        logprobs: log p of each token in nats, from the raw logits: no setting enters. top_logprobs: how many of the
-        most probable tokens to name at each place; the result has them as its attribute top_logprobs. echo: the prompt
-        comes first; the log-probability of its first token is None. max_gen_len=0 with echo and logprobs scores the
-        prompts. Raises TypeError or ValueError naming the argument before anything runs.
+        logprobs: log p of each token in nats, from the raw logits: penalties, temperature and filters do not enter.
+        top_logprobs: how many of the most probable tokens to name at each place; the result has them as its attribute
+        top_logprobs. echo: the prompt comes first; the log-probability of its first token is None. max_gen_len=0 with
+        echo and logprobs scores the prompts. Raises TypeError or ValueError naming the argument before anything runs.
         """
         with parallel.together(self._n_ranks, asked := locals()):
             sampling, stop = self._sampling(asked), calls.stops(stop)

@@ -86,6 +86,7 @@ STYLE = f"""<style>
 .ml .ml-chip.ml-byte {{ border-style: dashed; }}
 .ml .ml-chip.ml-control {{ border: 3px double {VERMILLION}; }}
 .ml.ml-token-view th {{ text-align: left; }}
+.ml.ml-echo thead th {{ white-space: normal; }} /* seven columns */
 .ml .ml-piece {{ font-family: var(--jp-code-font-family, monospace); white-space: pre; }}
 .ml .ml-id {{ font-size: 10px; color: var(--jp-ui-font-color2, #5f5f5f); font-variant-numeric: tabular-nums; }}
 .ml .ml-character {{ display: inline-flex; flex-wrap: wrap; gap: 1px; align-items: center; padding: 2px;

@@ -69,7 +69,7 @@ def add_bias(logits: Tensor, bias: Mapping[int, float]) -> Tensor:
 
 def columns_of(bias: Mapping[int, float]) -> tuple[Tensor, Tensor]:
     """A bias that is judged as two tensors: ids (n,) int64, and what is added (n,)."""
-    return torch.tensor([*bias], dtype=torch.long), torch.tensor([*bias.values()], dtype=torch.float32)
+    return torch.tensor([*bias], dtype=torch.long), torch.tensor([*bias.values()], dtype=torch.float64)
 
 
 def add_at(logits: Tensor, ids: Tensor, added: Tensor) -> Tensor:

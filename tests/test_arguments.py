@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from minillama import Llama, arguments, calls
+from minillama import Llama, calls
 
 LIMIT, NAN, INF = 16, math.nan, math.inf
 USER = {"role": "user", "content": "Hi"}
@@ -325,5 +325,5 @@ def test_build_on_a_gpu_that_is_not_there(checkpoint):
 
 def test_what_is_fine_comes_back_ready_to_use():
     assert calls.seeds(None, 3) is None
-    assert calls.seeds(5, 3) == [5, 6, 7] and arguments.seeds((1, 2), 2) == [1, 2]
-    assert calls.stops("ab") == ["ab"] and arguments.stops(("a", "b")) == ["a", "b"] and arguments.stops(()) == []
+    assert calls.seeds(5, 3) == [5, 6, 7] and calls.seeds((1, 2), 2) == [1, 2]
+    assert calls.stops("ab") == ["ab"] and calls.stops(("a", "b")) == ["a", "b"] and calls.stops(()) == []

@@ -48,6 +48,45 @@ def test_every_setting_reaches_the_sampler(capsys):
     )
 
 
+def test_every_penalty_reaches_the_loop(capsys):
+    llama, how = Llama.build(max_batch_size=1), {"temperature": 0, "max_gen_len": 40}
+    plain = llama.text_completion(["Once"], **how)[0]["generation"]
+    settings = {
+        "--repetition-penalty": ("2.5", {"repetition_penalty": 2.5}),
+        "--presence-penalty": ("2", {"presence_penalty": 2.0}),
+        "--frequency-penalty": ("1.5", {"frequency_penalty": 1.5}),
+        "--no-repeat-ngram-size": ("1", {"no_repeat_ngram_size": 1}),
+        "--logit-bias": (f"{llama.tokenizer.encode('time', False, False)[0]}=-inf", {}),
+    }
+    for option, (value, same) in settings.items():
+        if option == "--logit-bias":
+            same = {"logit_bias": {int(value.partition("=")[0]): float("-inf")}}
+        out = run(capsys, "complete", "Once", "--temperature", "0", "--max-gen-len", "40", f"{option}={value}")[1]
+        due = llama.text_completion(["Once"], **how, **same)[0]["generation"]
+        assert out == f"Once{due}\n" and due != plain, option
+
+
+@pytest.mark.parametrize("argv", [["complete", "Once upon"], ["chat", "Hello!"]])
+def test_top_logprobs_are_printed_after_the_text(capsys, argv):
+    more = ("--temperature", "0", "--max-gen-len", "5")
+    plain = run(capsys, *argv, *more)[1]
+    out = run(capsys, *argv, *more, "--top-logprobs", "3")[1]
+    assert out.startswith(plain)
+    rows = [line.split() for line in out[len(plain) :].splitlines()]
+    assert rows and all(len(row) == 2 + 2 * 3 for row in rows)
+    for chosen, piece, best, logprob, *_ in rows:  # it was greedy: the first of the three was chosen
+        assert piece == best and abs(float(chosen) - float(logprob)) < 0.002
+
+
+@pytest.mark.parametrize("value", ["a=1", "5", "5=", "5=x", "=1", "5=1=2"])
+def test_a_bias_that_is_none(capsys, value):
+    with pytest.raises(SystemExit) as ended:
+        main(["complete", "Once", "--logit-bias", value])
+    assert ended.value.code == 2 and f"expected ID=NUMBER, such as 278=-5 or 278=-inf, got '{value}'" in (
+        capsys.readouterr().err
+    )
+
+
 def test_chat_answers_one_message(capsys):
     code, out, _ = run(capsys, "chat", "Hello!", "--temperature", "0", "--max-gen-len", "40")
     assert code == 0 and out.strip()
@@ -155,6 +194,9 @@ def test_doctor_finds_changed_weights(capsys, tmp_path):
     [
         (["complete", "Once", "--top-p", "2"], "top_p must be a number from 0 to 1, got 2.0"),
         (["complete", "Once", "--temperature", "-1"], "temperature"),
+        (["complete", "Once", "--repetition-penalty", "0"], "repetition_penalty must be a number from 0.01 to 100"),
+        (["complete", "Once", "--logit-bias", "99999=1"], "a token id in logit_bias must be a whole number from 0 to"),
+        (["complete", "Once", "--top-logprobs", "-1"], "top_logprobs must be a whole number from 0 to"),
         (["complete", "Once", "--model", "/nowhere"], "no folder '/nowhere'"),
         (["info", "--model", "/nowhere"], "no folder '/nowhere'"),
         (["chat", "Hello", "--seed", "-3"], "seed"),

@@ -52,6 +52,23 @@ def test_greedy_text_is_that_of_the_cpu(on_gpu, llama):
         assert row[0] is None and row[1:] == pytest.approx(due_row[1:], abs=1e-3)
 
 
+def test_penalised_text_is_that_of_the_cpu(on_gpu, llama):
+    how = {"repetition_penalty": 1.3, "presence_penalty": 0.4, "frequency_penalty": 0.3, "no_repeat_ngram_size": 3}
+    how |= {"temperature": 0, "logit_bias": {300: 1.0, 5: float("-inf")}}
+    assert on_gpu.generate(PROMPTS, 40, **how) == llama.generate(PROMPTS, 40, **how)
+
+
+@torch.no_grad()
+def test_positions_a_row_are_those_of_the_cpu(on_gpu, llama):
+    tokens, rows = torch.randint(3, 400, (2, 12), generator=torch.Generator().manual_seed(0)), torch.tensor([2, 0])
+    start_pos, read = torch.tensor([9, 5]), []
+    for model, device in ((llama.model, "cpu"), (on_gpu.model, "cuda")):
+        given, named = tokens.to(device), rows.to(device)
+        model(given, 0, rows=named)
+        read.append(model(given[:, :3], start_pos.to(device), rows=named).cpu())
+    torch.testing.assert_close(read[1], read[0], rtol=0, atol=1e-3)
+
+
 def test_scores_are_those_of_the_cpu(on_gpu, llama):
     _, scores = on_gpu.generate(PROMPTS, 0, logprobs=True, echo=True)
     _, due = llama.generate(PROMPTS, 0, logprobs=True, echo=True)

@@ -78,7 +78,7 @@ class Look(nn.Module):
         super().__init__()
         self.register_buffer("mask", None, persistent=False)  # (bsz, 1, seqlen, seqlen); None: at all so far
 
-    def update(self, start_pos: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def update(self, start_pos: int, k: Tensor, v: Tensor, rows: None = None) -> tuple[Tensor, Tensor, Tensor | None]:
         return k, v, self.mask
 
 

@@ -95,7 +95,7 @@ class ChatPanel(W.VBox):
         language: str = "en",
     ):
         arguments.text("system", system)
-        Sampling(temperature, top_p), calls.max_gen_len(max_gen_len, llama.model.params), arguments.seeds(seed, 1)
+        Sampling(temperature, top_p), calls.max_gen_len(max_gen_len, llama.model.params), calls.seeds(seed, 1)
         self.text, self.llama = labels(language), llama
         self.settings = {"temperature": temperature, "top_p": top_p, "max_gen_len": max_gen_len, "seed": seed}
         self.turns: list[Turn] = []

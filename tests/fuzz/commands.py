@@ -26,12 +26,31 @@ TEXTS = (
     "a\0b",
     "~",
 )
-NUMBERS = ("0", "1", "-1", "2", "0.5", "1e400", "-0.0", "nan", "inf", "1e-320", "9" * 40, "9" * 5000, "1_0", "٣", "0x1")
+NUMBERS = (
+    "0",
+    "1",
+    "-1",
+    "2",
+    "0.5",
+    "1e400",
+    "-0.0",
+    "nan",
+    "inf",
+    "1e-320",
+    "9" * 40,
+    "9" * 5000,
+    "1_0",
+    "٣",
+    "0x1",
+    "5=1",
+    "5=-inf",
+)
 PLACES = ("checkpoint", "nothing", "a/b", "checkpoint/params.json", "checkpoint/tokenizer.model", "/dev/null", ".")
 LEFT_OUT = ("--compile", "--clear-compiled")  # takes a minute; touches what the user has
 NAMES = (  # what a message may be about
     *"model ckpt_dir tokenizer temperature top_p top_k min_p max_gen_len stop seed device dtype shards folder".split(),
     *"prompt dialog chat_format format argument usage".split(),
+    *"repetition_penalty presence_penalty frequency_penalty logit_bias no_repeat_ngram_size top_logprobs".split(),
 )
 
 
