@@ -1,8 +1,9 @@
-"""Static figures of notebooks 14 and 15: the time of a token, and how it grows. They draw what cells have measured."""
+"""Static figures of notebooks 14, 15 and 18: the time of a token, how it grows, and what each row of a batch does."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from matplotlib.figure import Figure
 
@@ -108,9 +109,39 @@ def bars(accounts: Mapping[str, Mapping[str, float]]) -> Picture:
         drawn.append(f'<text x="0" y="{height + 14}">{escape(literal(name))}: {whole:.2f} ms</text>')
         left = 0.0
         for k, share in enumerate(shares):
-            drawn.append(_part(k, left, height + 20, share))
+            drawn.append(_part(k, 7 * left, 7 * share, height + 20, f"{share:.0f}%"))
             left += share
         height += 62
+    return _picture(words, drawn, height)
+
+
+@allowed.only(rows=allowed.table(allowed.names))
+def timeline(rows: Mapping[str, Sequence[str]]) -> Picture:
+    """What the rows of a batch did in each call of forward: a bar a row, all on one scale.
+
+    rows {name of the row: the name of what it did, one for each call}; "" is nothing, and stays a gap. Calls side by
+    side that did the same are one part of the bar, with their number.
+
+    >>> timeline({"row 0": ["prompt", "generated", "generated"], "row 1": ["prompt", "generated", ""]})
+    row 0: prompt 1, generated 2
+    row 1: prompt 1, generated 1, nothing 1
+    """
+    parts = list(dict.fromkeys(part for row in rows.values() for part in row if part))
+    scale = 580 / max(1, *(len(row) for row in rows.values()))
+    words, drawn, height = [], [_key(k, part) for k, part in enumerate(parts)], 34
+    for name, row in rows.items():
+        runs = [(part, len(list(calls))) for part, calls in groupby(row)]
+        words.append(f"{name}: " + ", ".join(f"{part or 'nothing'} {n}" for part, n in runs))
+        drawn.append(f'<text x="0" y="{height + 19}">{escape(literal(name, 18))}</text>')
+        x = 120.0
+        for part, n in runs:
+            drawn.append(_part(parts.index(part), x, scale * n, height, str(n)) if part else "")
+            x += scale * n
+        height += 36
+    return _picture(words, drawn, height)
+
+
+def _picture(words: list[str], drawn: list[str], height: int) -> Picture:
     patterns = "".join(_HATCHING.format(k=k, color=color, path=path) for k, (color, path) in enumerate(_PARTS))
     page = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 700 {height}" style="width: 100%; max-width: 700px" '
@@ -120,15 +151,14 @@ def bars(accounts: Mapping[str, Mapping[str, float]]) -> Picture:
     return Picture(wrap(page, "ml-accounts"), "\n".join(words))
 
 
-def _part(k: int, left: float, y: int, share: float) -> str:
-    x, width = 7 * left, 7 * share
+def _part(k: int, x: float, width: float, y: int, text: str) -> str:
     part = f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="28" fill="url(#ml-part-{k % 4})" stroke="#1a1a1a"/>'
-    if share < 6:
+    if width < 42:
         return part
     middle = x + width / 2
     paper = f'<rect x="{middle - 18:.1f}" y="{y + 5}" width="36" height="18" rx="3" fill="white"/>'
-    text = f'<text x="{middle:.1f}" y="{y + 19}" text-anchor="middle" fill="#1a1a1a">{share:.0f}%</text>'
-    return part + paper + text
+    number = f'<text x="{middle:.1f}" y="{y + 19}" text-anchor="middle" fill="#1a1a1a">{text}</text>'
+    return part + paper + number
 
 
 def _key(k: int, name: str) -> str:

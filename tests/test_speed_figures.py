@@ -49,6 +49,28 @@ def test_accounts_have_the_same_parts():
         speed_plots.bars({"one": {"a": 1.0}, "two": {"b": 1.0}})
 
 
+def test_a_row_in_time_is_a_bar_of_its_calls():
+    rows = {"row 0": ["prompt"] + 6 * ["generated"] + ["filled on"], "row 1": 2 * ["prompt"] + [""] + 3 * ["generated"]}
+    picture = speed_plots.timeline(rows)
+    one = 580 / 8  # the longest row has eight calls
+    drawn = rects(picture.page)
+    assert [x for x, _, _ in drawn] == pytest.approx([120 + one * n for n in (0, 1, 7, 0, 3)], abs=0.1)
+    assert [width for _, width, _ in drawn] == pytest.approx([one * n for n in (1, 6, 1, 2, 3)], abs=0.1)
+    fills = [fill for _, _, fill in drawn]
+    assert fills == [fills[0], fills[1], fills[2], fills[0], fills[1]] and len({*fills}) == 3
+    assert re.findall(r">(\d+)<", picture.page) == ["1", "6", "1", "2", "3"]
+    assert [re.findall(rf'y="(\d+)"[^>]*>{name}<', picture.page) for name in ("row 0", "row 1")] == [["53"], ["89"]]
+    words = ["row 0: prompt 1, generated 6, filled on 1", "row 1: prompt 2, nothing 1, generated 3"]
+    assert repr(picture) == "\n".join(words) and f"<title>{'; '.join(words)}</title>" in picture.page
+
+
+def test_a_row_without_calls_has_no_bar():
+    assert (
+        rects(speed_plots.timeline({"a": []}).page) == [] and repr(speed_plots.timeline({"a": [""]})) == "a: nothing 1"
+    )
+    assert "<i>" not in speed_plots.timeline({"<i>": ["<i>"]}).page
+
+
 def test_curves_are_told_apart_without_colour():
     curves = {"measured": [1.0, 2.0, 4.0], "computed": [1.0, 1.5, 2.0]}
     ax = speed_plots.plot_curves([1, 2, 4], curves, "MiB", "ms", log="x", marks={"the model": 3.0}).axes[0]

@@ -21,6 +21,7 @@ with _pinned():  # the tensors of the cases lie on the CPU, in float32, whatever
     from minillama.check.parallel import fitting_ranks, merge_shards, mlp_part
     from minillama.check.real_models import chatml, nats_per_byte, to_halves
     from minillama.check.sampling import greedy, min_p, sample_top_p, top_p
+    from minillama.check.serving import left_pad, reused, serve
     from minillama.check.speed import int8_rows, tokens_per_second, tokens_to_pay
     from minillama.check.steering import banned, beam_step, best_of, only, repetition
     from minillama.check.temperature import entropy, same_probs, softmax

@@ -52,7 +52,7 @@ def test_01_text_to_tokens(open_and_run):
 def test_01_predictions_exercises_and_picture(open_and_run):
     page = open_and_run("01_text_to_tokens.ipynb")
     questions = page.locator(".w-predict")
-    expect(questions).to_have_count(4)
+    expect(questions).to_have_count(5)
     option = questions.first.locator("input[type=radio]").nth(1)
     option.scroll_into_view_if_needed()
     option.press("Space")

@@ -9,6 +9,7 @@ import torch
 import transformers
 
 from minillama import COURSE_MODEL, Llama, Tokenizer
+from minillama.check import left_pad
 from minillama.checkpoint import load
 from minillama.formats import recognise
 from tests.disk import files_end_at
@@ -42,6 +43,31 @@ def test_transformers_loads_the_course_model_and_gives_equal_text(course_export)
                                      max_new_tokens=20)[0, len(row) :].tolist()  # fmt: skip
         ours = llama.generate([row], 20, temperature=0)[0][0]
         assert ours == [i for i in generated if i != llama.tokenizer.eos_id]
+
+
+def test_left_padding_in_transformers_gives_the_texts_of_our_canvas(course_export):
+    """What notebook 18 builds by hand: its tensors are those of transformers, and so are the texts."""
+    llama, _, network, theirs = course_export
+    prompts = ["Once upon a time, there was a little", "The cat", "从前有一只小猫"]
+    rows, eos_id = [llama.tokenizer.encode(text, bos=True, eos=False) for text in prompts], llama.tokenizer.eos_id
+    input_ids, attention_mask, position_ids = left_pad.exercise.right(rows, eos_id)
+    theirs.pad_token = theirs.eos_token
+    batch = theirs(prompts, padding=True, padding_side="left", return_tensors="pt")
+    assert torch.equal(batch["input_ids"], input_ids) and torch.equal(batch["attention_mask"], attention_mask)
+
+    calls = []
+    hook = network.model.register_forward_pre_hook(lambda _, args, named: calls.append(named), with_kwargs=True)
+    generated = network.generate(**batch, do_sample=False, max_new_tokens=20)[:, input_ids.shape[1] :].tolist()
+    hook.remove()
+    tokens = attention_mask == 1
+    assert torch.equal(calls[0]["position_ids"].expand_as(tokens)[tokens], position_ids[tokens])
+    assert calls[1]["position_ids"].flatten().tolist() == [len(row) for row in rows]
+    until = [row[: row.index(eos_id)] if eos_id in row else row for row in generated]
+    assert llama.generate(rows, 20, temperature=0)[0] == until
+    with torch.no_grad():
+        padded = network(input_ids, attention_mask=attention_mask, position_ids=position_ids).logits[:, -1]
+        alone = torch.cat([llama.model(torch.tensor([row]), 0, last_only=True)[:, -1] for row in rows])
+    torch.testing.assert_close(padded, alone, rtol=0, atol=1e-4)
 
 
 def test_the_tokenizer_of_the_export_splits_alike(course_export):

@@ -233,16 +233,16 @@ def test_no_text_names_a_notebook_that_is_gone():
     assert len(TEXTS) > 200
 
 
-def test_notebook_15_has_the_clock_of_14():
-    """It shows it folded: who reads 15 has built it in 14."""
+def test_notebooks_15_and_18_have_the_clock_of_14():
+    """They show it folded: who reads them has built it in 14."""
     functions = []
-    for number in ("14", "15"):
+    for number in ("14", "15", "18"):
         (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
         cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
         nodes = [node for cell in cells for node in ast.parse(cell.source).body if isinstance(node, ast.FunctionDef)]
         functions.append({node.name.replace("solution_in_turns", "in_turns"): ast.unparse(node) for node in nodes})
     for name in ("in_turns", "outcome"):
-        assert functions[0][name].replace("solution_", "") == functions[1][name]
+        assert functions[0][name].replace("solution_", "") == functions[1][name] == functions[2][name]
 
 
 @pytest.mark.skipif(len(NAMES) < 2, reason="one notebook")

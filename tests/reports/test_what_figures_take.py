@@ -68,6 +68,7 @@ def right(checkpoint):
         (plots.plot_calibration, {"points": {"a": [(0.5, 0.4)]}}),
         (plots.plot_rank_memory, {"models": {"a": {1: (1.0, 2.0)}}, "gpus": [1.0]}),
         (speed_plots.bars, {"accounts": {"a": {"x": 1.0}}}),
+        (speed_plots.timeline, {"rows": {"a": ["x"]}}),
         (
             speed_plots.plot_curves,
             {"x": two, "curves": {"a": two}, "xlabel": "x", "ylabel": "y", "log": "x", "marks": {"m": 1}},
@@ -84,7 +85,7 @@ NAMES = [
     *(name for name in widgets.__all__),
     *(f"plot_{name}" for name in "nucleus rotation attention temperatures entropy cache token_cost where".split()),
     *(f"plot_{name}" for name in "calibration rank_memory curves batch".split()),
-    *("bars", "Predict.reveal", "TopPExplorer.sample", "source_link", "meta_link", "Flowchart"),
+    *("bars", "timeline", "Predict.reveal", "TopPExplorer.sample", "source_link", "meta_link", "Flowchart"),
 ]
 
 
