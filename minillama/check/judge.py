@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from minillama.check.compare import compared, copied, kind_of, name_of, plain
 from minillama.check.limits import pinned, time_limit
+from minillama.check.progress import checked
 from minillama.check.report import Report, say
 
 HERE = Path(__file__).parent
@@ -158,13 +159,21 @@ def readable(hint: str) -> str:
 _latest: weakref.WeakKeyDictionary[Callable, dict[str, bool]] = weakref.WeakKeyDictionary()
 
 
+class NotPassed(AssertionError):
+    """Ends a graded run; in a notebook it shows as one line, without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython asks for it
+        return [f"{type(self).__name__}: {self}"]
+
+
 def finish(report: Report, function: Callable, exercise: str) -> Report:
-    """Remember the verdict. With MINILLAMA_STRICT=1 all but a pass raises AssertionError: so a notebook is graded."""
+    """Remember the verdict. With MINILLAMA_STRICT=1 all but a pass raises NotPassed: so a notebook is graded."""
     verdicts = _verdicts(function)
     verdicts.pop(exercise, None)
     verdicts[exercise] = report.status == "passed"  # the latest comes last
+    checked(exercise, name_of(function), report)
     if report.status != "passed" and os.environ.get("MINILLAMA_STRICT") == "1":
-        raise AssertionError(str(report))
+        raise NotPassed(f"{exercise}: {report.line()}")
     return report
 
 
