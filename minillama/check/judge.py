@@ -43,15 +43,7 @@ class Outcome:
     outside: bool = False  # the exception came from what the case did with the result, not from the function
     forbidden: str = ""  # the function called what it should write by hand
     returned: list = field(default_factory=list)  # plain copies of what each call returned
-
-    @property
-    def is_own(self) -> bool:
-        """Whether the exception was raised by the function itself, not by what it called in PyTorch or the package."""
-        trace = self.error.__traceback__
-        while trace.tb_next is not None:
-            trace = trace.tb_next
-        file = Path(trace.tb_frame.f_code.co_filename)
-        return "site-packages" not in file.parts and (file.parent == HERE or HERE.parent not in file.parents)
+    is_own: bool = False  # the function raised the exception itself, not what it called in PyTorch or the package
 
     @property
     def stub(self) -> bool:
@@ -106,7 +98,7 @@ def run(function: Callable, case: Any, look: Any = None, without: Sequence = (),
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        outcome.error, outcome.where = error, _where(error, function)
+        outcome.error, outcome.where, outcome.is_own = error, _where(error, function), _is_own(error)
     return outcome
 
 
@@ -148,6 +140,14 @@ def _where(error: BaseException, function: Callable) -> str:
             line = linecache.getline(file, trace.tb_lineno).strip()
         trace = trace.tb_next
     return line
+
+
+def _is_own(error: BaseException) -> bool:
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    file = Path(trace.tb_frame.f_code.co_filename)
+    return "site-packages" not in file.parts and (file.parent == HERE or HERE.parent not in file.parents)
 
 
 def readable(hint: str) -> str:
