@@ -107,7 +107,7 @@ def parser() -> argparse.ArgumentParser:
         "grade", help="grade notebooks that were handed in", description="Run students' notebooks, and judge them."
     )
     grade.add_argument(
-        "notebooks", nargs="+", metavar="NOTEBOOK", help="such as anna/07_top_p.ipynb, 07_top_p_ben.ipynb"
+        "notebooks", nargs="+", metavar="NOTEBOOK", help="such as anna/07_top_p.ipynb, 07_top_p-ben.ipynb"
     )
     grade.add_argument("--csv", metavar="F", help="write a line for each student to F")
     grade.add_argument("--json", metavar="F", help="write all there is to F, with every hint")

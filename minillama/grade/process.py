@@ -1,7 +1,7 @@
 """A notebook in a process of its own, within limits: what came of its functions, as `child.py` tells it.
 
-If the process ends in a cell, or does not end it, it is started again without that cell; if it ends in a function, that
-function has failed.
+If the process ends in a cell, or the cell does not end, it is started again without the calls of judges in that cell,
+then without the cell. If it ends in a function, that function has failed.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from minillama.check import judge
 from minillama.check.report import say
 from minillama.check.wire import MOST
+from minillama.grade.submissions import CALL
 from minillama.links import REPOSITORY
 
 CHILD = Path(__file__).with_name("child.py")
@@ -63,8 +64,58 @@ class Found:
     missing: bool = False
 
 
+NOT_OURS = say("It wrote into the pipe that only the grader may write to.")
+
+
 class Ended(Exception):
     """The process is over; the text says how."""
+
+
+class _Told:
+    """What the messages of a notebook have said so far; one that cannot be right ends the process."""
+
+    def __init__(self, cells: list[str], tasks: list[list[str]]):
+        self.left, self.tasks = dict(enumerate(cells)), tasks
+        self.found: dict[str, Found] = {}
+        self.failed: dict[int, str] = {}
+        self.cell: int | None = None
+        self.exercise = ""
+
+    def todo(self) -> list[list[str]]:
+        return [task for task in self.tasks if task[0] not in self.found]
+
+    def hear(self, said: dict) -> None:
+        if "cell" in said and int(said["cell"]) in self.left and not self.exercise:
+            self.cell = int(said["cell"])
+        elif "failed" in said and self.cell is not None:
+            self.failed[self.cell] = str(said["failed"])[:999]
+        elif "exercise" in said and said["exercise"] in [task[0] for task in self.todo()]:
+            self.cell, self.exercise = None, said["exercise"]
+            self.found[self.exercise] = Found()
+        elif self.exercise and {"outcome", "instead", "missing"} & said.keys():
+            found = self.found[self.exercise]
+            if "outcome" in said:
+                found.outcomes.append(str(said["outcome"]))
+            found.instead = str(said.get("instead", found.instead))
+            found.missing = found.missing or "missing" in said
+            if sum(map(len, found.outcomes)) > 4 * MOST or len(found.outcomes) > 999:
+                raise ValueError("too much")
+        else:
+            raise ValueError("out of turn")
+
+    def over(self, why: str) -> bool:
+        """Note that the process has ended; return whether it is worth starting again."""
+        if self.exercise:
+            self.found[self.exercise].ended = why
+        elif self.cell is not None:
+            self.failed[self.cell] = why
+            source, without = self.left[self.cell], CALL.sub("", self.left[self.cell])
+            self.left[self.cell] = without  # the function that it defines is wanted
+            if without == source:
+                del self.left[self.cell]
+        worth = bool(self.exercise) or self.cell is not None
+        self.cell, self.exercise = None, ""
+        return worth
 
 
 def run(cells: list[str], tasks: list[list[str]], folder: Path, limits: Limits) -> tuple[dict, dict[int, str]]:
@@ -72,43 +123,21 @@ def run(cells: list[str], tasks: list[list[str]], folder: Path, limits: Limits) 
 
     folder: where modules that are not the course's are found.
     """
-    found: dict[str, Found] = {}
-    failed: dict[int, str] = {}
-    left, end, why = dict(enumerate(cells)), time.monotonic() + limits.seconds, ""
+    told, end, why = _Told(cells, tasks), time.monotonic() + limits.seconds, say("It was not judged.")
     for _ in range(STARTS):
-        todo = [task for task in tasks if task[0] not in found]
-        request = {"root": str(REPOSITORY), "folder": str(folder), "cells": left, "tasks": todo}
-        cell, exercise = None, ""
+        request = {"root": str(REPOSITORY), "folder": str(folder), "memory": limits.memory}
         try:
-            for said in _messages(request | {"memory": limits.memory}, limits, end):
-                if "cell" in said:
-                    cell = int(said["cell"])
-                elif "failed" in said:
-                    failed[cell] = str(said["failed"])
-                elif "exercise" in said:
-                    cell, exercise = None, str(said["exercise"])
-                    found[exercise] = Found()
-                else:
-                    _note(found[exercise], said)
+            for said in _messages(request | {"cells": told.left, "tasks": told.todo()}, limits, end):
+                try:
+                    told.hear(said)
+                except (ValueError, TypeError, KeyError):
+                    raise Ended(NOT_OURS) from None
             break
         except Ended as ended:
             why = str(ended)
-            if exercise:
-                found[exercise].ended = why
-            elif cell in left:
-                failed[cell] = why
-                del left[cell]
-            if time.monotonic() > end or limits.stop.is_set() or cell is None and not exercise:
+            if not told.over(why) or time.monotonic() > end or limits.stop.is_set():
                 break
-    names = [task[0] for task in tasks]
-    return {name: found.get(name, Found(ended=why or say("It was not judged."))) for name in names}, failed
-
-
-def _note(found: Found, said: dict) -> None:
-    if "outcome" in said:
-        found.outcomes.append(str(said["outcome"]))
-    found.instead = str(said.get("instead", found.instead))
-    found.missing = found.missing or "missing" in said
+    return {task[0]: told.found.get(task[0], Found(ended=why)) for task in tasks}, told.failed
 
 
 def _messages(request: dict, limits: Limits, end: float) -> Iterator[dict]:
@@ -121,7 +150,7 @@ def _messages(request: dict, limits: Limits, end: float) -> Iterator[dict]:
             [sys.executable, "-I", "-B", str(CHILD)], cwd=folder, env=environment, start_new_session=os.name != "nt",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        lines: queue.Queue[bytes] = queue.Queue(maxsize=16)
+        lines: queue.Queue[bytes] = queue.Queue(maxsize=2)
         reader = threading.Thread(target=_read, args=(process, lines), daemon=True)
         reader.start()
         try:
@@ -155,6 +184,10 @@ def _next(
     """The next message. Who takes longer is interrupted, if that is allowed, and then ended."""
     late, over, dead = time.monotonic() + seconds, False, 0
     while True:
+        if time.monotonic() > end:
+            raise Ended(say("The notebook did not end within {seconds:g} seconds.", seconds=limits.seconds))
+        if limits.stop.is_set():
+            raise Ended(say("It was interrupted."))
         with contextlib.suppress(queue.Empty):
             line = lines.get(timeout=LOOK)
             break
@@ -163,8 +196,6 @@ def _next(
             raise Ended(_how_it_ended(process))
         if _memory(process.pid) > limits.memory:
             raise Ended(say("It took more than {most:.1f} GiB of memory.", most=limits.memory / 2**30))
-        if now > end or limits.stop.is_set():
-            raise Ended(say("The notebook did not end within {seconds:g} seconds.", seconds=limits.seconds))
         if now > late:
             over = True
             if not interrupts or os.name == "nt":
@@ -174,10 +205,10 @@ def _next(
     if not line:
         raise Ended(_how_it_ended(process))
     try:
-        said = json.loads(line)
-        return said if not (over and "failed" in said) else {"failed": f"Its time was up: {said['failed']}"}
+        said = dict(json.loads(line))
     except (ValueError, TypeError, RecursionError):
-        raise Ended(say("It wrote into the pipe that only the grader may write to.")) from None
+        raise Ended(NOT_OURS) from None
+    return said if not (over and "failed" in said) else {"failed": f"Its time was up: {said['failed']}"}
 
 
 def _how_it_ended(process: subprocess.Popen) -> str:

@@ -17,7 +17,7 @@ from minillama.check.limits import TimeIsUp, pinned
 from minillama.check.report import SIGNS, Case, Report, say
 from minillama.check.wire import FromAfar, unpacked
 from minillama.files import one_line
-from minillama.grade.process import Found
+from minillama.grade.process import NOT_OURS, Found
 from minillama.grade.submissions import Submission
 
 SHOWN = SIGNS | {"missing": "–"}
@@ -87,7 +87,7 @@ def _report(judge: FromAfar, name: str, found: Found) -> Report:
         try:
             outcomes.append(unpacked(line))
         except ValueError:
-            outcomes.append(_over(say("It wrote into the pipe that only the grader may write to.")))
+            outcomes.append(_over(NOT_OURS))
     if len(outcomes) < len(judge.rounds) and not (outcomes and _is_last(outcomes[-1])):
         outcomes.append(_over(found.ended or say("It was not tried on every case.")))
     return judge.verdict(name, outcomes)
@@ -114,10 +114,9 @@ def table(graded: list[Graded]) -> str:
         lines = [head, *([_shown(each.submission.student), *_signs(each, names), _points(each)] for each in rows)]
         widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
         texts += ["   ".join(t.ljust(n) for t, n in zip(line, widths, strict=True)).rstrip() for line in lines] + [""]
-    for each in graded:
-        texts += [f"{_shown(each.submission.student)}: {line}" for line in _remarks(each)]
+    remarks = [f"{_shown(each.submission.student)}: {line}" for each in graded for line in _remarks(each)]
     signs = "   ".join(f"{sign} {status}" for status, sign in SHOWN.items())
-    return "\n".join([*texts, signs])
+    return "\n".join([*texts, *remarks, *[""] * bool(remarks), signs])
 
 
 def _signs(each: Graded, names: list[str]) -> list[str]:

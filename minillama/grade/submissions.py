@@ -99,7 +99,8 @@ def _recognised(path: Path, cells: list[str], contents: dict[str, list[list[str]
 
 
 def _student(path: Path, notebook: str) -> str:
-    """What the file is called beside the notebook, as in 07_top_p_anna.ipynb, else its folder's name."""
-    rest = path.stem.replace(notebook, "").strip(" _-.()") if notebook else path.stem
+    """What the file is called beside the notebook, as in 07_top_p-anna.ipynb, else its folder's name."""
+    pieces = re.sub(r"\(\d+\)", "", path.stem).split(notebook or "\n")  # (1): handed in twice
+    rest = " ".join(filter(None, (piece.strip(" _-.") for piece in pieces)))
     folders = [name for name in reversed(path.absolute().parent.parts) if name not in (notebook, path.anchor)]
     return rest or next(iter(folders), path.stem)

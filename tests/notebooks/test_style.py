@@ -234,7 +234,7 @@ def test_a_notebook_that_is_gone_is_found():
 
 TEXTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "Makefile", "environment.yml", "pyproject.toml")] + [
     path
-    for folder in ("assets", "benchmarks", "minillama", "notebooks", "tests", "training")
+    for folder in ("assets", "benchmarks", "docs", "minillama", "notebooks", "tests", "training")
     for path in sorted((ROOT / folder).rglob("*"))
     if path.suffix in (".py", ".md", ".ipynb", ".svg") and "runs" not in path.parts and path.name != "test_style.py"
 ]
