@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from minillama import check
 from minillama.__main__ import parser
 from minillama.check.progress import CONTENTS
 from tests.notebooks.minutes import minutes
@@ -83,7 +84,7 @@ def test_the_limits_are_those_of_the_command():
 
 
 def test_the_exercise_of_ones_own(tmp_path, monkeypatch):
-    judge, notebook = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+    judge, notebook = re.findall(r"```python\n(.*?)```", TEXT, re.S)[-2:]
     (tmp_path / "ours.py").write_text(judge, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     import ours
@@ -93,6 +94,14 @@ def test_the_exercise_of_ones_own(tmp_path, monkeypatch):
     names = {"ours": ours}
     exec(notebook, names)
     assert ours.double(names["my_double"]).status == "not attempted"
+
+
+def test_the_line_for_nbgrader(monkeypatch):
+    monkeypatch.setenv("MINILLAMA_STRICT", "0")
+    line = next(code for code in re.findall(r"```python\n(.*?)```", TEXT, re.S) if "STRICT" in code)
+    exec(line, {"my_top_p": check.top_p.exercise.right})
+    with pytest.raises(AssertionError, match="^top_p: <lambda>: failed"):
+        exec(line, {"my_top_p": lambda probs, p: probs, "__name__": "nbgrader"})
 
 
 def test_links_lead_somewhere():

@@ -7,6 +7,7 @@ package's memory counts for nothing. A function that looks the right answer up d
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -55,6 +56,8 @@ def grade(
     found = [submissions.read(Path(path), contents) for path in notebooks]
     for exercise, module in {(task[0], task[2]) for each in found for task in each.tasks}:
         judge_of(exercise, module)
+    if importlib.util.find_spec("IPython") is None:
+        raise ValueError("needs IPython to run notebooks, which is not installed: pip install -e '.[notebooks]'")
     for path in filter(None, (csv, json)):  # before the work, not after it
         Path(path).touch()
     say_what_happens(len(found), process.watches_memory())

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from pathlib import Path
 
 import nbformat
@@ -11,6 +12,7 @@ import pytest
 from minillama.__main__ import main
 from minillama.check.wire import packed
 from minillama.grade import grade, process, results, submissions
+from minillama.grade.process import Limits
 from tests.examples import FULL
 from tests.grade.handed_in import RIGHT, SUBMISSIONS, HandedIn
 
@@ -118,6 +120,39 @@ def test_what_is_wrong_is_said_before_anything_runs(options, message, tmp_path, 
     assert main(["grade", notebook, "anna/odd.ipynb", *options]) == 2
     out, err = capsys.readouterr()
     assert message in err and out == "" and "This runs" not in err and len(err.splitlines()) == 1
+
+
+def test_without_ipython_it_says_what_to_install(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["grade", write(tmp_path / "07_top_p.ipynb", [])]) == 2
+    assert "pip install" in capsys.readouterr().err
+
+
+def ended(cells, **limits):
+    found, failed = process.run(cells, [["greedy", "my_greedy", "minillama.check"]], Path("nowhere"), Limits(**limits))
+    assert found["greedy"].outcomes == []
+    return found["greedy"].ended, failed
+
+
+def test_a_notebook_that_takes_too_long():
+    assert ended(["while True: pass"], seconds=1)[0] == "The notebook did not end within 1 seconds."
+
+
+def test_an_interrupted_one():
+    stop = threading.Event()
+    stop.set()
+    assert ended(["while True: pass"], stop=stop) == ("It was interrupted.", {})
+
+
+@pytest.mark.full
+def test_memory_is_watched_where_the_system_does_not_limit_it(monkeypatch):
+    """The process may take 1 TiB, and what it starts."""
+    dumps = json.dumps
+    monkeypatch.setattr(process.json, "dumps", lambda request: dumps(request | {"memory": 2**40}))
+    hoard = "x = b'1' * 2**30\nimport time\ntime.sleep(60)"
+    for cell in (hoard, f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {hoard!r}])"):
+        _, failed = ended([cell, "import os\nos._exit(5)"], memory=2**30)
+        assert failed == {0: "It took more than 1.0 GiB of memory.", 1: "It ended the process: exit status 5."}
 
 
 # ---- whose it is, and which notebook
