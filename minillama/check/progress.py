@@ -226,9 +226,9 @@ class Progress:
         rows = []
         for part in self.parts:
             link = f"<a href='{part.notebook}.ipynb'>{part.notebook}</a>"
-            exercises, predictions = map(escape, part.words())
-            rows.append(f"<tr><th scope='row'>{link}</th><td style='text-align: left'>{exercises}</td>"
-                        f"<td style='text-align: left'>{predictions}</td></tr>")  # fmt: skip
+            style = "style='text-align: left; white-space: pre'"
+            cells = "".join(f"<td {style}>{escape(text)}</td>" for text in part.words())
+            rows.append(f"<tr><th scope='row'>{link}</th>{cells}</tr>")
         said = "".join(f"<div>{escape(line)}</div>" for line in self.lines())
         kind = CLASSES["not attempted" if self.todo[0] else "passed"]
         return wrap(f"<div class='ml-box {kind}'><table>{''.join(rows)}</table>{said}</div>", "ml-progress")

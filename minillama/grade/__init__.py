@@ -83,9 +83,12 @@ def _graded(
         ]
         try:
             for each, run in zip(found, runs, strict=True):
-                outcomes, failed = run.result() if run else ({}, {})
-                verdicts = [verdict(task, outcomes[task[0]], worth[task[0]]) for task in each.tasks]
-                yield Graded(each, verdicts, failed)
+                try:
+                    outcomes, failed = run.result() if run else ({}, {})
+                except process.Ended as ended:
+                    outcomes, failed, each.problem = {}, {}, f"{str(each.path)!r} could not be run: {ended}"
+                tasks = [] if each.problem else each.tasks
+                yield Graded(each, [verdict(task, outcomes[task[0]], worth[task[0]]) for task in tasks], failed)
         except BaseException:  # Ctrl-C
             limits.stop.set()
             pool.shutdown(cancel_futures=True)

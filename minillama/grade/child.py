@@ -1,8 +1,8 @@
 """Runs a notebook, then its functions on the cases of their exercises, in a process of its own: `process.py` runs this
 file, nothing imports it.
 
-Whatever a cell does to this process, judged is elsewhere: only outcomes leave it. stdin: a line of JSON, {"root",
-"folder", "cells": {number: source}, "tasks": [[exercise, function, module]], "memory"}. stdout: a line of JSON for each
+Whatever a cell does to this process, judged is elsewhere: only outcomes leave it. stdin: a line of JSON, {"path",
+"cells": {number: source}, "tasks": [[exercise, function, module]], "memory"}. stdout: a line of JSON for each
 thing that happens, {"cell": number}, {"failed": text}, {"exercise": name}, {"outcome": text}, {"instead": text},
 {"missing": true}, {"end": true}; what the notebook prints goes nowhere.
 """
@@ -20,10 +20,9 @@ def main() -> None:
     request = json.loads(sys.stdin.buffer.readline())
     own, channel = os.getpid(), os.fdopen(os.dup(1), "w", encoding="utf-8")
     nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
+    for stream in (0, 1):
         os.dup2(nothing, stream)
-    sys.path[:0] = [request["root"], request["folder"]]
-    sys.path.append("")  # last, so that no file in it stands in for a module of the course
+    sys.path[:] = [*request["path"], ""]  # its own folder last: no file in it stands in for a module of the course
     limit(request["memory"])
 
     def tell(**said) -> None:
@@ -39,6 +38,7 @@ def main() -> None:
     from minillama.check.wire import packed
 
     modules = {module: importlib.import_module(module) for _, _, module in request["tasks"]}
+    os.dup2(nothing, 2)  # an import that fails has been said
     as_imported = remember()
     shell = InteractiveShell.instance()
     shell.user_ns.pop("exit", None), shell.user_ns.pop("quit", None)

@@ -64,7 +64,7 @@ class Found:
     missing: bool = False
 
 
-NOT_OURS = say("It wrote into the pipe that only the grader may write to.")
+NOT_OURS = "It wrote into the pipe that only the grader may write to."
 
 
 class Ended(Exception):
@@ -79,12 +79,13 @@ class _Told:
         self.found: dict[str, Found] = {}
         self.failed: dict[int, str] = {}
         self.cell: int | None = None
-        self.exercise = ""
+        self.exercise, self.started = "", False
 
     def todo(self) -> list[list[str]]:
         return [task for task in self.tasks if task[0] not in self.found]
 
     def hear(self, said: dict) -> None:
+        self.started = True
         if "cell" in said and int(said["cell"]) in self.left and not self.exercise:
             self.cell = int(said["cell"])
         elif "failed" in said and self.cell is not None:
@@ -121,34 +122,43 @@ class _Told:
 def run(cells: list[str], tasks: list[list[str]], folder: Path, limits: Limits) -> tuple[dict, dict[int, str]]:
     """({exercise: Found}, {cell: how it failed}) of a notebook; tasks: [exercise, function, module of the judge].
 
-    folder: where modules that are not the course's are found.
+    folder: where modules that are not the course's are found. Raises Ended if no cell could be run.
     """
     told, end, why = _Told(cells, tasks), time.monotonic() + limits.seconds, say("It was not judged.")
     for _ in range(STARTS):
-        request = {"root": str(REPOSITORY), "folder": str(folder), "memory": limits.memory}
+        request = {"path": _path(folder), "memory": limits.memory}
         try:
             for said in _messages(request | {"cells": told.left, "tasks": told.todo()}, limits, end):
                 try:
                     told.hear(said)
                 except (ValueError, TypeError, KeyError):
-                    raise Ended(NOT_OURS) from None
+                    raise Ended(say(NOT_OURS)) from None
             break
         except Ended as ended:
+            if not told.started:
+                raise
             why = str(ended)
             if not told.over(why) or time.monotonic() > end or limits.stop.is_set():
                 break
     return {task[0]: told.found.get(task[0], Found(ended=why)) for task in tasks}, told.failed
 
 
+def _path(folder: Path) -> list[str]:
+    """Where a notebook imports from: this package, the folder, then as this process does, but not where it stands."""
+    found = [str(REPOSITORY), str(folder), *(each for each in sys.path if each and Path(each) != Path.cwd())]
+    return list(dict.fromkeys(found))
+
+
 def _messages(request: dict, limits: Limits, end: float) -> Iterator[dict]:
     """What the process says, until it says that it is done; else Ended is raised. Nothing of it is left running."""
-    with tempfile.TemporaryDirectory(prefix="minillama-grade-", ignore_cleanup_errors=True) as folder:
+    made = tempfile.TemporaryDirectory(prefix="minillama-grade-", ignore_cleanup_errors=True)
+    with made as folder, tempfile.TemporaryFile() as errors:
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         environment |= dict.fromkeys(HOMES, folder) | {"MPLBACKEND": "agg", "PYTHONPATH": str(REPOSITORY)}
         environment["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
         process = subprocess.Popen(
             [sys.executable, "-I", "-B", str(CHILD)], cwd=folder, env=environment, start_new_session=os.name != "nt",
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
         )  # fmt: skip
         lines: queue.Queue[bytes] = queue.Queue(maxsize=2)
         reader = threading.Thread(target=_read, args=(process, lines), daemon=True)
@@ -160,8 +170,11 @@ def _messages(request: dict, limits: Limits, end: float) -> Iterator[dict]:
             seconds, interrupts = FIRST, 0
             while "end" not in (said := _next(process, lines, seconds, interrupts, limits, end)):
                 yield said
-                in_a_cell = "cell" in said
-                seconds, interrupts = (limits.cell, 2) if in_a_cell else (limits.call, 0)
+                seconds, interrupts = (limits.cell, 2) if "cell" in said else (limits.call, 0)
+        except Ended as ended:
+            errors.seek(0)
+            said = errors.read().decode(errors="replace").strip().splitlines()[-1:]  # why it did not start
+            raise Ended(" ".join([str(ended), *said])) from None
         finally:
             _kill(process)
             for _ in range(round(GRACE / LOOK)):
@@ -207,7 +220,7 @@ def _next(
     try:
         said = dict(json.loads(line))
     except (ValueError, TypeError, RecursionError):
-        raise Ended(NOT_OURS) from None
+        raise Ended(say(NOT_OURS)) from None
     return said if not (over and "failed" in said) else {"failed": f"Its time was up: {said['failed']}"}
 
 

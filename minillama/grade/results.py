@@ -87,7 +87,7 @@ def _report(judge: FromAfar, name: str, found: Found) -> Report:
         try:
             outcomes.append(unpacked(line))
         except ValueError:
-            outcomes.append(_over(NOT_OURS))
+            outcomes.append(_over(say(NOT_OURS)))
     if len(outcomes) < len(judge.rounds) and not (outcomes and _is_last(outcomes[-1])):
         outcomes.append(_over(found.ended or say("It was not tried on every case.")))
     return judge.verdict(name, outcomes)

@@ -134,14 +134,34 @@ def ended(cells, **limits):
     return found["greedy"].ended, failed
 
 
+def test_a_process_that_cannot_start_says_why(tmp_path, monkeypatch, capsys):
+    (tmp_path / "IPython.py").write_text("raise ImportError('too old')")
+    monkeypatch.setattr(process, "REPOSITORY", tmp_path)
+    assert grade([write(tmp_path / "anna" / "07_top_p.ipynb", ["1"])]) == 1
+    assert "could not be run: It ended the process: exit status 1. ImportError: too old" in capsys.readouterr().out
+
+
+@pytest.mark.full
+def test_it_imports_from_where_this_process_does_and_not_from_where_it_stands(tmp_path, monkeypatch):
+    for name in ("there", "here"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"module_{name}.py").touch()
+        monkeypatch.syspath_prepend(tmp_path / name)
+    monkeypatch.chdir(tmp_path / "here")
+    failed = ended(["import module_there", "import module_here"])[1]
+    assert failed == {1: "ModuleNotFoundError: No module named 'module_here'"}
+
+
+@pytest.mark.full
 def test_a_notebook_that_takes_too_long():
-    assert ended(["while True: pass"], seconds=1)[0] == "The notebook did not end within 1 seconds."
+    assert ended(["while True: pass"], seconds=30)[0] == "The notebook did not end within 30 seconds."
 
 
 def test_an_interrupted_one():
     stop = threading.Event()
     stop.set()
-    assert ended(["while True: pass"], stop=stop) == ("It was interrupted.", {})
+    with pytest.raises(process.Ended, match="It was interrupted."):
+        ended(["while True: pass"], stop=stop)
 
 
 @pytest.mark.full
