@@ -3,6 +3,7 @@
 `python -m tests.test_instructors` writes the tables.
 """
 
+import inspect
 import re
 import shlex
 from itertools import combinations
@@ -14,6 +15,7 @@ import pytest
 from minillama import check
 from minillama.__main__ import parser
 from minillama.check.progress import CONTENTS
+from minillama.grade import child, grade
 from tests.notebooks.minutes import minutes
 from tests.test_readme import SHORT_ROUTE
 
@@ -81,6 +83,8 @@ def test_a_command_can_be_called(command):
 def test_the_limits_are_those_of_the_command():
     args = parser().parse_args(["grade", "x"])
     assert f"`--seconds {args.seconds}` and `--memory {args.memory}` (GiB)" in TEXT
+    seconds = inspect.signature(grade).parameters["cell_seconds"].default
+    assert f"a cell gets {seconds} seconds, a file that it writes\n  {child.FILE / 2**30:g} GiB" in TEXT
 
 
 def test_the_exercise_of_ones_own(tmp_path, monkeypatch):

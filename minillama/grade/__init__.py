@@ -37,7 +37,7 @@ def grade(
     seconds: float = 300,
     memory: float = 4,
     jobs: int = 1,
-    cell_seconds: float = 60,
+    cell_seconds: float = 120,
 ) -> int:
     """Grade notebooks, print the table, and return the exit status: 0 if all passed, 1 if anything did not.
 

@@ -29,7 +29,7 @@ from minillama.links import REPOSITORY
 
 CHILD = Path(__file__).with_name("child.py")
 STARTS = 8  # of a process for one notebook
-FIRST, GRACE, LOOK = 120, 2, 0.1  # seconds: to import, to react to an interrupt, between two looks at the clock
+FIRST, GRACE, LOOK = 120, 2, 0.2  # seconds: to import, to react to an interrupt, between two looks at the clock
 KEPT = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ", "LANG", "LC_ALL", "CUDA_VISIBLE_DEVICES",
         "MINILLAMA_COURSE_MODEL")  # fmt: skip  # of the environment; no password comes with it
 HOMES = ("HOME", "USERPROFILE", "LOCALAPPDATA", "APPDATA", "TEMP", "TMP", "TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR",
@@ -44,7 +44,7 @@ class Limits:
     """
 
     seconds: float = 300
-    cell: float = 60
+    cell: float = 120
     memory: int = 4 * 2**30
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -173,8 +173,8 @@ def _messages(request: dict, limits: Limits, end: float) -> Iterator[dict]:
                 seconds, interrupts = (limits.cell, 2) if "cell" in said else (limits.call, 0)
         except Ended as ended:
             errors.seek(0)
-            said = errors.read().decode(errors="replace").strip().splitlines()[-1:]  # why it did not start
-            raise Ended(" ".join([str(ended), *said])) from None
+            reason = errors.read().decode(errors="replace").strip().splitlines()[-1:]
+            raise Ended(" ".join([str(ended), *reason * (seconds == FIRST)])) from None  # why it did not start
         finally:
             _kill(process)
             for _ in range(round(GRACE / LOOK)):
@@ -221,7 +221,9 @@ def _next(
         said = dict(json.loads(line))
     except (ValueError, TypeError, RecursionError):
         raise Ended(say(NOT_OURS)) from None
-    return said if not (over and "failed" in said) else {"failed": f"Its time was up: {said['failed']}"}
+    if over and "failed" in said:
+        return {"failed": say("Its time was up: {error}", error=said["failed"])}
+    return said
 
 
 def _how_it_ended(process: subprocess.Popen) -> str:
