@@ -130,7 +130,7 @@ HONEST = {
 }
 BROKEN = {
     "two_cells_fail": HandedIn((P, P, P), before="undefined + 1", after="1 / 0"),
-    "is_not_python": HandedIn((P, M, P), quick=True, all_ended="def my_all_ended(eos_reached:\n    return"),
+    "is_not_python": HandedIn((P, M, P), all_ended="def my_all_ended(eos_reached:\n    return"),
     "is_deleted": HandedIn((P, M, M), quick=True, all_ended="", entropy="", after="del solution_entropy"),
     "is_renamed": HandedIn((M, P, P), greedy=RIGHT["greedy"].replace("my_greedy", "greedy_of_mine")),
     "no_function": HandedIn(
