@@ -22,7 +22,7 @@ LAYERS = {
         ["generation"],
         ["__init__"],
         ["links", "check", "course", "flowchart", "plots", "speed_plots", "doctor", "ranks", "smollm2", "widgets"],
-        ["recorded"],
+        ["recorded", "grade"],
         ["__main__"],
     ],
     "training": [["corpus"], ["evaluation"], ["*"]],
