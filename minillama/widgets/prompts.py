@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import ipywidgets as W
 
@@ -72,3 +72,10 @@ def check_prompts(llama: Llama, prompts: Sequence[str]) -> None:
     for k, prompt in enumerate(prompts):
         ids = llama.tokenizer.encode(prompt, bos=True, eos=False)
         arguments.room("prompts", {k: ids}, llama.model.params, max_gen_len=1)
+
+
+def one_of(prompt, prompts: Iterable[str]) -> str:
+    """The prompt that was chosen. Raises ValueError if it is none of these."""
+    if isinstance(prompt, str) and prompt in prompts:
+        return prompt
+    raise ValueError(f"prompt must be one of {arguments.shown([*prompts])}, got {arguments.shown(prompt)}")
