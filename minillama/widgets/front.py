@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import anywidget
@@ -21,6 +21,7 @@ from minillama import markup
 
 FRONT = Path(__file__).parent / "front"
 COLOURS = {name: getattr(markup, name.upper()) for name in ("blue", "orange", "green", "vermillion", "grey")}
+HIGHEST = 3.0  # temperature
 SENT = {"sync": True, "front": True}  # a trait that goes to the browser, and into a page without a kernel
 
 
@@ -61,6 +62,7 @@ class Explorer(anywidget.AnyWidget):
     """
 
     name = ""  # of the file in front/
+    moved: Sequence[str] = ()  # the traits that call _moved when Python sets them; the page does the same by itself
     data = T.Dict().tag(**SENT)  # what never changes
     floats = T.Bytes().tag(**SENT)  # float32
 
@@ -72,6 +74,18 @@ class Explorer(anywidget.AnyWidget):
     def __init__(self, data: Mapping, **traits):
         super().__init__(data={"id": uuid.uuid4().hex, **data}, **traits)
         self.add_class(f"w-{self.name.replace('_', '-')}")
+        self.observe(self._moved, self.moved)
+
+    def _moved(self, change) -> None:
+        """What follows where one of `moved` has a new value."""
+
+    def set_state(self, sync_data) -> None:
+        """What the page sends: it has seen to what follows, and may have gone on since."""
+        self.unobserve(self._moved, self.moved)
+        try:
+            super().set_state(sync_data)
+        finally:
+            self.observe(self._moved, self.moved)
 
     def still(self) -> str:
         """What the explorer shows now, as HTML without a script."""

@@ -129,6 +129,21 @@ EN = {
     "temp_curve": "Entropy against temperature, from 0 to {highest:g}. At {temperature:.2f} it is {entropy:.3f} nats.",
     "temp_axis": "entropy (nats)",
     "temp_limit": "all tokens equally likely",
+    "temp_alone": "Run the notebook to type one",
+    "temp_wait": "The model reads your prompt …",
+    "temp_spoken": "{temperature}: {nats:.3f} nats",
+    "temp_tick_squared": "0.5 squared",
+    "temp_tick_root": "2 √",
+    "temp_own_odds": "Temperature 1: the model's own probabilities.",
+    "temp_odds": "The odds of any two tokens are those at temperature 1, to the power 1 / {temperature} = "
+    "{power:.2f}{also}.",
+    "temp_squared": ": squared",
+    "temp_root": ": their square root",
+    "temp_keys": "Drag the dot along the curve, or move it with the arrow keys. Outline: the probability at "
+    "temperature 1. Diamond: the truth, where it is known. Up and down in the table: the arithmetic of a row.",
+    "short_at_one": "T = 1",
+    "short_now": "now",
+    "short_truth": "truth",
     # ---- the cache
     "cache_step": "call of forward",
     "cache_piece": "prompt tokens per call",

@@ -18,11 +18,6 @@ def prompts_field(prompts: Sequence[str], text: Mapping[str, str], width: str) -
     return W.Textarea("\n".join(prompts), rows=4, **names, **sized(width))
 
 
-def prompt_choice(prompts: Sequence[str], text: Mapping[str, str], width: str) -> W.Dropdown:
-    """A choice of prompts, each of them once."""
-    return W.Dropdown(options=list(dict.fromkeys(prompts)), description=text["prompt"], **sized(width))
-
-
 def read_prompts(
     value: str, tokenizer: Tokenizer, max_batch_size: int, text: Mapping[str, str]
 ) -> tuple[list[list[int]], list[str], str]:

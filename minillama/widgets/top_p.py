@@ -13,13 +13,11 @@ from minillama import allowed, arguments
 from minillama.generation import Llama
 from minillama.markup import visible, wrap
 from minillama.sampling import apply_temperature, draw, nucleus
-from minillama.widgets.front import SENT, Explorer, packed
+from minillama.widgets.front import HIGHEST, SENT, Explorer, packed
 from minillama.widgets.labels import labels, only
 from minillama.widgets.prompts import check_prompts, one_of
 from minillama.widgets.stages import Stages, shown_names, stages, stages_html
 
-HIGHEST = 3.0  # temperature
-MOVED = ["prompt", "temperature", "top_p"]
 WORDS = ("prompt", "temperature", "top_p", "kept", "greedy", "is_kept", "is_cut", "stages_table", "draw", "draw_tip",
          "col_*", "short_*", "top_*")  # fmt: skip
 
@@ -40,7 +38,7 @@ class TopPExplorer(Explorer):
     the language has no labels.
     """
 
-    name = "top_p"
+    name, moved = "top_p", ("prompt", "temperature", "top_p")
     prompt = T.Any().tag(**SENT)
     temperature = T.Any().tag(**SENT)
     top_p = T.Any().tag(**SENT)
@@ -77,7 +75,6 @@ class TopPExplorer(Explorer):
                 "seed": seed % 2**32}  # fmt: skip
         super().__init__(data, floats=packed(self.logits.values()), prompt=prompts[0], temperature=temperature,
                          top_p=top_p, observed={})  # fmt: skip
-        self.observe(self._moved, MOVED)
 
     def __repr__(self) -> str:
         return f"TopPExplorer({len(self.logits)} prompts, temperature={self.temperature}, top_p={self.top_p})"
@@ -91,16 +88,8 @@ class TopPExplorer(Explorer):
             return counts(value, len(self.pieces))
         return arguments.number(name, value, 0, {"temperature": HIGHEST, "top_p": 1}[name])
 
-    def _moved(self, _change) -> None:
+    def _moved(self, change) -> None:
         self.observed = {}  # the old draws came from another distribution
-
-    def set_state(self, sync_data) -> None:
-        """What the browser sends. It forgets old draws by itself, and may have drawn again since."""
-        self.unobserve(self._moved, MOVED)
-        try:
-            super().set_state(sync_data)
-        finally:
-            self.observe(self._moved, MOVED)
 
     @allowed.only(n=allowed.count)
     def sample(self, n: int) -> dict[int, int]:

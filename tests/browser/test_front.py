@@ -7,8 +7,9 @@ import pytest
 import torch
 from playwright.sync_api import expect
 
+from minillama.logprobs import entropy
 from minillama.sampling import apply_temperature, nucleus
-from minillama.widgets import TopPExplorer, front
+from minillama.widgets import TemperatureExplorer, TopPExplorer, front
 
 pytestmark = pytest.mark.browser
 
@@ -214,6 +215,56 @@ def test_everything_is_in_sight_and_nothing_below_moves(opened, course, width):
                 assert page.locator("#below").bounding_box() == below, (control, key, row)
 
 
+# ---- temperature -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def heated(course):
+    return TemperatureExplorer(course, PROMPTS, {PROMPTS[0]: {269: 0.5, 4000: 0.25}}, n_rows=8)
+
+
+def number_in(page, selector):
+    return [float(text) for text in page.locator(selector).all_inner_texts() if text]
+
+
+def test_temperature_by_keyboard(opened, heated):
+    page = opened(heated)
+    dot = page.locator(".s-temperature")
+    expect(page.locator(".s-own input")).to_be_disabled()
+    logits = heated.logits[PROMPTS[0]]
+    order = logits.sort(descending=True, stable=True).indices.tolist()
+    ids = [*order[:8], *(i for i in (269, 4000) if i not in order[:8])]
+    for key, temperature in (("ArrowLeft", 0.95), ("PageUp", 1.45), ("End", 3.0), ("PageDown", 2.5), ("Home", 0.0)):
+        dot.press(key)
+        expect(dot).to_have_attribute("aria-valuenow", f"{temperature:g}")
+        probs = apply_temperature(logits, temperature)
+        *shown, rest = number_in(page, ".fx-cell.fx-now")
+        assert shown == pytest.approx(probs[ids].tolist(), abs=6e-5)
+        assert rest == pytest.approx(1 - float(probs[ids].sum()), abs=6e-5)
+        assert f"entropy {float(entropy(probs)):.3f} nats" in page.locator(".ml-count").inner_text()
+    assert number_in(page, ".fx-cell.fx-truth") == [0.5, 0.25]
+    page.locator(".s-prompt select").select_option(index=1)
+    expect(page.get_by_role("columnheader", name="truth", exact=True)).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_dot_is_dragged_and_stays_on_the_curve(opened, heated, width):
+    page = opened(heated, width=width)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    dot, area, below = page.locator(".s-temperature"), page.locator(".fx-area"), page.locator("#below")
+    box, foot = area.bounding_box(), below.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + 40)
+    page.mouse.down()
+    for part in (0.5, 0.01, 2 / 3):
+        page.mouse.move(box["x"] + part * box["width"], box["y"] + 90)
+        assert below.bounding_box() == foot
+    page.mouse.up()
+    expect(dot).to_have_attribute("aria-valuenow", "2")
+    points = [tuple(map(float, p.split(","))) for p in page.locator("polyline").get_attribute("points").split()]
+    top = page.evaluate("parseFloat(document.querySelector('.s-temperature').style.top)")
+    assert top == pytest.approx(points[40][1], abs=0.01)  # of 60 steps to 3
+
+
 def test_hostile_text_stays_text(opened, course):
     page = opened(TopPExplorer(course, [PROMPTS[2]]))
     assert page.locator(".fx b").count() == 0
@@ -221,4 +272,5 @@ def test_hostile_text_stays_text(opened, course):
 
 
 def test_the_page_holds_at_most_300_kib(course):
-    assert len(TopPExplorer(course, [f"Once {n}" for n in range(6)], n_rows=20).page().encode()) <= 300 * 1024
+    for explorer in (TopPExplorer, TemperatureExplorer):
+        assert len(explorer(course, [f"Once {n}" for n in range(8)], n_rows=20).page().encode()) <= 300 * 1024

@@ -12,11 +12,12 @@ pytestmark = pytest.mark.browser
 CELLS = [
     "from minillama import Llama, widgets\nllama = Llama.build()",
     "widgets.TopPExplorer(llama, ['The cat', 'A dog'])",
+    "widgets.TemperatureExplorer(llama, ['The cat', 'A dog'])",
 ]
 PYTHON = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 VIEW = "application/vnd.jupyter.widget-view+json"
 SAVE = "() => window.jupyterapp.commands.execute('docmanager:save').then(() => null)"
-EXPLORERS = {"fx-top-p": ".s-top-p"}  # and a slider of each
+EXPLORERS = {"fx-top-p": ".s-top-p", "fx-temperature": ".s-temperature"}  # and a slider of each
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,7 @@ def test_where_scripts_may_not_run_the_still_is_seen(saved, page, reopen):
     expect(page.locator(".fx")).to_have_count(0)
     expect(page.locator(".jp-OutputArea table")).to_have_count(len(EXPLORERS))
     expect(page.locator(".jp-OutputArea table").first).to_contain_text("renormalised")
+    expect(page.locator(".jp-OutputArea table").last).to_contain_text("temperature 1")
 
 
 @pytest.mark.parametrize("with_state", [False, True])

@@ -5,11 +5,11 @@ import re
 
 import pytest
 
-from minillama.widgets import TopPExplorer, front
+from minillama.widgets import TemperatureExplorer, TopPExplorer, front
 from minillama.widgets.labels import EN
 
 FILES = sorted(front.FRONT.iterdir())
-EXPLORERS = {"top_p": lambda llama, prompts: TopPExplorer(llama, prompts)}
+EXPLORERS = {"top_p": TopPExplorer, "temperature": TemperatureExplorer}
 HOSTILE = "</script><script>alert(1)</script><!--"
 
 

@@ -113,14 +113,22 @@ function heading(long, short = long) {
     el("span", "fx-short", {}, short));
 }
 
-// A row of a table: its name and its cells.
-function row(name, cells) {
-  const head = el("div", "fx-cell fx-name", { role: "rowheader" }, name);
-  return el("div", "fx-row", { role: "row" }, head, ...cells);
+// A row of a table: its name, a cell a column, and in the cell called plot the marks, which are for the eye only.
+function row(columns, marks) {
+  const parts = { name: el("div", "fx-cell fx-name", { role: "rowheader" }) };
+  for (const name of columns) parts[name] = el("div", `fx-cell fx-${name}`, { role: "cell" });
+  for (const mark of marks) parts.plot.append((parts[mark] = el("div", `fx-${mark}`)));
+  parts.plot.setAttribute("aria-hidden", "true");
+  return { ...parts, node: el("div", "fx-row", { role: "row" }, parts.name, ...columns.map((name) => parts[name])) };
 }
 
-function cell(name = "") {
-  return el("div", `fx-cell ${name}`, { role: "cell" });
+// The head of a table. `text` has a long and a short heading for each column; the plot has its scale.
+function head(columns, text) {
+  const scale = ["0", "0.5", "1"].map((tick) => el("span", "", {}, tick));
+  const cells = columns.map((name) => name === "plot"
+    ? el("div", "fx-cell fx-plot fx-scale", { "aria-hidden": "true" }, ...scale)
+    : heading(text[`col_${name}`], text[`short_${name}`]));
+  return el("div", "fx-row fx-head", { role: "row" }, heading(text.col_token), ...cells);
 }
 
 // A choice of prompts. `shown` are the texts with every character made visible.

@@ -3,6 +3,7 @@
 
 const STOPS = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.25, 1.5, 2, 3]; // of temperature
 const COLUMNS = ["logit", "scaled", "prob", "plot", "before", "kept", "renormalised", "observed"];
+const MARKS = ["ghost", "bar", "step", "dot"];
 
 function render({ model, el: parent, alone = false }) {
   const { id, text, prompts, shown, names, n_rows: nRows, vocab_size: vocabSize, seed } = model.get("data");
@@ -33,16 +34,13 @@ function render({ model, el: parent, alone = false }) {
 
   // ---- the table, and over its plots the line
 
-  const ticks = ["0", "0.5", "1"].map((tick) => el("span", "", {}, tick));
-  const scale = el("div", "fx-cell fx-plot fx-scale", { "aria-hidden": "true" }, ...ticks);
-  const heads = COLUMNS.map((name) => name === "plot" ? scale : heading(text[`col_${name}`], text[`short_${name}`]));
-  const [observedLong, observedShort] = heads.at(-1).children;
-  const rows = Array.from({ length: Math.min(nRows, vocabSize) }, () => line());
-  const rest = line();
+  const heads = head(COLUMNS, text);
+  const [observedLong, observedShort] = heads.lastChild.children;
+  const rows = Array.from({ length: Math.min(nRows, vocabSize) }, () => row(COLUMNS, MARKS));
+  const rest = row(COLUMNS, MARKS);
   rest.node.classList.add("fx-rest");
   const table = el("div", "fx-table", { role: "table", "aria-label": text.stages_table },
-    el("div", "fx-row fx-head", { role: "row" }, heading(text.col_token), ...heads),
-    el("div", "fx-rows", { role: "rowgroup" }, ...[...rows, rest].map((each) => each.node)));
+    heads, el("div", "fx-rows", { role: "rowgroup" }, ...[...rows, rest].map((each) => each.node)));
   const pill = el("span", "fx-pill", { "aria-hidden": "true" });
   const cut = el("div", "fx-line s-top-p", {}, pill);
   const axis = el("div", "fx-axis");
@@ -67,14 +65,6 @@ function render({ model, el: parent, alone = false }) {
     else return;
     event.preventDefault();
   });
-
-  function line() {
-    const parts = Object.fromEntries(COLUMNS.map((name) => [name, cell(`fx-${name}`)]));
-    parts.plot.setAttribute("aria-hidden", "true");
-    for (const name of ["ghost", "bar", "step", "dot"]) parts.plot.append(parts[name] = el("div", `fx-${name}`));
-    const node = row("", COLUMNS.map((name) => parts[name]));
-    return { ...parts, node, name: node.firstChild };
-  }
 
   // ---- what the sliders change
 
