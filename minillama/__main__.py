@@ -1,4 +1,4 @@
-"""The command line: python -m minillama complete | chat | info | convert | doctor."""
+"""The command line: python -m minillama complete | chat | info | convert | doctor | grade."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def parser() -> argparse.ArgumentParser:
         epilog="To split a model over two GPUs or processes: torchrun --nproc_per_node 2 -m minillama ...",
     )
     top.add_argument("--version", action="version", version=f"minillama {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="complete | chat | info | convert | doctor")
+    commands = top.add_subparsers(
+        dest="command", required=True, metavar="complete | chat | info | convert | doctor | grade"
+    )
 
     model = argparse.ArgumentParser(add_help=False)
     model.add_argument(
@@ -128,6 +130,19 @@ def parser() -> argparse.ArgumentParser:
         "doctor", parents=[model], help="check this machine", description="Check this machine."
     )
     doctor.add_argument("--clear-compiled", action="store_true", help="remove what --compile has kept for later")
+    grade = commands.add_parser(
+        "grade", help="grade notebooks that were handed in", description="Run students' notebooks, and judge them."
+    )
+    grade.add_argument(
+        "notebooks", nargs="+", metavar="NOTEBOOK", help="such as anna/07_top_p.ipynb, 07_top_p-ben.ipynb"
+    )
+    grade.add_argument("--csv", metavar="F", help="write a line for each student to F")
+    grade.add_argument("--json", metavar="F", help="write all there is to F, with every hint")
+    grade.add_argument("--points", metavar="F", help='JSON like {"top_p": 2, "min_p": 0}; default: 1 for each exercise')
+    grade.add_argument("--original", metavar="F", help="the notebook that was given out, if it is not the course's")
+    grade.add_argument("--seconds", type=float, default=300, metavar="N", help="of a notebook (default: %(default)s)")
+    grade.add_argument("--memory", type=float, default=4, metavar="GIB", help="of a notebook (default: %(default)s)")
+    grade.add_argument("--jobs", type=int, default=1, metavar="N", help="notebooks at once (default: %(default)s)")
     return top
 
 
@@ -141,12 +156,12 @@ def bias(text: str) -> tuple[int, float]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    commands = {"complete": complete, "chat": chat, "info": info, "convert": convert, "doctor": doctor}
+    commands = {"complete": complete, "chat": chat, "info": info, "convert": convert, "doctor": doctor, "grade": grade}
     open_what_is_closed()
     show_any_character()
     args = parser().parse_args(argv)
     try:
-        with parallel.one_voice(args.model_parallel_size):
+        with parallel.one_voice(getattr(args, "model_parallel_size", None)):
             code = commands[args.command](args)
             sys.stdout.flush()  # here, where a full disk is still an error of ours
             return code
@@ -307,6 +322,12 @@ def doctor(args: argparse.Namespace) -> int:
     if args.clear_compiled:
         ahead.clear()
     return 0 if examine(args.model, args.tokenizer) else 1
+
+
+def grade(args: argparse.Namespace) -> int:
+    from minillama.grade import grade as grade_notebooks  # here: no other command needs the judges
+
+    return grade_notebooks(**{name: value for name, value in vars(args).items() if name != "command"})
 
 
 if __name__ == "__main__":

@@ -113,14 +113,18 @@ _CODES = (i for first, last in _UNSEEN for i in range(first, last + 1))
 _SHOWN = _CONTROLS | {i: f"\\u{i:04x}" if i < 0x10000 else f"\\U{i:08x}" for i in _CODES}
 
 
+def visible(text: str) -> str:
+    """text with its control and direction characters and lone surrogates made visible."""
+    return text.translate(_SHOWN).encode("utf-8", "backslashreplace").decode()
+
+
 def escape(text: str) -> str:
-    """text for HTML: markup is escaped; control and direction characters and lone surrogates become visible.
+    """text for HTML: markup is escaped, and what cannot be seen becomes visible.
 
     >>> escape("<b>\\n")
     '&lt;b&gt;␊'
     """
-    text = text.translate(_SHOWN).encode("utf-8", "backslashreplace").decode()
-    return html.escape(text)
+    return html.escape(visible(text))
 
 
 def wrap(body: str, name: str = "", style: bool = True) -> str:

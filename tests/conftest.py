@@ -1,5 +1,6 @@
 """What the tests share: a small sentencepiece tokenizer, random models, and models that say what a test wants."""
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ settings.register_profile("minillama", deadline=None, derandomize=True, database
 settings.load_profile("minillama")
 torch.set_num_threads(1)  # the models are tiny; on a busy machine threads wait for one another ten times as long
 
+NUMBERS = itertools.count()
 CORPUS = [
     "Once upon a time there was a little cat named Lily. She liked to play in the park.",
     "The weather today is sunny. He said: 'Hello, world!'",
@@ -68,8 +70,23 @@ def pytest_collection_modifyitems(config, items):
     items[:] = sorted(filter(chosen, items), key=lambda item: item.path.name != "test_run.py")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _data_of_the_session(tmp_path_factory):
+    """What is noted of exercises is not written to the home folder, by what the fixtures start either."""
+    folder = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINILLAMA_DATA", str(folder))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def _data(_data_of_the_session, monkeypatch):
+    """Each test begins with nothing done. The folder is made by who writes to it."""
+    monkeypatch.setenv("MINILLAMA_DATA", str(_data_of_the_session / str(next(NUMBERS))))
+
+
 @pytest.fixture(scope="session")
-def kernels():
+def kernels(_data_of_the_session):
     """Kernels start at once, see tests/kernels.py."""
     with forked_kernels():
         yield

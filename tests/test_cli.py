@@ -210,7 +210,7 @@ def test_bad_input_is_one_line_and_exit_2(capsys, argv, message):
     assert err.startswith("minillama: ") and message in err and "Traceback" not in err
 
 
-@pytest.mark.parametrize("command", [[], ["complete"], ["chat"], ["info"], ["convert"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["complete"], ["chat"], ["info"], ["convert"], ["doctor"], ["grade"]])
 def test_help_everywhere(capsys, command):
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])

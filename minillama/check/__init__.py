@@ -3,6 +3,7 @@
 # ruff: noqa: F401
 from minillama.check.judge import use
 from minillama.check.limits import pinned as _pinned
+from minillama.check.progress import copy_progress, progress, reset_progress
 from minillama.check.report import Case, Report
 from minillama.check.shapes import check_shape
 

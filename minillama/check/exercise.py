@@ -28,7 +28,7 @@ import contextlib
 import functools
 import inspect
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +92,8 @@ class Exercise:
 
     @functools.cached_property
     def cases(self) -> dict[str, Any]:
-        return dict(self.given() if callable(self.given) else self.given)
+        with pinned():  # so that those that are drawn are the same in every process
+            return dict(self.given() if callable(self.given) else self.given)
 
     @functools.cached_property
     def wrong(self) -> list[tuple[str, Callable]]:
@@ -147,17 +148,23 @@ class Exercise:
         first, second = (each.returned if each.error else each.value for each in (one, other))
         return not (compared(first, second, self.tolerance) and compared(second, first, self.tolerance))
 
-    def judge(self, function: Callable) -> Report:
-        """The verdict. Never raises, whatever the function does."""
-        name = name_of(function)
-        if not callable(function):
-            hint = say("Expected a function, got {kind}.", kind=type(function).__name__)
-            return Report(name, "failed", [Case(say("is a function"), False, hint)])
-        names, outcomes = [*self.cases, say("the first case again")], []
+    def outcomes(self, function: Callable) -> Iterator[Outcome]:
+        """What the function makes of each case, and of the first once more; a stub or an endless loop is the last."""
         for case in self.rounds:
-            outcomes.append(self.run(function, case))
-            if isinstance(outcomes[-1].error, TimeIsUp) or outcomes[-1].stub:
-                break
+            outcome = self.run(function, case)
+            yield outcome
+            if isinstance(outcome.error, TimeIsUp) or outcome.stub:
+                return
+
+    def judge(self, function: Callable) -> Report:
+        """The verdict on a function. Never raises, whatever it does."""
+        if not callable(function):
+            return no_function(name_of(function), type(function).__name__)
+        return self.verdict(name_of(function), list(self.outcomes(function)))
+
+    def verdict(self, name: str, outcomes: list[Outcome]) -> Report:
+        """The verdict on what a function of that name made of the cases."""
+        names = [*self.cases, say("the first case again")]
         if outcomes[0].stub:
             return Report(name, "not attempted")
         failing = [k for k, got in enumerate(outcomes) if self.trouble(k, got) is not None]
@@ -206,7 +213,7 @@ class Exercise:
             template = "The {error} has no message. Say what is wrong, and what is allowed."
         elif isinstance(found, AssertionError):
             template = "`assert` is for your own mistakes, not for a caller's. Raise {error}."
-        elif type(found) is Exception:
+        elif type(found).__name__ == "Exception":
             template = "Exception is too general. Raise {error}."
         else:
             template = "Expected {error} here.\n{raised}"
@@ -221,6 +228,13 @@ class Exercise:
         found = (compared(one, other, self.tolerance) for one, other in pairs)
         sorts = ("type", "float", *WHOLE)
         return next((advice(each) for each in found if each and each.kind in sorts and not each.at), "")
+
+
+def no_function(name: str, kind: str) -> Report:
+    """The verdict on something that cannot be called."""
+    return Report(
+        name, "failed", [Case(say("is a function"), False, say("Expected a function, got {kind}.", kind=kind))]
+    )
 
 
 def exercise(right: Callable, cases: Any, mistakes: Mapping[str, Any], **options: Any) -> Callable[[Callable], Report]:

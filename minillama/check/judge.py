@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from minillama.check.compare import compared, copied, kind_of, name_of, plain
 from minillama.check.limits import pinned, time_limit
+from minillama.check.progress import checked
 from minillama.check.report import Report, say
 
 HERE = Path(__file__).parent
@@ -42,15 +43,7 @@ class Outcome:
     outside: bool = False  # the exception came from what the case did with the result, not from the function
     forbidden: str = ""  # the function called what it should write by hand
     returned: list = field(default_factory=list)  # plain copies of what each call returned
-
-    @property
-    def is_own(self) -> bool:
-        """Whether the exception was raised by the function itself, not by what it called in PyTorch or the package."""
-        trace = self.error.__traceback__
-        while trace.tb_next is not None:
-            trace = trace.tb_next
-        file = Path(trace.tb_frame.f_code.co_filename)
-        return "site-packages" not in file.parts and (file.parent == HERE or HERE.parent not in file.parents)
+    is_own: bool = False  # the function raised the exception itself, not what it called in PyTorch or the package
 
     @property
     def stub(self) -> bool:
@@ -105,7 +98,7 @@ def run(function: Callable, case: Any, look: Any = None, without: Sequence = (),
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        outcome.error, outcome.where = error, _where(error, function)
+        outcome.error, outcome.where, outcome.is_own = error, _where(error, function), _is_own(error)
     return outcome
 
 
@@ -149,6 +142,14 @@ def _where(error: BaseException, function: Callable) -> str:
     return line
 
 
+def _is_own(error: BaseException) -> bool:
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    file = Path(trace.tb_frame.f_code.co_filename)
+    return "site-packages" not in file.parts and (file.parent == HERE or HERE.parent not in file.parents)
+
+
 def readable(hint: str) -> str:
     """A hint that any screen can show: no endless line, no half character."""
     lines = hint.encode("utf-8", "backslashreplace").decode().splitlines()
@@ -158,13 +159,21 @@ def readable(hint: str) -> str:
 _latest: weakref.WeakKeyDictionary[Callable, dict[str, bool]] = weakref.WeakKeyDictionary()
 
 
+class NotPassed(AssertionError):
+    """Ends a graded run; in a notebook it shows as one line, without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython asks for it
+        return [f"{type(self).__name__}: {self}"]
+
+
 def finish(report: Report, function: Callable, exercise: str) -> Report:
-    """Remember the verdict. With MINILLAMA_STRICT=1 all but a pass raises AssertionError: so a notebook is graded."""
+    """Remember the verdict. With MINILLAMA_STRICT=1 all but a pass raises NotPassed: so a notebook is graded."""
     verdicts = _verdicts(function)
     verdicts.pop(exercise, None)
     verdicts[exercise] = report.status == "passed"  # the latest comes last
+    checked(exercise, name_of(function), report)
     if report.status != "passed" and os.environ.get("MINILLAMA_STRICT") == "1":
-        raise AssertionError(str(report))
+        raise NotPassed(f"{exercise}: {report.line()}")
     return report
 
 

@@ -46,6 +46,11 @@ class Report:
     def hint(self) -> str:
         return next((case.hint for case in self.cases if not case.passed), "")
 
+    def line(self) -> str:
+        """The verdict in one line, with the case that failed and its hint."""
+        failed = [f"{case.name}: {' '.join(case.hint.split())}" for case in self.cases if not case.passed]
+        return " · ".join([self.headline(), *failed])
+
     def headline(self) -> str:
         """The verdict in one line, without its sign."""
         count = sum(case.passed for case in self.cases)

@@ -14,7 +14,7 @@ from minillama.generation import Llama
 from minillama.markup import STYLE, escape, wrap
 from minillama.widgets.labels import labels
 from minillama.widgets.parts import columns, hook, line, number, share, sized, small, table
-from minillama.widgets.prompts import check_prompts, prompt_choice
+from minillama.widgets.prompts import check_prompts
 
 MOST_BEAMS, LONGEST_SEARCH = 6, 24
 
@@ -138,7 +138,9 @@ class BeamView(W.VBox):
         self.text, self.llama, self.max_gen_len = labels(language), llama, max_gen_len
         self.levels: list[list[Branch]] = []
 
-        self.prompt = prompt_choice(prompts, self.text, "690px")
+        self.prompt = W.Dropdown(
+            options=list(dict.fromkeys(prompts)), description=self.text["prompt"], **sized("690px")
+        )
         self.beams = W.IntSlider(n_beams, 1, MOST_BEAMS, description=self.text["beam_beams"], **sized("340px"))
         self.step = W.IntSlider(1, 0, 1, description=self.text["step_slider"], **sized("340px"))
         self.view = W.HTML()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
 from minillama.arguments import shown
 
 EN = {
@@ -69,6 +72,27 @@ EN = {
     "is_cut": "✗ cut",
     "draw": "draw {n}",
     "draw_tip": "Draw {n} next tokens from the nucleus and compare them with the probabilities",
+    # ---- top_p
+    "top_reset": "forget the draws",
+    "top_keys": "Drag the line, or move it with the arrow keys. Up and down in the table: the arithmetic of a row. "
+    "Space draws a token, 0 forgets the draws.",
+    "top_crossing": "The last one kept is {piece}: {before:.4f} before it ≤ {p}, so it stays.",
+    "top_all": "top_p = 1 keeps every token.",
+    "top_place": "number {n:,}",
+    "top_rest": "{n:,} others",
+    "top_rest_kept": "{n:,} ✓",
+    "top_why": "{piece}: exp({logit:.2f} / {temperature}) / Z = {prob:.4f}, where Z is the sum of exp over all tokens.",
+    "top_why_greedy": "{piece}: at temperature 0 the largest logit gets 1, all others get 0; here {prob:.4f}.",
+    "top_why_kept": "{before:.4f} before it ≤ {p}: kept. {prob:.4f} / {mass:.4f} = {renormalised:.4f}.",
+    "top_why_all": "top_p = 1: kept. {prob:.4f} / {mass:.4f} = {renormalised:.4f}.",
+    "top_why_cut": "{before:.4f} before it > {p}: cut.",
+    "short_logit": "logit",
+    "short_scaled": "÷ T",
+    "short_prob": "prob.",
+    "short_before": "before",
+    "short_kept": "kept?",
+    "short_renormalised": "renorm.",
+    "short_observed": "in {n}",
     # ---- predictions
     "predict": "Choose before you run the next cell.",
     "chose": "You chose {choice}.",
@@ -108,6 +132,21 @@ EN = {
     "temp_curve": "Entropy against temperature, from 0 to {highest:g}. At {temperature:.2f} it is {entropy:.3f} nats.",
     "temp_axis": "entropy (nats)",
     "temp_limit": "all tokens equally likely",
+    "temp_alone": "Run the notebook to type one",
+    "temp_wait": "The model reads your prompt …",
+    "temp_spoken": "{temperature}: {nats:.3f} nats",
+    "temp_tick_squared": "0.5 squared",
+    "temp_tick_root": "2 √",
+    "temp_own_odds": "Temperature 1: the model's own probabilities.",
+    "temp_odds": "The odds of any two tokens are those at temperature 1, to the power 1 / {temperature} = "
+    "{power:.2f}{also}.",
+    "temp_squared": ": squared",
+    "temp_root": ": their square root",
+    "temp_keys": "Drag the dot along the curve, or move it with the arrow keys. Outline: the probability at "
+    "temperature 1. Diamond: the truth, where it is known. Up and down in the table: the arithmetic of a row.",
+    "short_at_one": "T = 1",
+    "short_now": "now",
+    "short_truth": "truth",
     # ---- the cache
     "cache_step": "call of forward",
     "cache_piece": "prompt tokens per call",
@@ -272,3 +311,8 @@ def labels(language: str) -> dict[str, str]:
     if not isinstance(language, str) or language not in LANGUAGES:
         raise ValueError(f"language must be one of {sorted(LANGUAGES)}, got {shown(language)}")
     return LANGUAGES[language]
+
+
+def only(text: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
+    """The labels with these names; "col_*" stands for all that begin with col_."""
+    return {key: words for key, words in text.items() if any(fnmatchcase(key, name) for name in names)}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import ipywidgets as W
 
 from minillama import allowed, arguments
+from minillama.check.progress import predicted
 from minillama.markup import escape, wrap
 from minillama.widgets.labels import labels
 from minillama.widgets.parts import Picture, box
@@ -45,7 +46,7 @@ class Predict(W.VBox):
 
     @allowed.only(because=allowed.text)
     def reveal(self, answer, because: str = "") -> Reveal:
-        """Compare the choice with the computed answer; because: a sentence that explains it.
+        """Compare the choice with the computed answer, which `check.progress` remembers; because: a sentence on it.
 
         Without a choice it says so and reveals all the same. Raises ValueError if str(answer) is none of the options.
         """
@@ -56,5 +57,6 @@ class Predict(W.VBox):
         if self.choice.value is None:
             return Reveal(None, [self.text["no_choice"], *computed])
         right = self.choice.value == answer
+        predicted(self, right)
         verdict = self.text["right"] if right else self.text["wrong"]
         return Reveal(right, [self.text["chose"].format(choice=self.choice.value), *computed, verdict])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import ipywidgets as W
 
@@ -16,11 +16,6 @@ def prompts_field(prompts: Sequence[str], text: Mapping[str, str], width: str) -
     """A field with one prompt per line."""
     names = {"description": text["prompts"], "tooltip": text["prompts_tip"]}
     return W.Textarea("\n".join(prompts), rows=4, **names, **sized(width))
-
-
-def prompt_choice(prompts: Sequence[str], text: Mapping[str, str], width: str) -> W.Dropdown:
-    """A choice of prompts, each of them once."""
-    return W.Dropdown(options=list(dict.fromkeys(prompts)), description=text["prompt"], **sized(width))
 
 
 def read_prompts(
@@ -72,3 +67,10 @@ def check_prompts(llama: Llama, prompts: Sequence[str]) -> None:
     for k, prompt in enumerate(prompts):
         ids = llama.tokenizer.encode(prompt, bos=True, eos=False)
         calls.room("prompts", {k: ids}, llama.model.params, max_gen_len=1)
+
+
+def one_of(prompt, prompts: Iterable[str]) -> str:
+    """The prompt that was chosen. Raises ValueError if it is none of these."""
+    if isinstance(prompt, str) and prompt in prompts:
+        return prompt
+    raise ValueError(f"prompt must be one of {arguments.shown([*prompts])}, got {arguments.shown(prompt)}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from minillama.markup import escape
+from minillama.markup import escape, visible
 from minillama.sampling import apply_temperature, nucleus
 from minillama.widgets.parts import columns, number, share, table
 
@@ -38,21 +38,26 @@ class Stages:
 
 
 def stages(logits: Tensor, temperature: float, top_p: float, n_rows: int = 12) -> Stages:
-    """Take logits (vocab_size,) through temperature and top_p and keep the n_rows most probable tokens."""
+    """Take logits (vocab_size,) through temperature and top_p; the n_rows tokens with the largest logits."""
     return batch_stages(logits[None], temperature, top_p, n_rows)[0]
 
 
+def shown_names(logits: Iterable[Tensor], pieces: Sequence[str], n_rows: int) -> dict[int, str]:
+    """{id: its piece, made visible} of every token that gets a row for one of these logits (vocab_size,)."""
+    best = (row.sort(descending=True, stable=True).indices[:n_rows].tolist() for row in logits)
+    return {i: visible(pieces[i]) for ids in best for i in ids}
+
+
 def batch_stages(
-    logits: Tensor, temperature: float, top_p: float, n_rows: int, also: Tensor | None = None, by_logit: bool = False
+    logits: Tensor, temperature: float, top_p: float, n_rows: int, also: Tensor | None = None
 ) -> list[Stages]:
     """`stages` of every row of logits (bsz, vocab_size); also (bsz, n): ids that get a row whatever their place.
 
-    by_logit: at temperature 0, where all but one token have probability 0, order the others by their logits.
+    Where probabilities are equal, such as all but one at temperature 0, the tokens stand in the order of their logits.
     """
     bsz, vocab_size = logits.shape
     top = nucleus(apply_temperature(logits.float(), temperature), top_p)
-    if by_logit and temperature == 0:
-        top = top._replace(probs_idx=logits.sort(dim=-1, descending=True, stable=True).indices)
+    top = top._replace(probs_idx=logits.sort(dim=-1, descending=True, stable=True).indices)
     places = torch.arange(min(n_rows, vocab_size), device=logits.device).expand(bsz, -1)  # (bsz, n_rows)
     if also is not None:
         found = (top.probs_idx[:, None, :] == also[:, :, None]).int().argmax(dim=-1)  # (bsz, n)
@@ -75,16 +80,13 @@ def stages_html(
     state: Stages,
     name: Callable[[int], str],
     text: dict[str, str],
-    observed: dict[int, int] | None = None,
     marks: Mapping[int, str] | None = None,
 ) -> str:
-    """The stage table. name: a function from a token id to its piece; observed: {id: how often it was drawn}.
+    """The stage table. name: a function from a token id to its piece.
 
     marks: {id: what a last column says of it}; these tokens are printed in bold.
     """
-    draws = sum(observed.values()) if observed else 0
     heads = columns(text, "token", "logit", "scaled", "prob", "before", "kept", "renormalised")
-    heads += [text["col_observed"].format(n=draws)] if draws else []
     heads += [text["col_mark"]] if marks is not None else []
     body, above = [], True
     for row in state.rows:
@@ -99,8 +101,6 @@ def stages_html(
             text["is_kept"] if row.kept else text["is_cut"],
             share(row.renormalised),
         ]
-        if draws:
-            cells.append(share(observed.get(row.token, 0) / draws))
         if marks is not None:
             cells.append(escape(marks.get(row.token, "")))
             css += " ml-marked" if row.token in marks else ""

@@ -87,7 +87,7 @@ def record(
     steps, stops = [], {}
     for step in loop:
         also = torch.stack([step.candidate, step.next_token], dim=1)  # (bsz, 2)
-        tables = batch_stages(step.logits, temperature, top_p, n_rows, also, by_logit=True)
+        tables = batch_stages(step.logits, temperature, top_p, n_rows, also)
         columns = (step.candidate, step.next_token, step.from_prompt, step.eos_reached)
         scores = None if step.logprobs is None else step.logprobs.tolist()
         steps.append(Step(step.prev_pos, step.cur_pos, *(column.tolist() for column in columns), tables, scores))

@@ -1,4 +1,4 @@
-"""TemperatureExplorer: slide the temperature and see the probabilities and their entropy change."""
+"""TemperatureExplorer: move the temperature and see the probabilities and their entropy change."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import ipywidgets as W
 import torch
+import traitlets as T
 from torch import Tensor
 
 from minillama import allowed, arguments
 from minillama.generation import Llama
 from minillama.logprobs import entropy
-from minillama.markup import STYLE, escape, wrap
+from minillama.markup import escape, visible, wrap
 from minillama.sampling import apply_temperature
-from minillama.widgets.labels import labels
-from minillama.widgets.parts import boxes, columns, hook, number, refusal, share, shortened, sized, table
-from minillama.widgets.prompts import check_prompts, prompt_choice, trouble
+from minillama.widgets.front import HIGHEST, SENT, Explorer, packed
+from minillama.widgets.labels import labels, only
+from minillama.widgets.parts import boxes, columns, number, refusal, share, shortened, table
+from minillama.widgets.prompts import check_prompts, one_of, trouble
+from minillama.widgets.stages import shown_names
 from minillama.widgets.top_p import next_token_logits
 
-HIGHEST = 3.0  # the slider's and the curve's end
 POINTS = torch.linspace(0, HIGHEST, 61).tolist()  # temperatures of the curve
+WORDS = ("prompt", "temperature", "greedy", "col_*", "short_*", "temp_*", "top_rest", "top_why", "top_why_greedy")
 
 
 @dataclass(frozen=True)
@@ -142,14 +144,22 @@ def _curve(state: Heated, curve: Sequence[float], text: dict[str, str]) -> str:
     )
 
 
-class TemperatureExplorer(W.VBox):
-    """A temperature slider (0 to 3) for the next token after a prompt, chosen or typed.
+class TemperatureExplorer(Explorer):
+    """The next token after a prompt, chosen or typed, at a temperature from 0 to 3: a dot to drag along a curve.
 
     prompts: a list of str to choose from. truths: {prompt: {token id: probability}} where the true probabilities are
     known; these tokens get a row too. n_rows: how many other tokens get one. The model runs once for each prompt; the
-    slider re-uses those logits. Raises TypeError or ValueError, naming the argument, if prompts is empty or not a list
-    of str, a prompt leaves no room for a token, a number is out of range or the language has no labels.
+    browser has the logits and draws by itself. `prompt`, `own` (what is typed; "" for the chosen one) and `temperature`
+    can be read and set. Raises TypeError or ValueError, naming the argument, if prompts is empty or not a list of str,
+    a prompt leaves no room for a token, a number is out of range or the language has no labels.
     """
+
+    name, moved = "temperature", ("prompt",)
+    prompt = T.Any().tag(**SENT)
+    own = T.Any("").tag(**SENT)
+    temperature = T.Any().tag(**SENT)
+    typed = T.Dict().tag(**SENT)  # the answer to `own`: its names, notes and problem
+    typed_floats = T.Bytes().tag(**SENT)  # and its logits
 
     @allowed.only(
         llama=allowed.an(Llama),
@@ -168,45 +178,57 @@ class TemperatureExplorer(W.VBox):
         language: str = "en",
     ):
         check_prompts(llama, prompts)
-        arguments.number("temperature", temperature, 0, HIGHEST)
         arguments.whole("n_rows", n_rows, 1)
         self.text, self.llama, self.truths, self.n_rows = labels(language), llama, dict(truths or {}), n_rows
         self.pieces = llama.tokenizer.pieces(range(llama.tokenizer.n_words))
-        self.cached: dict[str, tuple[Tensor, list[float]]] = {}
-        for prompt in prompts:
-            self._run(prompt)
+        self.logits = {prompt: next_token_logits(llama, prompt) for prompt in prompts}  # (vocab_size,) each
+        known = [dict(self.truths.get(prompt, {})) for prompt in self.logits]
+        names = shown_names(self.logits.values(), self.pieces, n_rows)
+        names |= {i: visible(self.pieces[i]) for truth in known for i in truth}
+        data = {"prompts": list(self.logits), "shown": [visible(prompt) for prompt in self.logits], "names": names,
+                "truths": known, "text": only(self.text, WORDS), "vocab_size": len(self.pieces), "n_rows": n_rows,
+                "highest": HIGHEST}  # fmt: skip
+        super().__init__(data, floats=packed(self.logits.values()), prompt=prompts[0], temperature=temperature)
+        self.observe(self._read, "own")
 
-        self.prompt = prompt_choice(prompts, self.text, "520px")
-        names = {"description": self.text["temp_own"], "placeholder": self.text["temp_own_tip"]}
-        self.own = W.Text(**names, continuous_update=False, **sized("520px"))
-        self.temperature = W.FloatSlider(
-            temperature, min=0, max=HIGHEST, step=0.05, description=self.text["temperature"], **sized("520px")
-        )
-        self.view = W.HTML()
-        controls = {"s-prompt": self.prompt, "s-own": self.own, "s-temperature": self.temperature}
-        hook(controls, self._moved)
-        super().__init__([self.prompt, self.own, self.temperature, self.view, W.HTML(STYLE)])
-        self.add_class("w-temperature")
-        self._draw()
+    def __repr__(self) -> str:
+        return f"TemperatureExplorer({len(self.data['prompts'])} prompts, temperature={self.temperature})"
+
+    @T.validate("temperature", "prompt", "own")
+    def _judge(self, proposal):
+        name, value = proposal["trait"].name, proposal["value"]
+        if name == "prompt":
+            return one_of(value, self.data["prompts"])
+        if name == "own":
+            arguments.kind("own", value, str)
+            return value
+        return arguments.number(name, value, 0, HIGHEST)
 
     def _moved(self, change) -> None:
-        if change.owner is self.prompt and self.own.value:
-            self.own.value = ""  # the choice counts again; this draws
-        else:
-            self._draw()
+        self.own = ""  # the choice counts again
 
-    def _run(self, prompt: str) -> tuple[Tensor, list[float]]:
-        """The logits (vocab_size,) after a prompt and their entropy curve."""
-        if prompt not in self.cached:
-            logits = next_token_logits(self.llama, prompt)
-            self.cached[prompt] = logits, entropy_curve(logits)
-        return self.cached[prompt]
+    def _read(self, _change) -> None:
+        """Run the model on what was typed, and send what the page needs to show it."""
+        prompt, notes = shortened(self.own, self.text)
+        answer = {"own": self.own, "notes": notes, "problem": self._problem(prompt), "names": {}}
+        if self.own and not answer["problem"]:
+            logits = self._run(prompt)
+            answer["names"] = shown_names([logits], self.pieces, self.n_rows)
+            self.typed_floats = packed([logits])
+        self.typed = answer
 
-    def _draw(self) -> None:
-        prompt, notes = shortened(self.own.value or self.prompt.value, self.text)
-        if prompt not in self.cached and (problem := trouble(self.llama, prompt, 1, self.text)):
-            self.view.value = refusal(problem, "ml-temperature", notes)
-            return
-        logits, curve = self._run(prompt)
-        state = heated(logits, self.temperature.value, self.truths.get(prompt), self.n_rows)
-        self.view.value = temperature_html(state, curve, self.pieces.__getitem__, self.text, notes, style=False)
+    def _problem(self, prompt: str) -> str:
+        return "" if prompt in self.logits else trouble(self.llama, prompt, 1, self.text)
+
+    def _run(self, prompt: str) -> Tensor:
+        if prompt not in self.logits:
+            self.logits[prompt] = next_token_logits(self.llama, prompt)
+        return self.logits[prompt]
+
+    def still(self) -> str:
+        prompt, notes = shortened(self.own or self.prompt, self.text)
+        if problem := self._problem(prompt):
+            return refusal(problem, "ml-temperature", notes)
+        logits = self._run(prompt)
+        state = heated(logits, self.temperature, self.truths.get(prompt), self.n_rows)
+        return temperature_html(state, entropy_curve(logits), self.pieces.__getitem__, self.text, notes)

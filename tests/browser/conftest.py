@@ -11,17 +11,27 @@ expect.set_options(timeout=20_000)  # milliseconds: the machine may be busy
 
 
 @pytest.fixture(scope="session")
-def page(kernels, tmp_path_factory):
+def browser():
     if jupyterlab.find_chromium() is None:
         message = (
             "NO CHROMIUM: the widgets were not tested in a browser (apt install chromium, or set MINILLAMA_CHROMIUM)"
         )
         pytest.fail(message) if os.environ.get("MINILLAMA_REQUIRE_BROWSER") else pytest.skip(message)
-    with (
-        jupyterlab.jupyterlab(tmp_path_factory.mktemp("lab")) as address,
-        jupyterlab.chromium(address) as page,
-    ):
-        yield page
+    with jupyterlab.chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def lab(kernels, tmp_path_factory):
+    """The folder that is JupyterLab's root, and its address."""
+    folder = tmp_path_factory.mktemp("lab")
+    with jupyterlab.jupyterlab(folder) as address:
+        yield folder / "root", address
+
+
+@pytest.fixture(scope="session")
+def page(browser, lab):
+    return jupyterlab.open_lab(browser, lab[1])
 
 
 @pytest.fixture(scope="module")

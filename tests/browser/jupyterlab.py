@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 REPOSITORY = Path(__file__).parents[2]
 SCREENSHOTS = Path(__file__).parent / "screenshots"
@@ -23,6 +23,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 
+HANDLE = ".noUi-handle, input[type=range]"
 PAUSE = 200  # milliseconds; without it a page that waits draws frame after frame, and the kernel has half a core less
 # After a run JupyterLab gives the active cell the focus; a key pressed before would be lost.
 FOCUS_IS_BACK = "() => document.activeElement?.closest('.jp-Notebook') != null"
@@ -38,6 +39,17 @@ ALL_CELLS_RAN = """() => window.jupyterapp.shell.currentWidget.content.widgets
   .every(cell => cell.model.executionCount !== null)"""
 KERNEL_ANSWERS = """() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestCommInfo({})
   .then(() => null)"""
+RUN_CODE = """async code => {
+  const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  const run = kernel.requestExecute({code, store_history: false});
+  let found = '';
+  run.onIOPub = ({content}) => {
+    if (content.ename) found = `${content.ename}: ${content.evalue}`;
+    if (content.data) found = content.data['text/plain'];
+  };
+  await run.done;
+  return found;
+}"""
 CLOSE = """async () => {
   for (const panel of [...window.jupyterapp.shell.widgets('main')]) {
     await panel.sessionContext?.shutdown();
@@ -56,15 +68,19 @@ def find_chromium() -> str | None:
 
 
 @contextlib.contextmanager
-def chromium(address: str) -> Iterator[Page]:
-    """A page with the JupyterLab of that address, and nothing open in it."""
+def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=QUIET)
-        page = browser.new_page(viewport={"width": 1400, "height": 1100})
-        page.goto(f"{address}/lab?reset")
-        page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=120_000)
-        yield page
+        yield browser
         browser.close()
+
+
+def open_lab(browser: Browser, address: str) -> Page:
+    """A page with the JupyterLab of that address, and nothing open in it."""
+    page = browser.new_page(viewport={"width": 1400, "height": 1100})
+    page.goto(f"{address}/lab?reset")
+    page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=120_000)
+    return page
 
 
 @contextlib.contextmanager
@@ -169,9 +185,14 @@ def settle(page: Page) -> None:
     page.wait_for_timeout(100)
 
 
+def in_kernel(page: Page, code: str) -> str:
+    """Run code in the kernel of the notebook that is shown. Returns what the last line is, as text."""
+    return page.evaluate(RUN_CODE, code)
+
+
 def press(page: Page, control: Locator, key: str, times: int = 1) -> None:
-    """Press a key on a slider's handle and wait until the view has been redrawn."""
-    handle = control.locator(".noUi-handle")
+    """Press a key on a slider's handle and wait until the view has been redrawn, by the kernel or by the page."""
+    handle = control.locator(HANDLE).or_(control.and_(page.get_by_role("slider")))
     handle.scroll_into_view_if_needed()
     for _ in range(times):
         handle.press(key)

@@ -479,9 +479,13 @@ def test_of_what_is_printed_ten_lines_are_shown(capsys):
 def test_strict_mode_raises(monkeypatch):
     monkeypatch.setenv("MINILLAMA_STRICT", "1")
     assert double()(lambda x: 2 * x).status == "passed"
-    for function in (lambda x: ..., lambda x: x):
-        with pytest.raises(AssertionError):
-            double()(function)
+    for function, said in [
+        (lambda x: ..., "double: <lambda>: not attempted yet. Finish the function and run the cell again."),
+        (lambda x: x, "double: <lambda>: failed, 0 cases right · x = 1.5: Half. Expected 3, got 1.5."),
+    ]:
+        with pytest.raises(AssertionError) as raised:
+            double({"Half.": lambda x: x})(function)
+        assert str(raised.value) == said
 
 
 def test_use_asks_for_the_latest_check_of_this_exercise(capsys):

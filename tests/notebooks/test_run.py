@@ -183,7 +183,9 @@ def test_a_stub_fails_a_graded_run(monkeypatch):
     notebook.cells = [nbformat.v4.new_code_cell("from minillama import check"), stub]
     try:
         NotebookClient(notebook, kernel_name="python3", **PATIENT).execute()
-    except CellExecutionError as error:
-        assert "not attempted" in str(error)
+    except CellExecutionError:
+        (error,) = (output for output in notebook.cells[-1].outputs if output.output_type == "error")
+        line = "NotPassed: top_p: my_top_p: not attempted yet. Finish the function and run the cell again."
+        assert error.traceback == [line], "one line, which names the exercise"
     else:
         raise AssertionError("an unattempted exercise passed a graded run")

@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import json
 import re
 import statistics
 import sys
@@ -10,6 +11,7 @@ import nbformat
 import pytest
 
 from tests.notebooks.conftest import NAMES, NOTEBOOKS
+from tests.notebooks.contents import FILE, contents, last_cell
 from tests.notebooks.minutes import STATED, minutes, words
 
 TAGS = {"predict", "exercise", "solution", "assembled", "hide-input", "needs-cuda", "needs-real-model", "timed"}
@@ -155,6 +157,17 @@ def test_skeleton(notebook, name):
     assert len(summary) == 1 and len(re.findall(r"^- ", summary[0], re.M)) == 3
 
 
+def test_the_last_cell_shows_progress(notebook, name):
+    assert notebook.cells[-1].source == last_cell(name), "python -m tests.notebooks.contents puts it there"
+
+
+def test_the_package_knows_every_exercise_and_prediction():
+    written, found = json.loads(FILE.read_text(encoding="utf-8")), contents()
+    assert written == found and list(written) == list(found), "python -m tests.notebooks.contents writes it"
+    exercises = [name for parts in found.values() for name in parts["exercises"]]
+    assert len(set(exercises)) == len(exercises) and all(len(parts["exercises"]) >= 2 for parts in found.values())
+
+
 def test_stated_minutes_follow_the_rule(notebook):
     (stated,) = STATED.findall(prose(notebook)[0]) or ["none"]
     expected = f"expected {minutes(notebook)} minutes; python -m tests.notebooks.minutes writes them"
@@ -221,7 +234,7 @@ def test_a_notebook_that_is_gone_is_found():
 
 TEXTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "Makefile", "environment.yml", "pyproject.toml")] + [
     path
-    for folder in ("assets", "benchmarks", "minillama", "notebooks", "tests", "training")
+    for folder in ("assets", "benchmarks", "docs", "minillama", "notebooks", "tests", "training")
     for path in sorted((ROOT / folder).rglob("*"))
     if path.suffix in (".py", ".md", ".ipynb", ".svg") and "runs" not in path.parts and path.name != "test_style.py"
 ]

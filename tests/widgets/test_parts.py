@@ -64,7 +64,8 @@ def bad_text(name, llama):
         view.prompts[0].value = HALF
     elif name == "TemperatureExplorer":
         view = TemperatureExplorer(llama, ["Once"])
-        view.own.value = HALF
+        view.own = HALF
+        return view.still()
     else:
         view = TokenView(llama.tokenizer)
         view.input.value = HALF

@@ -14,10 +14,10 @@ def test_typed_prompts_get_one_message(llama):
     message = trouble(llama, LONG, 1, EN)
     assert message == EN["prompt_long"].format(n=n, room=most - 1, max_seq_len=most)
     explorer, heatmap = TemperatureExplorer(llama, ["Once"]), LogprobHeatmap(llama, ["Once"])
-    explorer.own.value = heatmap.prompts[0].value = LONG
-    assert message in explorer.view.value and message in heatmap.view.value
-    explorer.own.value = heatmap.prompts[0].value = "a\ud800"
-    assert EN["surrogate"] in explorer.view.value and EN["surrogate"] in heatmap.view.value
+    explorer.own = heatmap.prompts[0].value = LONG
+    assert message == explorer.typed["problem"] and message in heatmap.view.value
+    explorer.own = heatmap.prompts[0].value = "a\ud800"
+    assert explorer.typed["problem"] == EN["surrogate"] and EN["surrogate"] in heatmap.view.value
 
 
 @pytest.mark.parametrize(("max_gen_len", "room"), [(0, 0), (1, 1), (20, 1)])

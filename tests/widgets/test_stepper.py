@@ -83,7 +83,7 @@ def test_batched_stages_are_the_stages_of_each_row():
     logits = torch.randn(3, 30, generator=torch.Generator().manual_seed(0))
     for temperature in (0.0, 0.7):
         assert batch_stages(logits, temperature, 0.8, 5) == [stages(row, temperature, 0.8, 5) for row in logits]
-    (greedy, *_) = batch_stages(logits, 0.0, 0.8, 5, by_logit=True)
+    (greedy, *_) = batch_stages(logits, 0.0, 0.8, 5)
     assert [row.token for row in greedy.rows] == logits[0].topk(5).indices.tolist()
 
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from minillama.logprobs import entropy
 from minillama.sampling import apply_temperature
 from minillama.widgets import TemperatureExplorer
+from minillama.widgets.front import HIGHEST
 from minillama.widgets.labels import EN
 from minillama.widgets.parts import LONGEST
-from minillama.widgets.temperature import HIGHEST, POINTS, entropy_curve, heated, temperature_html
+from minillama.widgets.temperature import POINTS, entropy_curve, heated, temperature_html
 
 LOGITS = torch.tensor([0.30, 0.10, 0.03, 0.50, 0.07]).log()
 WORDS = ["a", "an", "that", "the", "this"]
@@ -139,45 +140,56 @@ def explorer(llama):
 
 
 def shown_entropy(explorer):
-    return float(re.search(r"entropy ([0-9.]+) nats", explorer.view.value).group(1))
+    return float(re.search(r"entropy ([0-9.]+) nats", explorer.still()).group(1))
 
 
-def test_slider_from_end_to_end(explorer):
-    slider = explorer.temperature
-    default = slider.value
-    assert default == 1.0 and (slider.min, slider.max) == (0, HIGHEST)
-    logits, _ = explorer.cached[PROMPTS[0]]
-    for value in (slider.min, slider.max, default):
-        slider.value = value
+def test_from_end_to_end(explorer):
+    logits, default = explorer.logits[PROMPTS[0]], explorer.temperature
+    assert default == 1.0
+    for value in (0, HIGHEST, default):
+        explorer.temperature = value
         assert shown_entropy(explorer) == pytest.approx(float(entropy(apply_temperature(logits, value))), abs=1e-3)
 
 
-def test_the_slider_does_not_run_the_model(explorer, llama, monkeypatch):
+def test_moving_does_not_run_the_model(explorer, llama, monkeypatch):
     monkeypatch.setattr(llama.model, "forward", lambda *_: pytest.fail("the model was run"))
-    explorer.temperature.value, explorer.prompt.value = 0.3, PROMPTS[1]
+    explorer.temperature, explorer.prompt = 0.3, PROMPTS[1]
+    assert explorer.page()
 
 
 def test_the_prompt_can_be_chosen_and_its_truth_is_shown(explorer):
-    assert EN["col_truth"] not in explorer.view.value
-    explorer.prompt.value = PROMPTS[1]
-    assert EN["col_truth"] in explorer.view.value and "0.7500" in explorer.view.value
+    assert EN["col_truth"] not in explorer.still()
+    explorer.prompt = PROMPTS[1]
+    assert EN["col_truth"] in explorer.still() and "0.7500" in explorer.still()
+    assert explorer.data["truths"] == [{}, {5: 0.75}] and 5 in explorer.data["names"]
 
 
 def test_a_prompt_can_be_typed(explorer):
-    first = explorer.view.value
-    explorer.own.value = "The weather"
-    assert explorer.view.value != first and "The weather" in explorer.cached
-    explorer.own.value = ""
-    assert explorer.view.value == first, "empty: the chosen prompt again"
-    explorer.own.value = "The weather"
-    explorer.prompt.value = PROMPTS[1]
-    assert explorer.own.value == "" and EN["col_truth"] in explorer.view.value
+    first = explorer.still()
+    explorer.own = "The weather"
+    assert explorer.still() != first and "The weather" in explorer.logits
+    sent = torch.frombuffer(bytearray(explorer.typed_floats), dtype=torch.float32)
+    assert torch.equal(sent, explorer.logits["The weather"])
+    assert explorer.typed["own"] == "The weather" and not explorer.typed["problem"]
+    assert len(explorer.typed["names"]) == explorer.n_rows
+    explorer.own = ""
+    assert explorer.still() == first, "empty: the chosen prompt again"
+    explorer.own = "The weather"
+    explorer.prompt = PROMPTS[1]
+    assert explorer.own == "" and EN["col_truth"] in explorer.still()
+
+
+def test_what_the_browser_sends_arrives(explorer):
+    """The page chooses a prompt, and before the kernel has read that, a text is typed: one message, and both count."""
+    explorer.set_state({"prompt": PROMPTS[1], "own": "The weather"})
+    assert explorer.prompt == PROMPTS[1] and explorer.own == explorer.typed["own"] == "The weather"
 
 
 @pytest.mark.parametrize("text", [" ", "\x00\x1b[31m", "שלום", "\u202eabc", "<script>alert(1)</script>", "字🦙"])
 def test_odd_text_is_run(explorer, text):
-    explorer.own.value = text
-    assert "nats" in explorer.view.value and "<script>" not in explorer.view.value
+    explorer.own = text
+    assert "nats" in explorer.still() and "<script>" not in explorer.still()
+    assert explorer.typed["names"] and not explorer.typed["problem"]
 
 
 @pytest.mark.parametrize(
@@ -189,27 +201,33 @@ def test_odd_text_is_run(explorer, text):
     ],
 )
 def test_bad_text_is_answered_in_place_and_the_widget_stays_alive(explorer, text, message):
-    first = explorer.view.value
-    explorer.own.value = text
-    assert message in explorer.view.value and "nats" not in explorer.view.value
-    explorer.temperature.value = 2.0
-    explorer.own.value = ""
-    explorer.temperature.value = 1.0
-    assert explorer.view.value == first
+    first = explorer.still()
+    explorer.own = text
+    assert message in explorer.still() and "nats" not in explorer.still()
+    assert message in " ".join([*explorer.typed["notes"], explorer.typed["problem"]])
+    explorer.temperature = 2.0
+    explorer.own = ""
+    explorer.temperature = 1.0
+    assert explorer.still() == first
 
 
 def test_a_long_text_that_fits_is_cut_with_a_message(explorer, monkeypatch):
     monkeypatch.setattr("minillama.widgets.parts.LONGEST", 8)
-    explorer.own.value = "The weather today"
-    assert "Only the first 8 characters" in explorer.view.value and "nats" in explorer.view.value
+    explorer.own = "The weather today"
+    assert "Only the first 8 characters" in explorer.still() and "nats" in explorer.still()
+    assert explorer.typed["notes"] and explorer.typed["names"]
 
 
-def test_keyboard_and_hooks(explorer):
-    hooks = {"s-temperature": explorer.temperature, "s-prompt": explorer.prompt, "s-own": explorer.own}
-    for hook, control in hooks.items():
-        assert hook in control._dom_classes
-        assert control.tabbable is not False
-    assert "w-temperature" in explorer._dom_classes
+def test_traits_are_judged(explorer):
+    for name, value, words in [
+        ("temperature", 3.5, "temperature must be a number from 0 to 3, got 3.5"),
+        ("prompt", "none of them", "prompt must be one of"),
+        ("own", 5, "own must be"),
+    ]:
+        before = getattr(explorer, name)
+        with pytest.raises((TypeError, ValueError), match=words):
+            setattr(explorer, name, value)
+        assert getattr(explorer, name) == before
 
 
 def test_bad_arguments(llama):

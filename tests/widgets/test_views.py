@@ -47,8 +47,10 @@ def test_the_table_is_the_samplers_own(logits, temperature, top_p):
     table = stages(logits, temperature, top_p, n_rows=12)
     top = nucleus(apply_temperature(logits, temperature), top_p)
     assert table.n_kept == int(top.kept.sum()) >= 1
+    order = logits.sort(descending=True, stable=True).indices.tolist()
+    assert [row.token for row in table.rows] == order[:12], "equal probabilities: by their logits"
     for k, row in enumerate(table.rows):
-        assert row.token == int(top.probs_idx[k])
+        assert row.prob == pytest.approx(float(top.probs_sort[k]))
         assert row.renormalised == pytest.approx(float(top.renormalised[k]))
         assert row.scaled is None if temperature == 0 else row.scaled == pytest.approx(row.logit / temperature)
 
@@ -66,12 +68,6 @@ def test_the_page_shows_every_stage_and_marks_the_cut():
     assert all(
         EN[f"col_{head}"] in page for head in ("token", "logit", "scaled", "prob", "before", "kept", "renormalised")
     )
-
-
-def test_observed_beside_expected():
-    page = top_p_html(stages(LOGITS, 1.0, 0.5), WORDS, EN, observed={3: 60, 0: 40})
-    assert "observed in 100" in page
-    assert [row[7] for row in cells(page)] == ["0.6000", "0.4000", "0.0000", "0.0000", "0.0000"]
 
 
 def test_what_is_not_shown_is_counted():

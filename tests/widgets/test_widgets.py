@@ -18,37 +18,42 @@ def explorer(llama):
 
 
 def shown_count(explorer):
-    return int(re.search(r"(\d+) of \d+ tokens kept", explorer.view.value).group(1))
+    return int(re.search(r"(\d+) of \d+ tokens kept", explorer.still()).group(1))
 
 
-def test_sliders_from_end_to_end(explorer):
-    for slider in (explorer.top_p, explorer.temperature):
-        default = slider.value
-        for value in (slider.min, slider.max, default):
-            slider.value = value
-            probs = apply_temperature(explorer.logits[explorer.prompt.value], explorer.temperature.value)
-            assert shown_count(explorer) == int(nucleus(probs, explorer.top_p.value).kept.sum())
+def test_from_end_to_end(explorer):
+    for name, values in {"top_p": (0, 1, 0.9), "temperature": (0, 3, 1.0)}.items():
+        for value in values:
+            setattr(explorer, name, value)
+            probs = apply_temperature(explorer.logits[explorer.prompt], explorer.temperature)
+            assert shown_count(explorer) == int(nucleus(probs, explorer.top_p).kept.sum())
 
 
-def test_sliders_do_not_run_the_model(explorer, llama, monkeypatch):
+def test_moving_does_not_run_the_model(explorer, llama, monkeypatch):
     monkeypatch.setattr(llama.model, "forward", lambda *_: pytest.fail("the model was run"))
-    explorer.top_p.value, explorer.temperature.value, explorer.prompt.value = 0.3, 1.5, PROMPTS[1]
-    explorer.draws[0].click()
+    explorer.top_p, explorer.temperature, explorer.prompt = 0.3, 1.5, PROMPTS[1]
+    explorer.sample(1)
+    assert explorer.page()
 
 
 def test_the_prompt_can_be_changed(explorer):
-    before = explorer.view.value
-    explorer.prompt.value = PROMPTS[1]
-    assert explorer.view.value != before
+    before = explorer.still()
+    explorer.prompt = PROMPTS[1]
+    assert explorer.still() != before
 
 
-@pytest.mark.parametrize("k", range(3))
-def test_draws(explorer, k):
-    explorer.draws[k].click()
-    assert sum(explorer.observed.values()) == (1, 100, 1000)[k]
-    assert f"observed in {(1, 100, 1000)[k]}" in explorer.view.value
-    explorer.top_p.value = 0.1
-    assert explorer.observed is None and "observed" not in explorer.view.value
+def test_at_temperature_0_the_next_best_follow_the_first(explorer):
+    rows = re.findall(r'<th scope="row">(.*?)</th>', explorer.still())
+    explorer.temperature = 0
+    assert re.findall(r'<th scope="row">(.*?)</th>', explorer.still()) == rows
+
+
+def test_draws_add_up_until_something_is_moved(explorer):
+    for n, total in ((1, 1), (100, 101), (1000, 1101)):
+        drawn = explorer.sample(n)
+        assert drawn == explorer.observed and sum(drawn.values()) == total
+    explorer.top_p = 0.1
+    assert explorer.observed == {}
 
 
 def test_draws_stay_in_the_nucleus_and_repeat_with_the_seed(llama):
@@ -58,18 +63,38 @@ def test_draws_stay_in_the_nucleus_and_repeat_with_the_seed(llama):
     assert set(first.observed) <= set(top.probs_idx[top.kept].tolist())
 
 
-def test_the_logits_are_the_models(llama):
+def test_the_logits_are_the_models_and_the_browsers(llama, explorer):
     ids = llama.tokenizer.encode(PROMPTS[0], bos=True, eos=False)
     expected = llama.model(torch.tensor([ids]), 0)[0, -1]
     assert torch.allclose(next_token_logits(llama, PROMPTS[0]), expected, atol=1e-5)
+    sent = torch.frombuffer(bytearray(explorer.floats), dtype=torch.float32).view(len(PROMPTS), -1)
+    assert all(torch.equal(row, logits) for row, logits in zip(sent, explorer.logits.values(), strict=True))
 
 
-def test_keyboard_and_hooks(explorer):
-    hooks = {"s-top-p": explorer.top_p, "s-temperature": explorer.temperature, "s-prompt": explorer.prompt}
-    for hook, control in hooks.items():
-        assert hook in control._dom_classes
-        assert control.tabbable is not False
-    assert "w-top-p" in explorer._dom_classes
+def test_what_the_browser_sends_arrives(explorer):
+    """A message of the page, as it comes through the kernel: the ids of a JSON object are text."""
+    explorer.set_state({"top_p": 0.5, "observed": {"7": 2, "9": 1}})
+    assert explorer.top_p == 0.5 and explorer.observed == {7: 2, 9: 1}
+    explorer.set_state({"temperature": 2, "observed": {}})
+    assert explorer.temperature == 2.0 and explorer.observed == {}
+    explorer.sample(1)
+    explorer.top_p = 0.4
+    assert explorer.observed == {}, "set from Python: Python forgets the draws"
+
+
+def test_traits_are_judged(explorer):
+    for name, value, words in [
+        ("top_p", 1.5, "top_p must be a number from 0 to 1, got 1.5"),
+        ("temperature", "x", "temperature must be a number from 0 to 3, got str 'x'"),
+        ("prompt", "none of them", "prompt must be one of"),
+        ("observed", [1], "observed must be a dict"),
+        ("observed", {-1: 2}, "observed: a token id must be a whole number from 0 to"),
+        ("observed", {1: 0}, r"observed\[1\] must be a whole number of at least 1, got 0"),
+    ]:
+        before = getattr(explorer, name)
+        with pytest.raises((TypeError, ValueError), match=words):
+            setattr(explorer, name, value)
+        assert getattr(explorer, name) == before
 
 
 def test_bad_arguments(llama):
@@ -79,7 +104,7 @@ def test_bad_arguments(llama):
         TopPExplorer(llama, [])
     with pytest.raises(ValueError, match="language"):
         TopPExplorer(llama, PROMPTS, language="xx")
-    with pytest.raises(ValueError, match="temperature must be a number from 0 to 2, got 9"):
+    with pytest.raises(ValueError, match="temperature must be a number from 0 to 3, got 9"):
         TopPExplorer(llama, PROMPTS, temperature=9)
     with pytest.raises(ValueError, match="top_p must be a number from 0 to 1, got 1.5"):
         TopPExplorer(llama, PROMPTS, top_p=1.5)

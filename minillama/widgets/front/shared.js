@@ -1,0 +1,247 @@
+// What the explorers share: numbers, words, parts of the page, and the page without a kernel.
+// widgets/front.py puts COLOURS and CSS before this file and one explorer's file after it: one module in all.
+
+// ---- numbers: what minillama/sampling.py computes, in 64 bits
+
+const TINY = 2 ** -126; // a temperature below the smallest float32 is 0
+
+// The token ids, the largest logit first; ties in the order of their ids.
+function ranked(logits) {
+  return Uint32Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a] || a - b);
+}
+
+// softmax(logits / temperature), in the order given; at temperature 0 the first token has it all.
+function softmax(logits, order, temperature) {
+  const probs = new Float64Array(order.length);
+  if (temperature < TINY) {
+    probs[0] = 1;
+    return probs;
+  }
+  let sum = 0;
+  for (let k = 0; k < probs.length; k++) {
+    probs[k] = Math.exp((logits[order[k]] - logits[order[0]]) / temperature); // the largest is exp(0) = 1
+    sum += probs[k];
+  }
+  return probs.map((weight) => weight / sum);
+}
+
+// Keep each token whose mass before it is at most p. As probs fall, these are the first nKept; `mass` is theirs.
+function nucleus(probs, p) {
+  const before = new Float64Array(probs.length);
+  for (let k = 1; k < probs.length; k++) before[k] = before[k - 1] + probs[k - 1];
+  let nKept = 0, mass = 0;
+  while (nKept < probs.length && (before[nKept] <= p || p >= 1)) mass += probs[nKept++];
+  return { before, nKept, mass };
+}
+
+// How uncertain a distribution is, in nats: the sum of -p log p.
+function entropy(probs) {
+  let nats = 0;
+  for (const p of probs) if (p > 0) nats -= p * Math.log(p);
+  return nats;
+}
+
+// The place of the number in a list that is nearest to this one.
+function nearest(list, value) {
+  return list.reduce((best, each, k) => (Math.abs(each - value) < Math.abs(list[best] - value) ? k : best), 0);
+}
+
+// The sum of all but the first n.
+function tail(probs, n) {
+  let sum = 0;
+  for (let k = n; k < probs.length; k++) sum += probs[k];
+  return sum;
+}
+
+// A function that gives the same random numbers from 0 to 1 for the same seed (mulberry32).
+function randomFrom(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let bits = Math.imul(state ^ (state >>> 15), state | 1);
+    bits ^= bits + Math.imul(bits ^ (bits >>> 7), bits | 61);
+    return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+// The float32 numbers in what Python sent: a DataView from a kernel, base64 in a page.
+function floats(sent) {
+  const bytes = typeof sent === "string" ? Uint8Array.from(atob(sent), (c) => c.charCodeAt(0))
+    : new Uint8Array(sent.buffer, sent.byteOffset, sent.byteLength);
+  return new Float32Array(bytes.slice().buffer); // a copy begins where a Float32Array may begin
+}
+
+// ---- words: the templates of labels.py, filled in
+
+// "{n:,} of {mass:.4f}" with {n: 4096, mass: 0.9} is "4,096 of 0.9000".
+function fill(template, values = {}) {
+  return template.replace(/\{(\w+)(?::(,|\.(\d)f))?\}/g, (_, name, form, digits) =>
+    digits ? values[name].toFixed(digits) : form ? values[name].toLocaleString("en") : values[name]);
+}
+
+// A temperature or top_p: two digits, and more only where they count.
+function plain(value) {
+  return Math.abs(value * 100 - Math.round(value * 100)) < 1e-9 ? value.toFixed(2) : String(value);
+}
+
+// ---- parts of the page. Text from Python is only ever textContent, so nothing in it can become markup.
+
+function el(tag, name = "", attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  node.className = name;
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children); // a string becomes a text node
+  return node;
+}
+
+// An element of an SVG picture; attributes only.
+function svg(tag, attributes = {}, text = "") {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.textContent = text;
+  return node;
+}
+
+// Change a text only where it differs: a screen reader then reads only news.
+function say(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+// A heading with a long and a short form; the style sheet shows the one that there is room for.
+function heading(long, short = long) {
+  return el("div", "fx-cell fx-heading", { role: "columnheader" }, el("span", "fx-long", {}, long),
+    el("span", "fx-short", {}, short));
+}
+
+// A row of a table: its name, a cell a column, and in the cell called plot the marks, which are for the eye only.
+function row(columns, marks) {
+  const parts = { name: el("div", "fx-cell fx-name", { role: "rowheader" }) };
+  for (const name of columns) parts[name] = el("div", `fx-cell fx-${name}`, { role: "cell" });
+  for (const mark of marks) parts.plot.append((parts[mark] = el("div", `fx-${mark}`)));
+  parts.plot.setAttribute("aria-hidden", "true");
+  return { ...parts, node: el("div", "fx-row", { role: "row" }, parts.name, ...columns.map((name) => parts[name])) };
+}
+
+// The head of a table. `text` has a long and a short heading for each column; the plot has its scale.
+function head(columns, text) {
+  const scale = ["0", "0.5", "1"].map((tick) => el("span", "", {}, tick));
+  const cells = columns.map((name) => name === "plot"
+    ? el("div", "fx-cell fx-plot fx-scale", { "aria-hidden": "true" }, ...scale)
+    : heading(text[`col_${name}`], text[`short_${name}`]));
+  return el("div", "fx-row fx-head", { role: "row" }, heading(text.col_token), ...cells);
+}
+
+// A choice of prompts. `shown` are the texts with every character made visible.
+function promptChoice(text, shown, chosen) {
+  const select = el("select", "", {}, ...shown.map((words, k) => el("option", "", { value: k }, words)));
+  select.addEventListener("change", () => chosen(Number(select.value)));
+  return [select, el("label", "fx-field s-prompt", {}, text.prompt, select)];
+}
+
+// Rows that the arrow keys walk through, one tab stop in all; lit(k) is called for the row under the pointer or focus.
+function walk(rows, lit) {
+  const go = (k) => {
+    rows.forEach((each, n) => each.setAttribute("tabindex", n === k ? 0 : -1));
+    lit(k);
+  };
+  rows.forEach((each, k) => {
+    each.setAttribute("tabindex", k ? -1 : 0);
+    each.addEventListener("pointerenter", () => lit(k));
+    each.addEventListener("focus", () => go(k));
+  });
+  return (event) => { // for keydown
+    const last = rows.length - 1, k = rows.indexOf(event.target);
+    const to = { ArrowUp: k - 1, ArrowDown: k + 1, Home: 0, End: last }[event.key];
+    if (k < 0 || to === undefined) return;
+    event.preventDefault();
+    rows[Math.max(0, Math.min(last, to))].focus();
+  };
+}
+
+// Make `handle` a slider: arrows, Page keys, Home and End, and dragging on the rails, the first as wide as the scale.
+function slider(handle, rails, { lowest = 0, highest, step, page, read, moved, label }) {
+  const attributes = { role: "slider", tabindex: 0, "aria-valuemin": lowest, "aria-valuemax": highest };
+  for (const [key, value] of Object.entries({ ...attributes, "aria-label": label })) handle.setAttribute(key, value);
+  const to = (value) => { // on the grid of steps, and free of the rounding of the last digits
+    moved(Math.max(lowest, Math.min(highest, Number((Math.round(value / step) * step).toFixed(6)))));
+  };
+  handle.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: -step, ArrowDown: -step, ArrowRight: step, ArrowUp: step, PageDown: -page, PageUp: page };
+    if (event.key in by) to(read() + by[event.key]);
+    else if (event.key === "Home") to(lowest);
+    else if (event.key === "End") to(highest);
+    else return;
+    event.preventDefault();
+  });
+  for (const rail of rails) {
+    const drag = (event) => {
+      const { left, width } = rails[0].getBoundingClientRect();
+      to(lowest + ((highest - lowest) * (event.clientX - left)) / width);
+    };
+    rail.addEventListener("pointerdown", (event) => {
+      rail.setPointerCapture(event.pointerId);
+      handle.focus({ preventScroll: true });
+      drag(event);
+      event.preventDefault();
+    });
+    rail.addEventListener("pointermove", (event) => rail.hasPointerCapture(event.pointerId) && drag(event));
+  }
+}
+
+// ---- one explorer
+
+// The root of an explorer. JupyterLab's own keys (d d deletes the cell) are off for whatever in it has the focus.
+function explorer(parent, name) {
+  const root = el("div", `fx ${name}`, {}, el("style", "", {}, CSS));
+  root.addEventListener("focusin", ({ target }) => target.setAttribute("data-lm-suppress-shortcuts", "true"));
+  for (const [key, colour] of Object.entries(COLOURS)) root.style.setProperty(`--${key}`, colour);
+  parent.append(root);
+  return root;
+}
+
+// Hide the still that Python displayed beside the widget. The rule goes away with the widget, and the still comes back.
+function hideStill(root, id) {
+  const still = `[data-ml-still="${id}"]`;
+  root.append(el("style", "", {}, `${still}, .jp-OutputArea-child:has(${still}) { display: none !important; }`));
+}
+
+// Redraw whenever one of the values changes, whoever changed it. Returns put({name: value}): all at once, drawn once.
+function bind(model, names, draw) {
+  let busy = false;
+  for (const name of names) model.on(`change:${name}`, () => busy || draw());
+  return (values) => {
+    busy = true;
+    for (const [name, value] of Object.entries(values)) model.set(name, value);
+    busy = false;
+    draw();
+    model.save_changes();
+  };
+}
+
+// The values of an explorer in a page without a kernel, with the methods of anywidget's model.
+class PageModel {
+  constructor(values) {
+    this.values = values;
+  }
+  get(name) {
+    return this.values[name];
+  }
+  set(name, value) {
+    this.values[name] = value;
+  }
+  on() {} // nobody else changes them
+  save_changes() {}
+}
+
+// Where no widget is alive: put the explorer in the still's place as soon as that is seen.
+function start(id, values, render) {
+  for (const still of document.querySelectorAll(`[data-ml-still="${id}"]:not([data-ml-started])`)) {
+    still.dataset.mlStarted = "";
+    new IntersectionObserver((entries, seen) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      seen.disconnect();
+      still.replaceChildren();
+      render({ model: new PageModel(values), el: still, alone: true });
+    }).observe(still);
+  }
+}

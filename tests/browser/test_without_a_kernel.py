@@ -1,0 +1,103 @@
+"""What is left of the explorers in a notebook that was saved: with another kernel, without trust, as a page."""
+
+import nbformat
+import pytest
+from nbconvert import HTMLExporter
+from playwright.sync_api import expect
+
+from tests.browser import jupyterlab
+
+pytestmark = pytest.mark.browser
+
+CELLS = [
+    "from minillama import Llama, widgets\nllama = Llama.build()",
+    "widgets.TopPExplorer(llama, ['The cat', 'A dog'])",
+    "widgets.TemperatureExplorer(llama, ['The cat', 'A dog'])",
+]
+PYTHON = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+VIEW = "application/vnd.jupyter.widget-view+json"
+SAVE = "() => window.jupyterapp.commands.execute('docmanager:save').then(() => null)"
+EXPLORERS = {"fx-top-p": ".s-top-p", "fx-temperature": ".s-temperature"}  # and a slider of each
+
+
+@pytest.fixture(scope="module")
+def saved(page, lab):
+    """A notebook with every explorer, run in JupyterLab and saved; its kernel is gone."""
+    path = lab[0] / "notebooks" / "explorers.ipynb"
+    cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": PYTHON}), path)
+    jupyterlab.open_and_run(page, path.name)
+    for name in EXPLORERS:
+        expect(page.locator(f".{name}")).to_have_count(1)
+    expect(page.locator("[data-ml-still]:visible")).to_have_count(0)
+    page.evaluate(SAVE)
+    jupyterlab.close_all(page)
+    return path
+
+
+@pytest.fixture
+def reopen(page):
+    def go(path):
+        page.evaluate(jupyterlab.OPEN, f"notebooks/{path.name}")
+        page.wait_for_function(jupyterlab.KERNEL_IS_IDLE, timeout=120_000, polling=jupyterlab.PAUSE)
+
+    yield go
+    jupyterlab.close_all(page)
+
+
+def moves(page, name):
+    """Whether a key on its slider changes what an explorer shows."""
+    explorer = page.locator(f".{name}")
+    explorer.scroll_into_view_if_needed()
+    before = explorer.inner_text()
+    explorer.locator(EXPLORERS[name]).press("Home")
+    return explorer.inner_text() != before
+
+
+def test_with_another_kernel_it_still_moves(saved, page, reopen):
+    reopen(saved)
+    for name in EXPLORERS:
+        assert moves(page, name)
+
+
+def test_where_scripts_may_not_run_the_still_is_seen(saved, page, reopen):
+    """A notebook that somebody else has run: JupyterLab does not trust it, and takes scripts and styles away."""
+    notebook = nbformat.read(saved, 4)
+    notebook.cells.append(nbformat.v4.new_markdown_cell("changed"))
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    for output in outputs:
+        if "text/html" in output.data:
+            output.data["text/html"] += "<i>changed</i>"  # so the signature does not fit
+    path = saved.with_name("foreign.ipynb")
+    nbformat.write(notebook, path)
+    reopen(path)
+    stills = page.locator("[data-ml-still], .jp-RenderedHTMLCommon:has(table)")
+    expect(stills.first).to_be_visible()
+    expect(page.locator(".fx")).to_have_count(0)
+    expect(page.locator(".jp-OutputArea table")).to_have_count(len(EXPLORERS))
+    expect(page.locator(".jp-OutputArea table").first).to_contain_text("renormalised")
+    expect(page.locator(".jp-OutputArea table").last).to_contain_text("temperature 1")
+
+
+@pytest.mark.parametrize("with_state", [False, True])
+def test_as_a_page_opened_as_a_file_it_moves(saved, browser, tmp_path, with_state):
+    """Converted without running it again. A notebook may hold the state of its widgets: then the page wants scripts
+    from elsewhere to show them, and without a network the still's own script is what works."""
+    notebook = nbformat.read(saved, 4)
+    models = [output.data[VIEW]["model_id"] for cell in notebook.cells for output in cell.get("outputs", ())
+              if VIEW in output.get("data", ())]  # fmt: skip
+    assert len(models) == len(EXPLORERS)
+    if with_state:
+        model = {"model_name": "AnyModel", "model_module": "anywidget", "model_module_version": "~0.11.*", "state": {}}
+        state = {"version_major": 2, "version_minor": 0, "state": dict.fromkeys(models, model)}
+        notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": state}
+    path = tmp_path / "page.html"
+    path.write_text(HTMLExporter().from_notebook_node(notebook)[0], encoding="utf-8")
+    assert (VIEW in path.read_text(encoding="utf-8")) == with_state
+    page = browser.new_page()
+    page.route("http*://**", lambda route: route.abort())  # offline
+    page.goto(path.as_uri())
+    for name in EXPLORERS:
+        expect(page.locator(f".{name}")).to_have_count(1)
+        assert moves(page, name)
+    page.close()

@@ -1,0 +1,63 @@
+"""The explorers' JavaScript as text, and the page without a kernel; what it does is seen in tests/browser."""
+
+import json
+import re
+
+import pytest
+
+from minillama.widgets import TemperatureExplorer, TopPExplorer, front
+from minillama.widgets.labels import EN
+
+FILES = sorted(front.FRONT.iterdir())
+EXPLORERS = {"top_p": TopPExplorer, "temperature": TemperatureExplorer}
+HOSTILE = "</script><script>alert(1)</script><!--"
+
+
+@pytest.fixture(params=EXPLORERS)
+def explorer(request, llama):
+    return EXPLORERS[request.param](llama, ["Once upon a time", HOSTILE])
+
+
+def test_every_file_belongs_to_an_explorer():
+    assert {path.name for path in FILES} == {"shared.js", "style.css", *(f"{name}.js" for name in EXPLORERS)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_files_are_short_and_plain(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 250 and max(map(len, lines)) <= 120
+    code = "\n".join(re.sub(r"//.*", "", line) for line in lines)
+    for never in ("import", "export", "require", "fetch", "eval", "XMLHttpRequest", "localStorage"):
+        assert not re.search(rf"\b{never}\b", code), f"{path.name}: it must live alone, in any page"
+    for never in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "</script"):
+        assert never not in code, f"{path.name}: data must never become markup"
+
+
+def test_the_module_has_one_export_and_no_import(explorer):
+    text = front.module(explorer.name)
+    assert text == explorer._esm
+    assert re.findall(r"^ *(?:import|export)\b.*", text, re.M) == ["export default { render };"]
+
+
+def test_every_label_that_the_module_uses_is_sent(explorer):
+    code = (front.FRONT / f"{explorer.name}.js").read_text(encoding="utf-8")
+    used = set(re.findall(r"\btext\.(\w+)", code))
+    assert used and used <= explorer.data["text"].keys()
+    assert explorer.data["text"].items() <= EN.items()
+
+
+def test_the_page_holds_its_data_and_nothing_ends_its_script(explorer):
+    page = explorer.page()
+    assert (
+        page.count("</script") == 1 and page.endswith("</script>") and "<!--" not in page and "alert(1)</" not in page
+    )
+    values = json.loads(re.search(r'^start\("\w+", (.*), render\);$', page, re.M)[1])
+    assert values.keys() >= {"data", "floats", "prompt", "temperature"}
+    assert values["data"]["prompts"] == ["Once upon a time", HOSTILE] and values["prompt"] == "Once upon a time"
+    assert explorer.still() in page and f'data-ml-still="{explorer.data["id"]}"' in page
+
+
+def test_two_outputs_the_widget_and_what_stays(explorer):
+    bundle = explorer._repr_mimebundle_()
+    assert bundle.keys() == {"text/plain", "text/html", "application/vnd.jupyter.widget-view+json"}
+    assert bundle["text/plain"] == repr(explorer) and len(repr(explorer)) < 100 and "\n" not in repr(explorer)
