@@ -94,7 +94,7 @@ def _packed(x: Any) -> Any:
     if isinstance(x, type):
         return {"type": [x.__module__, x.__qualname__]}
     if callable(x) and not isinstance(x, torch.nn.Module):
-        return {"function": name_of(x)}
+        return {"function": [type(x).__name__, name_of(x)]}
     return {"other": [type(x).__module__, type(x).__qualname__, hasattr(x, "tolist")]}
 
 
@@ -188,10 +188,9 @@ def _class(module: str, name: str, method: str = "") -> type:
     return type(name.rsplit(".", 1)[-1], (), {"__module__": module} | ({method: None} if method else {}))
 
 
-def _function(name: str) -> Any:
-    def function(*args: Any) -> None: ...
-
-    function.__name__ = str(name)
+def _function(x: list) -> Any:
+    function = _class("builtins", str(x[0]), "__call__")()
+    function.__name__ = str(x[1])
     return function
 
 

@@ -19,6 +19,7 @@ def test_00_start_here(open_and_run):
     screenshot(page, "00_start_here")
     expect(page.locator(".w-predict")).to_have_count(2)
     expect(page.locator(".ml-report .ml-passed")).to_have_count(2)  # the folded solutions
+    expect(page.locator(".ml-progress")).to_contain_text("Next: greedy in 00_start_here.")  # they do not count
 
 
 def test_00_a_box_of_the_flowchart_opens_its_notebook_and_its_code(open_and_run):
