@@ -20,7 +20,8 @@ function render({ model, el: parent, alone = false }) {
   const heat = el("input", "", { type: "range", min: 0, max: STOPS.length - 1, step: 1 });
   heat.addEventListener("input", () => move({ temperature: STOPS[heat.value] }));
   const degrees = el("output", "fx-readout");
-  const heatField = el("label", "fx-field s-temperature", {}, text.temperature, heat, degrees);
+  const heatLabel = el("label", "fx-field", {}, text.temperature, heat);
+  const heatField = el("div", "fx-field s-temperature", {}, heatLabel, degrees);
   const buttons = [1, 100, 1000].map((n) => {
     const attributes = { type: "button", title: fill(text.draw_tip, { n }) };
     const button = el("button", `s-draw-${n}`, attributes, fill(text.draw, { n }));
