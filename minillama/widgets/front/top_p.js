@@ -135,7 +135,7 @@ function render({ model, el: parent, alone = false }) {
     say(each.observed, draws ? (count / draws).toFixed(4) : "");
     each.ghost.hidden = !renormalised;
     each.ghost.style.width = `${100 * prob}%`;
-    each.bar.style.width = `${100 * (renormalised || prob)}%`;
+    each.bar.style.transform = `scaleX(${renormalised || prob})`;
     each.step.style.left = `${100 * Math.min(1, before)}%`;
     each.step.style.width = `${100 * prob}%`;
     each.dot.hidden = !count;
