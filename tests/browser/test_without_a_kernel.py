@@ -1,5 +1,7 @@
 """What is left of the explorers in a notebook that was saved: with another kernel, without trust, as a page."""
 
+import re
+
 import nbformat
 import pytest
 from nbconvert import HTMLExporter
@@ -58,6 +60,9 @@ def test_with_another_kernel_it_still_moves(saved, page, reopen):
     reopen(saved)
     for name in EXPLORERS:
         assert moves(page, name)
+    gone = page.locator(".jp-OutputArea-output", has_text=re.compile("Loading widget|Error displaying widget"))
+    expect(gone).to_have_count(len(EXPLORERS))
+    expect(page.locator(".jp-OutputArea-output:visible")).to_have_count(len(EXPLORERS))
 
 
 def test_where_scripts_may_not_run_the_still_is_seen(saved, page, reopen):

@@ -5,9 +5,9 @@
 
 const TINY = 2 ** -126; // a temperature below the smallest float32 is 0
 
-// The token ids, the largest logit first; ties in the order of their ids.
+// The token ids, the largest logit first; ties stay in the order of their ids.
 function ranked(logits) {
-  return Uint32Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a] || a - b);
+  return Uint32Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a]);
 }
 
 // softmax(logits / temperature), in the order given; at temperature 0 the first token has it all.

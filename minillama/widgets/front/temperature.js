@@ -144,7 +144,7 @@ function render({ model, el: parent, alone = false }) {
     each.diamond.hidden = truth === undefined;
     each.diamond.style.left = `${100 * (truth ?? 0)}%`;
     each.ghost.style.width = `${100 * atOne}%`;
-    each.bar.style.width = `${100 * prob}%`;
+    each.bar.style.transform = `scaleX(${prob})`;
   }
 
   // What the temperature does to the odds of any two tokens.

@@ -20,7 +20,8 @@ function render({ model, el: parent, alone = false }) {
   const heat = el("input", "", { type: "range", min: 0, max: STOPS.length - 1, step: 1 });
   heat.addEventListener("input", () => move({ temperature: STOPS[heat.value] }));
   const degrees = el("output", "fx-readout");
-  const heatField = el("label", "fx-field s-temperature", {}, text.temperature, heat, degrees);
+  const heatLabel = el("label", "fx-field", {}, text.temperature, heat);
+  const heatField = el("div", "fx-field s-temperature", {}, heatLabel, degrees);
   const buttons = [1, 100, 1000].map((n) => {
     const attributes = { type: "button", title: fill(text.draw_tip, { n }) };
     const button = el("button", `s-draw-${n}`, attributes, fill(text.draw, { n }));
@@ -134,7 +135,7 @@ function render({ model, el: parent, alone = false }) {
     say(each.observed, draws ? (count / draws).toFixed(4) : "");
     each.ghost.hidden = !renormalised;
     each.ghost.style.width = `${100 * prob}%`;
-    each.bar.style.width = `${100 * (renormalised || prob)}%`;
+    each.bar.style.transform = `scaleX(${renormalised || prob})`;
     each.step.style.left = `${100 * Math.min(1, before)}%`;
     each.step.style.width = `${100 * prob}%`;
     each.dot.hidden = !count;

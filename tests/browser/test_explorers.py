@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from minillama.logprobs import entropy
 from minillama.sampling import apply_temperature, nucleus
 from minillama.widgets import TemperatureExplorer, TopPExplorer, front
+from minillama.widgets.labels import EN
 
 pytestmark = pytest.mark.browser
 
@@ -263,6 +264,23 @@ def test_the_dot_is_dragged_and_stays_on_the_curve(opened, heated, width):
     points = [tuple(map(float, p.split(","))) for p in page.locator("polyline").get_attribute("points").split()]
     top = page.evaluate("parseFloat(document.querySelector('.s-temperature').style.top)")
     assert top == pytest.approx(points[40][1], abs=0.01)  # of 60 steps to 3
+
+
+@pytest.mark.parametrize(
+    ("explorer", "sliders", "table"),
+    [(TopPExplorer, ["top_p", "temperature"], "stages_table"), (TemperatureExplorer, ["temperature"], "temp_table")],
+)
+def test_everything_has_a_name(opened, course, explorer, sliders, table):
+    page = opened(explorer(course, PROMPTS, n_rows=3))
+    for role, names in {"slider": sliders, "combobox": ["prompt"], "table": [EN[table]]}.items():
+        assert page.get_by_role(role).count() == len(names)
+        for name in names:
+            expect(page.get_by_role(role, name=name, exact=True)).to_have_count(1)
+    head, first = (page.get_by_role("row").nth(k) for k in (0, 1))
+    cells = first.get_by_role("cell").count() + first.get_by_role("rowheader").count()
+    assert cells == head.get_by_role("columnheader").count() >= 5
+    stops = page.evaluate("() => document.querySelectorAll('.fx :is([tabindex=\"0\"], select, input, button)').length")
+    assert stops <= 9, "one tab stop for all rows"
 
 
 def test_hostile_text_stays_text(opened, course):
