@@ -9,7 +9,7 @@ from pathlib import Path
 from minillama import check
 from minillama.check.exercise import Exercise
 from minillama.check.limits import pinned
-from tests.check.mutants import mutants, survives
+from tests.check.mutants import LIMIT, PATIENCE, mutants, survives
 
 FILE = Path(__file__).with_name("exercises.md")
 MODULES = [import_module(f"tests.check.answers.{file.stem}") for file in sorted(FILE.parent.glob("answers/*.py"))]
@@ -26,8 +26,10 @@ EXERCISES: dict[str, Exercise] = {
 def tried(name: str) -> tuple[int, list[str]]:
     """How many mutants the right answer of an exercise has, and which its cases take for right."""
     with pinned():
-        every = list(mutants(EXERCISES[name]))
-        return len(every), [changed for changed, function in every if survives(EXERCISES[name], function)]
+        every, equivalent = list(mutants(EXERCISES[name])), EQUIVALENT.get(name, {})
+        seconds = {True: PATIENCE, False: LIMIT}
+        alive = [each for each, mutant in every if survives(EXERCISES[name], mutant, seconds[each in equivalent])]
+        return len(every), alive
 
 
 def table() -> str:
