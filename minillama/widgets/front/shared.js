@@ -207,14 +207,15 @@ function hideStill(root, id) {
 
 // Redraw whenever one of the values changes, whoever changed it. Returns put({name: value}): all at once, drawn once.
 function bind(model, names, draw) {
-  let busy = false;
+  let busy = false, sending = 0;
   for (const name of names) model.on(`change:${name}`, () => busy || draw());
   return (values) => {
     busy = true;
     for (const [name, value] of Object.entries(values)) model.set(name, value);
     busy = false;
     draw();
-    model.save_changes();
+    clearTimeout(sending);
+    sending = setTimeout(() => model.save_changes()); // what is drawn does not wait for what is sent
   };
 }
 
