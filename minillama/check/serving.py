@@ -159,11 +159,6 @@ def right_serve(model, prompt_tokens, max_gen_len, eos_id, bsz):
     return answers
 
 
-def _in_the_order_of_their_ends(model, prompt_tokens, max_gen_len, eos_id, bsz):
-    right = right_serve(model, prompt_tokens, max_gen_len, eos_id, bsz)
-    return sorted(right, key=len)
-
-
 _IF, _OWN, _POS = "if free and queue:", "rows=torch.tensor(rows)", "len(prompt_tokens[k]) + len(answers[k]) - 1"
 _AT, _ALL, _END = f"[{_POS} for k in serves.values()]", "range(len(prompt_tokens))", "== max_gen_len"
 _FIRST, _NEW, _ZIP = "[prompt_tokens[k]], [0]", "answers[k][-1]", "zip(rows, "
@@ -207,7 +202,9 @@ serve = exercise(
         "An answer may have max_gen_len tokens.": swap(_END, "== max(1, max_gen_len - 1)"),
         "eos is not always 2. Compare with eos_id.": [swap("!= eos_id", "!= 2", "== eos_id", "== 2")],
         "Answer k belongs to prompt k, whichever ends first.":
-            [_in_the_order_of_their_ends, lambda *args: right_serve(*args)[::-1]],
+            [swap("queue, serves =", "ended = []; queue, serves =", "del serves[row]",
+                  "del serves[row]; ended.append(k)", "return answers", "return [answers[k] for k in ended]"),
+             lambda m, p, *x: sorted(right_serve(m, p, *x), key=len), lambda *args: right_serve(*args)[::-1]],
         "First come, first served: queue.pop(0) takes the prompt that has waited longest.": swap(".pop(0)", ".pop()"),
         "Prompts are missing: go on until the queue is empty and no row is busy.":
             [swap(_ALL, "range(min(bsz, len(prompt_tokens)))"), swap("while queue or", "while queue and serves or not"),

@@ -223,8 +223,8 @@ beam_step = exercise(
         "The k best of all beams together: flatten first, then topk.":
             swaps(_TOP, "totals.topk(k)", "totals.topk(k, dim=0)"),
         "A beam may go on in several ways, or not at all. Take the k best of all, not the best of each.":
-            lambda sums, logprobs, k: (
-                (sums[:, None] + logprobs).amax(-1)[:k], torch.arange(len(sums))[:k], logprobs.argmax(-1)[:k]),
+            [swap(_TOP, "totals.max(-1)", _OUT, "best[:k], torch.arange(len(sums))[:k], places[:k]"),
+             swap(_TOP, "totals.max(-1)", _OUT, "(lambda o: (best[o], o, places[o]))(best.argsort().flip(0)[:k])")],
         "// gives the beam, % the token: the order is sums, parents, tokens.":
             swaps(_OUT, "best, places % logprobs.shape[1], places // logprobs.shape[1]"),
         "The rows have vocab_size columns: divide by that, not by the number of beams.":
@@ -275,9 +275,10 @@ only = exercise(
         "A large number is not enough: only -inf gives probability 0.":
             [swap("-torch.inf", "-1e9"), swap("-torch.inf", "-1e4"), swap("-torch.inf", "-100.0"),
              swap("-torch.inf", "torch.finfo(logits.dtype).min")],
-        "The ids are columns: mask[:, allowed], not rows.":
+        "The ids are columns: mask[:, allowed], not rows.": [
+            swap("[:, allowed]", "[allowed]"),
             lambda logits, allowed: logits + torch.full_like(logits, -torch.inf).index_fill(
-                0, torch.tensor(allowed).clamp(max=len(logits) - 1), 0.0),
+                0, torch.tensor(allowed).clamp(max=len(logits) - 1), 0.0)],
         "That is the mask alone. Add it to the logits.": swap("logits + mask", "mask"),
         "Expected logits, not probabilities: the softmax comes later.":
             swaps("logits + mask", "(logits + mask).softmax(-1)", "(logits + mask).log_softmax(-1)"),

@@ -16,7 +16,7 @@ def test_18_bars(open_and_run):
     bars = page.locator(".ml-accounts svg")
     expect(bars).to_have_count(2)
     show(page.locator(".ml-accounts").first)
-    expect(bars.first.locator("title")).to_have_text(re.compile(r"^row 0: generated \d+, filled on \d+; row 1: "))
+    expect(bars.first.locator("title")).to_have_text(re.compile(r"^row 0: generated \d+, past its end \d+; row 1: "))
     screenshot(page, "18_serving_many-waiting", bars.first)
     show(page.locator(".ml-accounts").nth(1))
     expect(bars.nth(1).locator("text", has_text=re.compile(r"^(waiting|refilled), row \d$"))).to_have_count(8)
