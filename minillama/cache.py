@@ -72,10 +72,10 @@ class KVCache(nn.Module):
 
         Raises TypeError or ValueError where the cache has not so many rows.
         """
-        most = len(self.k)
-        if arguments.whole("n", n, 1) > most:
+        most, n = len(self.k), arguments.whole("n", n, 1)
+        if n > most:
             raise ValueError(f"n is {n}, but the cache has {most} rows; call setup_cache for more")
         row = arguments.whole("row", row, 0, most - 1)
         self.written = write_number()
         for tensor in (self.k, self.v):
-            tensor[: int(n)] = tensor[row].clone()  # (max_seq_len, n_kv_heads, head_dim)
+            tensor[:n] = tensor[row].clone()  # (max_seq_len, n_kv_heads, head_dim)

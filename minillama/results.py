@@ -35,9 +35,7 @@ class Prediction(TypedDict, total=False):
     token_ids: list[int]
     token_bytes: list[bytes]  # joined, exactly the bytes of the text
     logprobs: list[float | None]
-    top_logprobs: list[
-        list[TopLogprob] | None
-    ]  # with top_logprobs: for each token, the most probable ones at its place
+    top_logprobs: list[list[TopLogprob] | None]  # only if asked for: the most probable tokens at each place
 
 
 class CompletionPrediction(Prediction, total=False):
