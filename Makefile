@@ -47,7 +47,7 @@ unit: setup             ## tests without a notebook or a browser
 fuzz: setup             ## bad calls and broken files, other ones each time: make fuzz ARGS="--minutes 20"
 	OMP_NUM_THREADS=1 $(PY) -m tests.fuzz $(ARGS)
 
-notebooks: setup        ## every notebook run, widget errors looked for, then graded
+notebooks: setup        ## every notebook run, widget errors looked for; MINILLAMA_FULL=1: once more, graded
 	$(PYTEST) tests/notebooks/test_run.py
 
 browser: setup          ## drive the notebooks in JupyterLab and Chromium
