@@ -1,5 +1,5 @@
-"""Every notebook runs as under nbmake, with its stubs; in `make test-full` once more in the same kernel, graded, with the
-solutions filled in.
+"""Every notebook runs as under nbmake, with its stubs; in `make test-full` once more, graded, with the solutions filled
+in.
 
 Those that can show a real model run without it, as in a fresh clone: then they show what was recorded. Where it is,
 they run with it too, and what it returns is what was recorded.
