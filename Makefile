@@ -28,7 +28,7 @@ lab: setup              ## open JupyterLab at the first notebook
 test: lint              ## lint, unit tests, every notebook, browser tests: at most 10 minutes on two cores
 	$(PYTEST) tests -rs --durations=5
 
-test-full: setup        ## what takes longer: a real model, and every property over ten times as many examples
+test-full: setup        ## what takes longer: training, a real model, every notebook graded and in a browser, more examples
 	MINILLAMA_FULL=1 $(PYTEST) tests -rs --durations=5
 
 lint: setup             ## ruff for code and notebooks; no outputs in git

@@ -16,6 +16,7 @@ from minillama.pth import OLD
 from tests.fuzz.originals import model, originals, place, sentencepiece
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.full
 BEGIN = """
 import json, os, resource, sys, time
 from minillama import Llama
