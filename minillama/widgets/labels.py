@@ -42,6 +42,8 @@ EN = {
     "col_kind": "kind",
     "col_logit": "logit",
     "col_logprob": "logprob",
+    "col_looked_at": "looks most at",
+    "col_looks": "token",
     "col_mark": "chosen",
     "col_mean": "mean a token",
     "col_now": "at temperature {temperature}",
@@ -61,6 +63,7 @@ EN = {
     "col_token": "token",
     "col_tokens": "tokens",
     "col_truth": "truth",
+    "col_weight": "weight",
     "col_with_echo": "logprob, echo=True",
     "col_without": "logprob, echo=False",
     # ---- the stages from logits to the nucleus
@@ -147,6 +150,17 @@ EN = {
     "short_at_one": "T = 1",
     "short_now": "now",
     "short_truth": "truth",
+    # ---- attention
+    "att_heads": "Every head, a row for each layer",
+    "att_head": "layer {layer}, head {head}",
+    "att_corner": "layer ↓ head →",
+    "att_tokens": "The tokens, and the weight that the chosen one gives to each",
+    "att_hidden": "masked",
+    "att_weight": "{piece} {weight:.2f}",
+    "att_caption": "Layer {layer}, head {head}: {piece} looks at {best}.",
+    "att_keys": "Click a head, or move to it with the arrow keys. Point at a token, or move to it: arcs lead to the "
+    "tokens that it looks at. A small picture has a row for each token that looks, a column for each that is looked "
+    "at; the brighter, the larger the weight.",
     # ---- the cache
     "cache_step": "call of forward",
     "cache_piece": "prompt tokens per call",
