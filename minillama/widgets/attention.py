@@ -13,7 +13,7 @@ from minillama.widgets.front import SENT, Explorer, packed
 from minillama.widgets.labels import labels, only
 from minillama.widgets.parts import columns, share, table
 
-MOST_TOKENS, MOST_HEADS = 24, 64  # of all layers together; more cannot be seen, and are too much for a page
+MOST_TOKENS, MOST_WEIGHTS = 40, 50_000  # more cannot be seen, and are too much for a page
 
 
 def attention_html(weights: Tensor, pieces: Sequence[str], title: str, text: dict[str, str], style: bool = True) -> str:
@@ -31,11 +31,11 @@ def attention_html(weights: Tensor, pieces: Sequence[str], title: str, text: dic
 class AttentionExplorer(Explorer):
     """The attention weights of every head over one text: small pictures to choose from, and arcs between the tokens.
 
-    pieces: the tokens' names, seqlen of them, at most 24. weights: (n_layers, n_heads, seqlen, seqlen) float, from 0
-    to 1, as softmax gives them: in each row the weights of one token that looks; at most 64 heads. `layer`, `head` and
-    `token`, the place of the token that looks, can be read and set; None is the last token. Raises TypeError or
-    ValueError, naming the argument, where these do not fit together, a number is out of range or the language has no
-    labels.
+    pieces: the tokens' names, seqlen of them, at most 40. weights: (n_layers, n_heads, seqlen, seqlen) float, from 0
+    to 1, as softmax gives them: in each row the weights of one token that looks; at most 50,000 numbers. `layer`,
+    `head` and `token`, the place of the token that looks, can be read and set; token=None is the last one. Raises
+    TypeError or ValueError, naming the argument, where these do not fit together, a number is out of range or the
+    language has no labels.
 
     >>> import torch
     >>> AttentionExplorer(["<s>", "▁a"], torch.tensor([[1.0, 0.0], [0.25, 0.75]])[None, None])
@@ -92,10 +92,10 @@ def check_weights(pieces: Sequence[str], weights: Tensor) -> Tensor:
             f"weights must be (n_layers, n_heads, {len(pieces)}, {len(pieces)}) for {len(pieces)} pieces, "
             f"got {tuple(weights.shape)}"
         )
-    if not 1 <= n_layers * n_heads <= MOST_HEADS:
+    if not 1 <= weights.numel() <= MOST_WEIGHTS:
         raise ValueError(
-            f"weights must have 1 to {MOST_HEADS} heads in all layers together, got {n_layers} * {n_heads}; "
-            "pass fewer layers, such as weights[:2]"
+            f"weights must have 1 to {MOST_WEIGHTS:,} numbers, got {weights.numel():,} in {n_layers} layers of {n_heads} "
+            "heads; pass fewer layers, such as weights[:4], or a shorter text"
         )
     weights = weights.detach().float().cpu()
     if float(weights.min()) < 0 or float(weights.max()) > 1:
