@@ -19,7 +19,8 @@ def explorer(request, llama):
 
 
 def test_every_file_belongs_to_an_explorer():
-    assert {path.name for path in FILES} == {"shared.js", "style.css", *(f"{name}.js" for name in EXPLORERS)}
+    used = {path for each in EXPLORERS.values() for path in front.files(each.name, each.uses)}
+    assert {*FILES} == used | {front.FRONT / "grid.js", front.FRONT / "grid.css"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -34,7 +35,7 @@ def test_files_are_short_and_plain(path):
 
 
 def test_the_module_has_one_export_and_no_import(explorer):
-    text = front.module(explorer.name)
+    text = front.module(front.source(explorer.name, explorer.uses))
     assert text == explorer._esm
     assert re.findall(r"^ *(?:import|export)\b.*", text, re.M) == ["export default { render };"]
 
