@@ -42,7 +42,7 @@ class AttentionExplorer(Explorer):
     AttentionExplorer(2 tokens, layer=0, head=0, token=1)
     """
 
-    name = "attention"
+    name, uses = "attention", ("grid",)
     layer = T.Any().tag(**SENT)
     head = T.Any().tag(**SENT)
     token = T.Any().tag(**SENT)
@@ -84,7 +84,7 @@ class AttentionExplorer(Explorer):
 
 def check_weights(pieces: Sequence[str], weights: Tensor) -> Tensor:
     """The weights in float32 on the CPU. Raises ValueError, naming the argument, if they are none of these pieces'."""
-    n_layers, n_heads, *sides = weights.shape
+    sides = [*weights.shape[2:]]
     if not 1 <= len(pieces) <= MOST_TOKENS:
         raise ValueError(f"pieces must be 1 to {MOST_TOKENS} tokens, got {len(pieces)}; choose a shorter text")
     if sides != [len(pieces)] * 2:
@@ -94,8 +94,8 @@ def check_weights(pieces: Sequence[str], weights: Tensor) -> Tensor:
         )
     if not 1 <= weights.numel() <= MOST_WEIGHTS:
         raise ValueError(
-            f"weights must have 1 to {MOST_WEIGHTS:,} numbers, got {weights.numel():,} in {n_layers} layers of {n_heads} "
-            "heads; pass fewer layers, such as weights[:4], or a shorter text"
+            f"weights must have 1 to {MOST_WEIGHTS:,} numbers, got {weights.numel():,}; "
+            "pass fewer layers, such as weights[:4], or a shorter text"
         )
     weights = weights.detach().float().cpu()
     if float(weights.min()) < 0 or float(weights.max()) > 1:

@@ -162,7 +162,11 @@ EN = {
     "tokens that it looks at. A small picture has a row for each token that looks, a column for each that is looked "
     "at; the brighter, the larger the weight.",
     # ---- the cache
-    "cache_step": "call of forward",
+    "cache_stairs": "The calls of forward, and what each does with the slots of the cache",
+    "cache_corner": "columns,\nstart_pos",
+    "cache_queries": "query",
+    "cache_mask": "The mask of this call: each query from {first} to {last} looks at the slots from 0 to its own",
+    "cache_keys": "Point at a call, or move to it with the arrow keys, Home and End.",
     "cache_piece": "prompt tokens per call",
     "cache_on": "with the cache",
     "cache_slot": "slot",

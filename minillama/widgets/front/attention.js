@@ -1,7 +1,7 @@
 // AttentionExplorer: a small picture of every head, and the text as a column of tokens. From the token that looks, arcs
 // lead to the tokens that it looks at, as thick as the weights, which stand beside them as numbers.
 
-const LINE = 22; // the height of a token's line; ARCS: the width of the picture beside it, both in pixels
+const LINE = 24; // the height of a token's line; ARCS: the width of the picture beside it, both in pixels
 const ARCS = 110;
 const THICKEST = 10; // an arc of weight 1
 const FAINTEST = 0.005; // below it there is no arc: the number says 0.00
@@ -19,27 +19,17 @@ function render({ model, el: parent, alone = false }) {
   const cells = Array.from({ length: nLayers * nHeads }, (_, k) => {
     const [layer, head] = [Math.floor(k / nHeads), k % nHeads];
     const label = fill(text.att_head, { layer, head });
-    const cell = el("div", "fx-thumb", { role: "gridcell", "aria-label": label }, picture(k));
-    cell.addEventListener("click", () => put({ layer, head }));
-    cell.addEventListener("focus", () => put({ layer, head }));
-    return cell;
+    return el("div", "fx-thumb", { role: "gridcell", "aria-label": label }, picture(k));
   });
   const numbers = Array.from({ length: nHeads }, (_, k) => el("div", "", { role: "columnheader" }, String(k)));
   const corner = el("div", "", { role: "columnheader" }, text.att_corner);
-  const lines = Array.from({ length: nLayers }, (_, k) => el("div", "fx-line-of-heads", { role: "row" },
-    el("div", "", { role: "rowheader" }, String(k)), ...cells.slice(k * nHeads, (k + 1) * nHeads)));
+  const layers = Array.from({ length: nLayers }, (_, k) => cells.slice(k * nHeads, (k + 1) * nHeads));
+  const lines = layers.map((layer, k) => el("div", "fx-layer", { role: "row" },
+    el("div", "", { role: "rowheader" }, String(k)), ...layer));
   const heads = el("div", "fx-heads s-head", { role: "grid", "aria-label": text.att_heads },
-    el("div", "fx-line-of-heads", { role: "row" }, corner, ...numbers), ...lines);
+    el("div", "fx-layer", { role: "row" }, corner, ...numbers), ...lines);
   heads.style.setProperty("--heads", nHeads);
-  heads.addEventListener("keydown", (event) => {
-    const { layer, head } = chosen();
-    const to = { ArrowUp: [layer - 1, head], ArrowDown: [layer + 1, head], ArrowLeft: [layer, head - 1],
-      ArrowRight: [layer, head + 1], Home: [layer, 0], End: [layer, nHeads - 1] }[event.key];
-    if (!to) return;
-    event.preventDefault();
-    const cell = cells[to[0] * nHeads + to[1]];
-    if (cell && to[1] >= 0 && to[1] < nHeads) cell.focus();
-  });
+  const at = rove(heads, layers, (layer, head) => put({ layer, head }));
 
   // The weights of a head as a picture, a pixel a weight; what the mask hides stays empty.
   function picture(k) {
@@ -91,24 +81,23 @@ function render({ model, el: parent, alone = false }) {
   // ---- what is shown
 
   function chosen() {
-    return { layer: model.get("layer"), head: model.get("head") };
+    return [model.get("layer"), model.get("head")];
   }
 
   function draw() {
-    const { layer, head } = chosen();
+    const [layer, head] = chosen();
     if (token !== model.get("token")) token = shown = model.get("token");
-    cells.forEach((cell, k) => {
-      const on = k === layer * nHeads + head;
-      cell.setAttribute("aria-selected", on);
-      cell.setAttribute("tabindex", on ? 0 : -1);
-    });
+    cells.forEach((cell, k) => cell.setAttribute("aria-selected", k === layer * nHeads + head));
+    at(layer, head);
+    const { offsetTop: top, offsetHeight: height } = layers[layer][head]; // many layers scroll
+    heads.scrollTop = between(top + height - heads.clientHeight, heads.scrollTop, top);
     rows.forEach((each, k) => each.node.setAttribute("tabindex", k === token ? 0 : -1));
     look();
   }
 
   // The weights of the token that looks.
   function look() {
-    const { layer, head } = chosen(), start = ((layer * nHeads + head) * n + shown) * n;
+    const [layer, head] = chosen(), start = ((layer * nHeads + head) * n + shown) * n;
     const weights = all.subarray(start, start + n), y = (shown + 0.5) * LINE;
     rows.forEach((each, k) => {
       const hidden = k > shown && weights[k] === 0;
