@@ -9,7 +9,7 @@ from torch import Tensor
 
 from minillama import allowed, arguments
 from minillama.markup import escape, visible, wrap
-from minillama.widgets.front import SENT, Explorer, packed
+from minillama.widgets.front import SENT, Explorer, Value, packed
 from minillama.widgets.labels import labels, only
 from minillama.widgets.parts import columns, share, table
 
@@ -43,9 +43,9 @@ class AttentionExplorer(Explorer):
     """
 
     name, uses = "attention", ("grid",)
-    layer = T.Any().tag(**SENT)
-    head = T.Any().tag(**SENT)
-    token = T.Any().tag(**SENT)
+    layer = Value().tag(**SENT)
+    head = Value().tag(**SENT)
+    token = Value().tag(**SENT)
 
     @allowed.only(
         pieces=allowed.names, weights=allowed.floats(4), layer=allowed.plain, head=allowed.plain, token=allowed.plain

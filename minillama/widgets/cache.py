@@ -9,7 +9,7 @@ import traitlets as T
 from minillama import allowed, arguments
 from minillama.generation import Llama
 from minillama.markup import escape, visible, wrap
-from minillama.widgets.front import SENT, Explorer
+from minillama.widgets.front import SENT, Explorer, Value
 from minillama.widgets.labels import labels, only
 from minillama.widgets.parts import LONGEST, refusal, small
 
@@ -112,10 +112,10 @@ class CacheView(Explorer):
     """
 
     name, moved = "cache", ("piece", "cached")
-    prompt = T.Any().tag(**SENT)
-    call = T.Any().tag(**SENT)
-    piece = T.Any().tag(**SENT)
-    cached = T.Any().tag(**SENT)
+    prompt = Value().tag(**SENT)
+    call = Value().tag(**SENT)
+    piece = Value().tag(**SENT)
+    cached = Value().tag(**SENT)
     read = T.Dict().tag(**SENT)  # the answer to `prompt`: the token of every column, how many are the prompt's, a note
 
     @allowed.only(llama=allowed.an(Llama), prompt=allowed.text, max_gen_len=allowed.plain)

@@ -96,6 +96,11 @@ EN = {
     "short_kept": "kept?",
     "short_renormalised": "renorm.",
     "short_observed": "in {n}",
+    "short_logprob": "logprob",
+    "short_sum": "sum",
+    "short_state": "state",
+    "short_tokens": "tokens",
+    "short_mean": "mean",
     # ---- predictions
     "predict": "Choose before you run the next cell.",
     "chose": "You chose {choice}.",
@@ -195,6 +200,11 @@ EN = {
     "beam_cut": "✗ cut",
     "beam_later": "✗ cut later",
     "beam_ended": "■ ended",
+    "beam_steps": "The steps of the search: what each has kept",
+    "beam_branches": "The branches of this step, the largest sum first",
+    "beam_alone": "Run the notebook to search again",
+    "beam_wait": "The model searches …",
+    "beam_keys": "Click a step, or move to it with the arrow keys, Home and End.",
     "beam_legend": "●: among the best, goes on. ✗: not among them. ■: eos, and keeps its place. ★: the best sum, the "
     "best mean. The probability is that of the whole text since the prompt.",
     # ---- echo
