@@ -13,7 +13,7 @@ from minillama.widgets.front import SENT, Explorer, Value, packed
 from minillama.widgets.labels import labels, only
 from minillama.widgets.parts import columns, share, table
 
-MOST_TOKENS, MOST_WEIGHTS = 40, 50_000  # more cannot be seen, and are too much for a page
+MOST_TOKENS, MOST_WEIGHTS = 40, 48_000  # more cannot be seen, and are too much for a page
 
 
 def attention_html(weights: Tensor, pieces: Sequence[str], title: str, text: dict[str, str], style: bool = True) -> str:
@@ -32,7 +32,7 @@ class AttentionExplorer(Explorer):
     """The attention weights of every head over one text: small pictures to choose from, and arcs between the tokens.
 
     pieces: the tokens' names, seqlen of them, at most 40. weights: (n_layers, n_heads, seqlen, seqlen) float, from 0
-    to 1, as softmax gives them: in each row the weights of one token that looks; at most 50,000 numbers. `layer`,
+    to 1, as softmax gives them: in each row the weights of one token that looks; at most 48,000 numbers. `layer`,
     `head` and `token`, the place of the token that looks, can be read and set; token=None is the last one. Raises
     TypeError or ValueError, naming the argument, where these do not fit together, a number is out of range or the
     language has no labels.
