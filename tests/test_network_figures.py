@@ -5,7 +5,7 @@ import runpy
 import pytest
 import torch
 
-from minillama import plots
+from minillama import figures, plots
 from minillama.links import REPOSITORY
 from minillama.model import precompute_freqs_cis
 
@@ -37,7 +37,7 @@ def test_plot_attention_hides_the_future_and_names_both_axes():
 
 
 def test_plot_attention_escapes_where_no_chinese_font_is(monkeypatch):
-    monkeypatch.setattr(plots, "find_cjk_font", lambda: None)
+    monkeypatch.setattr(figures, "find_cjk_font", lambda: None)
     labels = plots.plot_attention(["猫", "\x07"], torch.eye(2)).axes[0].get_xticklabels()
     assert [label.get_text() for label in labels] == ["\\u732b", "\\x07"]
 
