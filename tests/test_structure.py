@@ -13,7 +13,7 @@ LINES = 350
 # From the ground up; a file or folder may import from its own line and those above it, never from one below.
 LAYERS = {
     "minillama": [
-        ["ahead", "allowed", "arguments", "cache", "calls", "markup", "files", "penalties", "rope", "tensors"],
+        ["ahead", "allowed", "arguments", "cache", "calls", "markup", "files", "penalties", "rope", "tensors", "words"],
         ["model", "tokenizer", "sampling", "logprobs"],
         ["chat", "loop", "parallel", "pth", "shards", "stored", "native", "compiled", "int8"],
         ["results", "guard", "checkpoint"],

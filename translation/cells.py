@@ -149,11 +149,9 @@ def imports_the_package(cell: nbformat.NotebookNode) -> bool:
     return cell.cell_type == "code" and re.search(r"^from minillama\b", cell.source, re.M) is not None
 
 
-def built(
-    english: nbformat.NotebookNode, texts: dict[str, str], language: str, done: set[str]
-) -> nbformat.NotebookNode:
-    """The notebook in another language. texts: {cell id: its source there}; done: the notebooks that are translated."""
-    notebook = copy.deepcopy(english)
+def built(name: str, texts: dict[str, str], language: str, done: set[str]) -> nbformat.NotebookNode:
+    """A notebook in another language. texts: {cell id: its source there}; done: the notebooks that are translated."""
+    notebook = read(name)
     for cell in notebook.cells:
         cell.source = texts.get(cell.id, cell.source)
         if cell.cell_type == "markdown":

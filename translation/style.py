@@ -68,8 +68,8 @@ def code_spans(text: str) -> set[str]:
 def faults(kind: str, english: str, other: str, language: str) -> list[str]:
     """What is wrong with the translation of a cell; kind: "markdown", "code", or "package" for what widgets show."""
     if kind == "markdown":
-        checks = (_structure(english, other), _typography(prose(other), language), _terms(english, other, language),
-                  _left_over(prose(other), other))  # fmt: skip
+        checks = (_structure(english, other, language), _typography(prose(other), language), _bold(prose(other)),
+                  _terms(english, other, language), _left_over(prose(other), other))  # fmt: skip
         return [fault for each in checks for fault in each]
     if kind == "package":
         return [*_gaps(english, other), *_typography(CODE.sub("`", other), language), *_left_over(prose(other), other)]
@@ -88,7 +88,7 @@ def faults(kind: str, english: str, other: str, language: str) -> list[str]:
     return found
 
 
-def _structure(english: str, other: str) -> Iterator[str]:
+def _structure(english: str, other: str, language: str) -> Iterator[str]:
     counted = {"headings": r"^#+ ", "items": r"^\s*(?:[-*]|\d+\.) ", "rows of a table": r"^\|", "pictures": r"!\["}
     for what, pattern in counted.items():
         n, m = (len(re.findall(pattern, text, re.M)) for text in (english, other))
@@ -100,8 +100,17 @@ def _structure(english: str, other: str) -> Iterator[str]:
     if missing := sorted(code_spans(english) - code_spans(other)):
         yield f"structure: the code {', '.join(f'`{each}`' for each in missing)} is missing"
     numbers = [set(re.findall(r"\d+(?:[.,]\d+)*", prose(text))) for text in (english, other)]
-    if missing := sorted(numbers[0] - numbers[1]):
+    in_words = {str(k) for k, digit in enumerate(_toml(language, "style.toml").get("numerals", "")) if digit in other}
+    if missing := sorted(numbers[0] - numbers[1] - in_words):
         yield f"structure: the number {', '.join(missing)} is missing"
+
+
+def _bold(text: str) -> Iterator[str]:
+    """Markdown takes no ** for bold that stands between a letter outside and a mark inside."""
+    for bold in re.finditer(r"(.?)\*\*([^*]+)\*\*(.?)", text):
+        outside, inside = (bold[1] + "\n")[0] + (bold[3] + "\n")[0], bold[2][0] + bold[2][-1]
+        if any(a.isalnum() and not (b.isalnum() or b in "`_ ") for a, b in zip(outside, inside, strict=True)):
+            yield f"typography: Markdown does not see this as bold, put the mark outside: {bold[0]}"
 
 
 def _gaps(english: str, other: str) -> Iterator[str]:

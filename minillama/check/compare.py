@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from minillama.check.report import say
+from minillama.words import say
 
 LONGEST_VALUE = 90  # characters of a value in a hint
 WHOLE = ("shape", "dtype", "device")  # in what whole tensors may differ

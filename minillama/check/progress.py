@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from minillama import arguments
-from minillama.check.report import CLASSES, SIGNS, Report, say
+from minillama.check.report import CLASSES, SIGNS, Report
 from minillama.markup import escape, wrap
+from minillama.words import say
 
 State = Literal["passed", "tried", "open"]
 SHOWN: dict[State, str] = {"passed": "passed", "tried": "failed", "open": "not attempted"}  # as a report's status
