@@ -19,7 +19,12 @@ def explorer(request, llama):
 
 
 def test_every_file_belongs_to_an_explorer():
-    assert {path.name for path in FILES} == {"shared.js", "style.css", *(f"{name}.js" for name in EXPLORERS)}
+    assert {path.name for path in FILES} == {
+        "shared.js",
+        "style.css",
+        "predict.js",
+        *(f"{name}.js" for name in EXPLORERS),
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
