@@ -5,11 +5,11 @@ import re
 
 import pytest
 
-from minillama.widgets import TemperatureExplorer, TopPExplorer, front
+from minillama.widgets import GenerateStepper, LogprobHeatmap, TemperatureExplorer, TopPExplorer, front
 from minillama.widgets.labels import EN
 
 FILES = sorted(front.FRONT.iterdir())
-EXPLORERS = {"top_p": TopPExplorer, "temperature": TemperatureExplorer}
+EXPLORERS = {each.name: each for each in (TopPExplorer, TemperatureExplorer, GenerateStepper, LogprobHeatmap)}
 HOSTILE = "</script><script>alert(1)</script><!--"
 
 
@@ -19,8 +19,7 @@ def explorer(request, llama):
 
 
 def test_every_file_belongs_to_an_explorer():
-    used = {path for each in EXPLORERS.values() for path in front.files(each.name, each.uses)}
-    assert {*FILES} == used | {front.FRONT / "grid.js", front.FRONT / "grid.css"}
+    assert {*FILES} == {path for each in EXPLORERS.values() for path in front.files(each.name, each.uses)}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -41,7 +40,7 @@ def test_the_module_has_one_export_and_no_import(explorer):
 
 
 def test_every_label_that_the_module_uses_is_sent(explorer):
-    code = (front.FRONT / f"{explorer.name}.js").read_text(encoding="utf-8")
+    code = "".join((front.FRONT / f"{name}.js").read_text(encoding="utf-8") for name in (*explorer.uses, explorer.name))
     used = set(re.findall(r"\btext\.(\w+)", code))
     assert used and used <= explorer.data["text"].keys()
     assert explorer.data["text"].items() <= EN.items()
@@ -53,8 +52,8 @@ def test_the_page_holds_its_data_and_nothing_ends_its_script(explorer):
         page.count("</script") == 1 and page.endswith("</script>") and "<!--" not in page and "alert(1)</" not in page
     )
     values = json.loads(re.search(r'^start\("\w+", (.*), render\);$', page, re.M)[1])
-    assert values.keys() >= {"data", "floats", "prompt", "temperature"}
-    assert values["data"]["prompts"] == ["Once upon a time", HOSTILE] and values["prompt"] == "Once upon a time"
+    assert values.keys() == {"data", "floats", *(name for name in explorer.trait_names(front=True))}
+    assert ["Once upon a time", HOSTILE] in (values["data"].get("prompts"), values.get("prompts"))
     assert explorer.still() in page and f'data-ml-still="{explorer.data["id"]}"' in page
 
 
