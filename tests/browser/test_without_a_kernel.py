@@ -15,6 +15,7 @@ CELLS = [
     "from minillama import Llama, widgets\nllama = Llama.build()",
     "widgets.TopPExplorer(llama, ['The cat', 'A dog'])",
     "widgets.TemperatureExplorer(llama, ['The cat', 'A dog'])",
+    "from minillama import plots\nplots.plot_cache([(0, 2), (2, 3)], ['a', 'b', 'c'])",
 ]
 PYTHON = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -62,7 +63,9 @@ def test_with_another_kernel_it_still_moves(saved, page, reopen):
         assert moves(page, name)
     gone = page.locator(".jp-OutputArea-output", has_text=re.compile("Loading widget|Error displaying widget"))
     expect(gone).to_have_count(len(EXPLORERS))
-    expect(page.locator(".jp-OutputArea-output:visible")).to_have_count(len(EXPLORERS))
+    expect(page.locator(".jp-OutputArea-output:visible")).to_have_count(len(EXPLORERS) + 1)  # and the figure
+    expect(page.get_by_role("img", name="Grid of 2 calls of forward")).to_have_count(1)
+    expect(page.locator(".ml-figure img")).to_be_hidden()
 
 
 def test_where_scripts_may_not_run_the_still_is_seen(saved, page, reopen):
@@ -82,6 +85,10 @@ def test_where_scripts_may_not_run_the_still_is_seen(saved, page, reopen):
     expect(page.locator(".jp-OutputArea table")).to_have_count(len(EXPLORERS))
     expect(page.locator(".jp-OutputArea table").first).to_contain_text("renormalised")
     expect(page.locator(".jp-OutputArea table").last).to_contain_text("temperature 1")
+    expect(page.locator(".ml-figure svg")).to_have_count(0)
+    figure = page.get_by_role("img", name="Grid of 2 calls of forward")
+    figure.scroll_into_view_if_needed()
+    assert figure.evaluate("image => image.complete && image.naturalWidth") == 750
 
 
 @pytest.mark.parametrize("with_state", [False, True])
