@@ -17,6 +17,7 @@ CELLS = [
     "widgets.TemperatureExplorer(llama, ['The cat', 'A dog'])",
     "widgets.GenerateStepper(llama, ['The cat', 'A dog'], max_gen_len=3)",
     "widgets.LogprobHeatmap(llama, ['The cat', 'A dog'], max_gen_len=3)",
+    "from minillama import plots\nplots.plot_cache([(0, 2), (2, 3)], ['a', 'b', 'c'])",
 ]
 PYTHON = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -69,7 +70,9 @@ def test_with_another_kernel_it_still_moves(saved, page, reopen):
         assert moves(page, name)
     gone = page.locator(".jp-OutputArea-output", has_text=re.compile("Loading widget|Error displaying widget"))
     expect(gone).to_have_count(len(EXPLORERS))
-    expect(page.locator(".jp-OutputArea-output:visible")).to_have_count(len(EXPLORERS))
+    expect(page.locator(".jp-OutputArea-output:visible")).to_have_count(len(EXPLORERS) + 1)  # and the figure
+    expect(page.get_by_role("img", name="Grid of 2 calls of forward")).to_have_count(1)
+    expect(page.locator(".ml-figure img")).to_be_hidden()
 
 
 def test_where_scripts_may_not_run_the_still_is_seen(saved, page, reopen):
@@ -88,6 +91,10 @@ def test_where_scripts_may_not_run_the_still_is_seen(saved, page, reopen):
     expect(page.locator(".fx")).to_have_count(0)
     for words in ("renormalised", "temperature 1", "row 1", "perplexity"):
         expect(page.locator(".jp-OutputArea table", has_text=words).first).to_be_visible()
+    expect(page.locator(".ml-figure svg")).to_have_count(0)
+    figure = page.get_by_role("img", name="Grid of 2 calls of forward")
+    figure.scroll_into_view_if_needed()
+    assert figure.evaluate("image => image.complete && image.naturalWidth") == 750
 
 
 @pytest.mark.parametrize("with_state", [False, True])
