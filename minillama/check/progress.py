@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from minillama import arguments
-from minillama.check.report import CLASSES, SIGNS, Report, say
+from minillama.check.report import CLASSES, SIGNS, Report
 from minillama.markup import escape, wrap
+from minillama.words import say
 
 State = Literal["passed", "tried", "open"]
 SHOWN: dict[State, str] = {"passed": "passed", "tried": "failed", "open": "not attempted"}  # as a report's status
@@ -133,7 +134,7 @@ def _append(path: Path, entry: dict) -> None:
 
 def _read() -> tuple[list[dict], str]:
     """All entries, the oldest first, and a note on what could not be read or kept."""
-    entries, broken, note = [], 0, ""
+    entries, broken, note, kept = [], 0, "", not _unwritten
     try:
         path = _file()
         for line in _lines(path):
@@ -147,9 +148,10 @@ def _read() -> tuple[list[dict], str]:
         if _unwritten:
             note = say("Progress cannot be written to {file}, so it ends with this kernel.", file=str(path))
     except (OSError, RuntimeError) as error:
-        note = say("Progress is not kept: {error}.", error=error)
-    if _unwritten or note.startswith("Progress"):
-        note += " " + say("Another folder can be named in the environment variable MINILLAMA_DATA.")
+        note, kept = say("Progress is not kept: {error}.", error=error), False
+    if not kept:
+        more = say("Another folder can be named in the environment variable MINILLAMA_DATA.")
+        note = say("{said} {cure}", said=note, cure=more)
     return entries + _unwritten, note
 
 
