@@ -27,22 +27,26 @@ def test_a_language_that_is_not_there_changes_nothing(name):
     assert minillama.language() == "en"
 
 
+@pytest.fixture
+def fresh(monkeypatch):
+    """Nothing was chosen yet, as in a new process."""
+    words._of_the_environment.cache_clear()
+    words._chosen = ""
+    yield monkeypatch
+    minillama.language("en")
+    words._of_the_environment.cache_clear()
+
+
 @pytest.mark.parametrize(("named", "told"), [("zh", "zh"), ("", "en")])
-def test_the_environment_names_a_language(named, told, monkeypatch):
-    monkeypatch.setenv("MINILLAMA_LANGUAGE", named)
-    monkeypatch.setattr(words, "_chosen", "")  # as in a fresh process
-    words._of_the_environment.cache_clear()
+def test_the_environment_names_a_language(named, told, fresh):
+    fresh.setenv("MINILLAMA_LANGUAGE", named)
     assert minillama.language() == told
-    words._of_the_environment.cache_clear()
 
 
-def test_another_language_of_the_environment_is_told_once(monkeypatch):
-    monkeypatch.setenv("MINILLAMA_LANGUAGE", "xx")
-    monkeypatch.setattr(words, "_chosen", "")
-    words._of_the_environment.cache_clear()
+def test_another_language_of_the_environment_is_told_once(fresh):
+    fresh.setenv("MINILLAMA_LANGUAGE", "xx")
     with pytest.warns(UserWarning, match="MINILLAMA_LANGUAGE must be one of .* got 'xx'"):
         assert minillama.language() == "en" == minillama.language()
-    words._of_the_environment.cache_clear()
 
 
 def test_a_sentence_without_a_translation_stays_english(chinese):
@@ -56,7 +60,7 @@ def test_chinese_beside_chinese_has_no_space_and_beside_latin_it_has(chinese, mo
     assert say("x", want="{n} 个", got="", n=1) == "应该是 {n} 个，得到  了 1 个"
 
 
-@pytest.mark.parametrize("exercise", [check.greedy, check.top_p, check.canvas])
+@pytest.mark.parametrize("exercise", [check.greedy, check.perplexity])
 def test_every_hint_is_in_the_language(chinese, exercise):
     """What the judge says of every mistake that it knows."""
     table = exercise.exercise

@@ -28,7 +28,7 @@ QUICK = (
     "00_start_here",
     "07_top_p",
     "12_chat",
-)  # of these; the others run in test-full: only their words are different
+)  # of these; the others run in test-full
 COMPARE = "print(real.differences(drawn=('drawn_answers',)))"  # drawn: another processor may draw another text
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 
