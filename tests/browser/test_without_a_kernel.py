@@ -15,11 +15,21 @@ CELLS = [
     "from minillama import Llama, widgets\nllama = Llama.build()",
     "widgets.TopPExplorer(llama, ['The cat', 'A dog'])",
     "widgets.TemperatureExplorer(llama, ['The cat', 'A dog'])",
+    "import torch\nwidgets.AttentionExplorer(['<s>', '▁The', '▁cat'], torch.ones(2, 2, 3, 3).tril() / 3, token=1)",
+    "cache = widgets.CacheView(llama, 'The cat', max_gen_len=3)\ncache.call = 3\ncache",
+    "widgets.BeamView(llama, ['The cat', 'A dog'], n_beams=2, max_gen_len=2)",
 ]
 PYTHON = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 VIEW = "application/vnd.jupyter.widget-view+json"
 SAVE = "() => window.jupyterapp.commands.execute('docmanager:save').then(() => null)"
-EXPLORERS = {"fx-top-p": ".s-top-p", "fx-temperature": ".s-temperature"}  # and a slider of each
+EXPLORERS = {  # and a part of each that Home moves
+    "fx-top-p": ".s-top-p",
+    "fx-temperature": ".s-temperature",
+    "fx-attention": ".s-token [tabindex='0']",
+    "fx-cache": ".s-call [tabindex='0']",
+    "fx-beam": ".s-step [tabindex='0']",
+}
+STILLS = ["renormalised", "temperature 1", "looks most at", "forward(tokens[:, 4:5], 4)", "the prompt"]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +58,7 @@ def reopen(page):
 
 
 def moves(page, name):
-    """Whether a key on its slider changes what an explorer shows."""
+    """Whether a key changes what an explorer shows."""
     explorer = page.locator(f".{name}")
     explorer.scroll_into_view_if_needed()
     before = explorer.inner_text()
@@ -79,9 +89,10 @@ def test_where_scripts_may_not_run_the_still_is_seen(saved, page, reopen):
     stills = page.locator("[data-ml-still], .jp-RenderedHTMLCommon:has(table)")
     expect(stills.first).to_be_visible()
     expect(page.locator(".fx")).to_have_count(0)
-    expect(page.locator(".jp-OutputArea table")).to_have_count(len(EXPLORERS))
-    expect(page.locator(".jp-OutputArea table").first).to_contain_text("renormalised")
-    expect(page.locator(".jp-OutputArea table").last).to_contain_text("temperature 1")
+    outputs = page.locator(".jp-OutputArea-output:has(table)")
+    expect(outputs).to_have_count(len(EXPLORERS))
+    for k, words in enumerate(STILLS):
+        expect(outputs.nth(k).locator("table").first).to_contain_text(words)
 
 
 @pytest.mark.parametrize("with_state", [False, True])

@@ -19,7 +19,7 @@ function render({ model, el: parent, alone = false }) {
   const cells = Array.from({ length: nLayers * nHeads }, (_, k) => {
     const [layer, head] = [Math.floor(k / nHeads), k % nHeads];
     const label = fill(text.att_head, { layer, head });
-    return el("div", "fx-thumb", { role: "gridcell", "aria-label": label }, picture(k));
+    return el("div", "fx-thumb", { role: "gridcell", "aria-selected": false, "aria-label": label }, picture(k));
   });
   const numbers = Array.from({ length: nHeads }, (_, k) => el("div", "", { role: "columnheader" }, String(k)));
   const corner = el("div", "", { role: "columnheader" }, text.att_corner);
@@ -66,7 +66,7 @@ function render({ model, el: parent, alone = false }) {
   const list = el("div", "fx-arcs", {}, body, drawing);
   root.append(caption, el("div", "fx-two", {}, heads, list), el("p", "fx-note", {}, text.att_keys));
 
-  let token = -1, shown = 0; // the token that was chosen, and the one under the pointer or the focus
+  let drawn, lit, token = -1, shown = 0; // shown: under the pointer or the focus, else token
   const arrows = walk(rows.map((each) => each.node), (k) => {
     shown = k;
     look();
@@ -85,19 +85,29 @@ function render({ model, el: parent, alone = false }) {
   }
 
   function draw() {
-    const [layer, head] = chosen();
-    if (token !== model.get("token")) token = shown = model.get("token");
-    cells.forEach((cell, k) => cell.setAttribute("aria-selected", k === layer * nHeads + head));
-    at(layer, head);
-    const { offsetTop: top, offsetHeight: height } = layers[layer][head]; // many layers scroll
-    heads.scrollTop = between(top + height - heads.clientHeight, heads.scrollTop, top);
-    rows.forEach((each, k) => each.node.setAttribute("tabindex", k === token ? 0 : -1));
+    const [layer, head] = chosen(), cell = layers[layer][head];
+    if (cell !== lit) choose(layer, head, cell);
+    if (token !== model.get("token")) {
+      token = shown = model.get("token");
+      rows.forEach((each, k) => each.node.setAttribute("tabindex", k === token ? 0 : -1));
+    }
     look();
+  }
+
+  function choose(layer, head, cell) {
+    const { offsetTop: top, offsetHeight: height } = cell; // many layers scroll
+    heads.scrollTop = between(top + height - heads.clientHeight, heads.scrollTop, top);
+    at(layer, head);
+    lit?.setAttribute("aria-selected", false);
+    cell.setAttribute("aria-selected", true);
+    lit = cell;
   }
 
   // The weights of the token that looks.
   function look() {
     const [layer, head] = chosen(), start = ((layer * nHeads + head) * n + shown) * n;
+    if (start === drawn) return;
+    drawn = start;
     const weights = all.subarray(start, start + n), y = (shown + 0.5) * LINE;
     rows.forEach((each, k) => {
       const hidden = k > shown && weights[k] === 0;
