@@ -24,12 +24,12 @@ SLIDERS = {
     "06_softmax_temperature.ipynb": {".w-temperature": [".s-temperature"]},
     "07_top_p.ipynb": {".w-top-p": [".s-top-p", ".s-temperature"]},
     "09_generate_loop.ipynb": {".w-stepper": [".s-step"]},
-    "10_logprobs.ipynb": {".w-heatmap": [".s-threshold"]},
+    "10_logprobs.ipynb": {".w-heatmap": [".s-threshold-a"]},
     "17_steering_and_search.ipynb": {".w-beam": [".s-step"]},
 }
 STOP = "[tabindex='0']"  # where the keys go, if what is moved is no slider
 
-VIEW = ".widget-html, .fx-rows, .fx-tokens, .fx-slots, .fx-table"
+VIEW = ".widget-html, .fx-rows, .fx-lows, .fx-tokens, .fx-slots, .fx-table"
 # The clock starts at the event's own time stamp and stops in the first animation frame after the view has changed.
 ARM = """([slider, widget, view]) => {
   window.redrawn = new Promise((resolve, reject) => {

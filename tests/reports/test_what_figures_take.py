@@ -46,7 +46,7 @@ def right(checkpoint):
         (widgets.show_logprobs, {**heat, "temperatures": [0.0]}),
         (widgets.Predict, {"question": "q", "options": ["a"], "language": "en"}),
         (widgets.Predict("q", ["1"]).reveal, {"answer": 1, "because": "x"}),
-        (widgets.GenerateStepper, {**m, "prompts": ["a"], **stepped, "n_columns": 4}),
+        (widgets.GenerateStepper, {**m, "prompts": ["a"], **stepped}),
         (widgets.show_step, {**m, "prompt_tokens": [[1, 5]], "number": 1, "row": 0, **stepped}),
         (widgets.TemperatureExplorer, {**explorer, "truths": {"a": {5: 0.5}}}),
         (widgets.TokenView, shown),

@@ -26,7 +26,7 @@ function render({ model, el: parent, alone = false }) {
   const layers = Array.from({ length: nLayers }, (_, k) => cells.slice(k * nHeads, (k + 1) * nHeads));
   const lines = layers.map((layer, k) => el("div", "fx-layer", { role: "row" },
     el("div", "", { role: "rowheader" }, String(k)), ...layer));
-  const heads = el("div", "fx-heads s-head", { role: "grid", "aria-label": text.att_heads },
+  const heads = el("div", "fx-maps s-head", { role: "grid", "aria-label": text.att_heads },
     el("div", "fx-layer", { role: "row" }, corner, ...numbers), ...lines);
   heads.style.setProperty("--heads", nHeads);
   const at = rove(heads, layers, (layer, head) => put({ layer, head }));
@@ -55,7 +55,7 @@ function render({ model, el: parent, alone = false }) {
     const parts = { name: el("div", "fx-name", { role: "rowheader" }, piece), weight: el("div", "", { role: "cell" }),
       bar: el("div", "fx-bar") };
     const plot = el("div", "fx-plot", { "aria-hidden": "true" }, parts.bar);
-    return { ...parts, node: el("div", "fx-token", { role: "row" }, parts.name, parts.weight, plot) };
+    return { ...parts, node: el("div", "fx-seen", { role: "row" }, parts.name, parts.weight, plot) };
   });
   const arcs = pieces.map(() => svg("path"));
   const drawing = svg("svg", { width: ARCS, height: n * LINE, "aria-hidden": "true" });

@@ -52,7 +52,7 @@ function render({ model, el: parent, alone = false }) {
     steps.style.setProperty("--steps", levels.length + 1);
     at = rove(steps, [columns.map((each) => each.node)], (_, k) => put({ step: k }));
     branchRows = Array.from({ length: Math.max(...levels.map((level) => level.length)) }, () => {
-      const parts = row(BRANCH, ["bar"]), before = el("span", "fx-before"), piece = el("span");
+      const parts = row(BRANCH, ["bar"]), before = el("span", "fx-earlier"), piece = el("span");
       parts.name.append(before, piece);
       return { ...parts, before, piece };
     });
