@@ -8,11 +8,11 @@ from fnmatch import fnmatchcase
 from minillama.arguments import shown
 
 EN = {
-    # ---- shared
     "prompt": "prompt",
     "temperature": "temperature",
     "top_p": "top_p",
     "max_gen_len": "max_gen_len",
+    "alone": "Run the notebook to change it.",
     "from_prompt": "▸ prompt",
     "generated": "● generated",
     "row": "row {k}",
@@ -103,7 +103,6 @@ EN = {
     "short_mean": "mean",
     # ---- predictions
     "predict_reveal": "Reveal",
-    "predict_first": "Choose before you run the next cells.",
     "predict_keys": "Keys 1 to {n} choose, Enter reveals.",
     "predict_unfold": "Choose an answer, then open this to see the right one.",
     "predict_is_right": "Right: “{answer}”.",
@@ -124,7 +123,7 @@ EN = {
     "tok_text": "text",
     "tok_bos": "bos",
     "tok_eos": "eos",
-    "tok_count": "{tokens} tokens from {chars} characters ({bytes} bytes in UTF-8).",
+    "tok_count": "Tokens: {tokens}. Characters: {chars}. Bytes in UTF-8: {bytes}.",
     "tok_empty": "There is no text yet: type some.",
     "tok_cut": "The text is too long for this view: the first {kept} characters are shown, {cut} are left out.",
     "tok_pieces": "The text, cut into tokens",
