@@ -45,7 +45,7 @@ def right(checkpoint):
         (widgets.LogprobHeatmap, {**heat, "temperatures": (0.0, 1.0)}),
         (widgets.show_logprobs, {**heat, "temperatures": [0.0]}),
         (widgets.Predict, {"question": "q", "options": ["1"], "answer": 1, "because": "x", "language": "en"}),
-        (widgets.GenerateStepper, {**m, "prompts": ["a"], **stepped, "n_columns": 4}),
+        (widgets.GenerateStepper, {**m, "prompts": ["a"], **stepped}),
         (widgets.show_step, {**m, "prompt_tokens": [[1, 5]], "number": 1, "row": 0, **stepped}),
         (widgets.TemperatureExplorer, {**explorer, "truths": {"a": {5: 0.5}}}),
         (widgets.TokenView, shown),

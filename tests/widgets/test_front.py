@@ -6,7 +6,17 @@ import re
 import pytest
 import torch
 
-from minillama.widgets import AttentionExplorer, BeamView, CacheView, Predict, TemperatureExplorer, TopPExplorer, front
+from minillama.widgets import (
+    AttentionExplorer,
+    BeamView,
+    CacheView,
+    GenerateStepper,
+    LogprobHeatmap,
+    Predict,
+    TemperatureExplorer,
+    TopPExplorer,
+    front,
+)
 from minillama.widgets.labels import EN
 
 FILES = sorted(front.FRONT.iterdir())
@@ -18,7 +28,9 @@ EXPLORERS = {  # and what makes one with hostile text in its data
     AttentionExplorer: lambda _: AttentionExplorer(PROMPTS, torch.tensor([[1.0, 0.0], [0.5, 0.5]]).expand(2, 3, 2, 2)),
     CacheView: lambda llama: CacheView(llama, HOSTILE),
     BeamView: lambda llama: BeamView(llama, PROMPTS, n_beams=2, max_gen_len=2),
-    Predict: lambda _: Predict(HOSTILE, PROMPTS, HOSTILE, HOSTILE),
+    GenerateStepper: lambda llama: GenerateStepper(llama, PROMPTS),
+    LogprobHeatmap: lambda llama: LogprobHeatmap(llama, PROMPTS),
+    Predict: lambda _: Predict(HOSTILE, ["yes", HOSTILE], HOSTILE, HOSTILE),
 }
 
 
@@ -49,7 +61,7 @@ def test_the_module_has_one_export_and_no_import(explorer):
 
 
 def test_every_label_that_the_module_uses_is_sent(explorer):
-    code = (front.FRONT / f"{explorer.name}.js").read_text(encoding="utf-8")
+    code = "".join((front.FRONT / f"{name}.js").read_text(encoding="utf-8") for name in (*explorer.uses, explorer.name))
     used = set(re.findall(r"\btext\.(\w+)", code))
     assert used and used <= explorer.data["text"].keys()
     assert explorer.data["text"].items() <= EN.items()
@@ -62,8 +74,8 @@ def test_the_page_holds_its_data_and_nothing_ends_its_script(explorer):
     )
     values = json.loads(re.search(r'^start\("\w+", (.*), render\);$', page, re.M)[1])
     assert values.keys() == {*explorer.trait_names(front=True)} and values.keys() >= {"data", "floats"}
-    listed = [each for name in ("prompts", "pieces", "options") for each in values["data"].get(name, ())]
-    assert HOSTILE in [*listed, values.get("prompt")]
+    named = (values["data"].get(name, ()) for name in ("prompts", "pieces", "options"))
+    assert HOSTILE in [values.get("prompt"), *values.get("prompts", ()), *(text for texts in named for text in texts)]
     assert explorer.still() in page and f'data-ml-still="{explorer.data["id"]}"' in page
 
 

@@ -58,11 +58,13 @@ def bad_text(name, llama):
         view.messages.value = HALF
     elif name == "GenerateStepper":
         view = GenerateStepper(llama, ["Once"], max_gen_len=1)
-        view.prompts.value = HALF
-        view.run.click()
+        view.prompts = [HALF]
+        view.run()
+        return view.still()
     elif name == "LogprobHeatmap":
         view = LogprobHeatmap(llama, ["Once"], max_gen_len=1)
-        view.prompts[0].value = HALF
+        view.prompts = [HALF, "Once"]
+        return view.still()
     elif name == "TemperatureExplorer":
         view = TemperatureExplorer(llama, ["Once"])
         view.own = HALF
