@@ -14,6 +14,7 @@ EN = {
     "temperature": "temperature",
     "top_p": "top_p",
     "max_gen_len": "max_gen_len",
+    "alone": "Run the notebook to change it.",
     "from_prompt": "▸ prompt",
     "generated": "● generated",
     "row": "row {k}",
@@ -108,7 +109,6 @@ EN = {
     "short_mark": "chosen",
     # ---- predictions
     "predict_reveal": "Reveal",
-    "predict_first": "Choose before you run the next cells.",
     "predict_keys": "Keys 1 to {n} choose, Enter reveals.",
     "predict_unfold": "Choose an answer, then open this to see the right one.",
     "predict_is_right": "Right: “{answer}”.",

@@ -12,7 +12,7 @@ VIEWS = {
     "tok_text": "text",
     "tok_bos": "bos",
     "tok_eos": "eos",
-    "tok_count": "{tokens} tokens from {chars} characters ({bytes} bytes in UTF-8).",
+    "tok_count": "Tokens: {tokens}. Characters: {chars}. Bytes in UTF-8: {bytes}.",
     "tok_empty": "There is no text yet: type some.",
     "tok_cut": "The text is too long for this view: the first {kept} characters are shown, {cut} are left out.",
     "tok_pieces": "The text, cut into tokens",
