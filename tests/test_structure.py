@@ -14,7 +14,7 @@ LINES = 350
 LAYERS = {
     "minillama": [
         ["ahead", "allowed", "arguments", "cache", "calls", "markup", "files", "penalties", "rope", "svg",
-         "tensors"],
+         "tensors", "words"],
         ["model", "tokenizer", "sampling", "logprobs"],
         ["chat", "loop", "parallel", "pth", "shards", "stored", "native", "compiled", "int8"],
         ["results", "guard", "checkpoint"],
