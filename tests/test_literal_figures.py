@@ -68,6 +68,7 @@ def test_every_figure_is_here():
     assert names == {f"plot_{name.split(',')[0]}" for name in FIGURES}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("figure", FIGURES)
 def test_hostile_names_are_drawn_as_they_are(figure):
     most, draw = FIGURES[figure]
