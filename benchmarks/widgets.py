@@ -23,10 +23,10 @@ SLIDERS = {
     "06_softmax_temperature.ipynb": {".w-temperature": [".s-temperature"]},
     "07_top_p.ipynb": {".w-top-p": [".s-top-p", ".s-temperature"]},
     "09_generate_loop.ipynb": {".w-stepper": [".s-step"]},
-    "10_logprobs.ipynb": {".w-heatmap": [".s-threshold"]},
+    "10_logprobs.ipynb": {".w-heatmap": [".s-threshold-a"]},
 }
 
-VIEW = ".widget-html, .fx-rows"
+VIEW = ".widget-html, .fx-rows, .fx-lows"
 # The clock starts at the event's own time stamp and stops in the first animation frame after the view has changed.
 ARM = """([slider, widget, view]) => {
   window.redrawn = new Promise((resolve, reject) => {
@@ -52,12 +52,14 @@ def press(page: Page, widget: str, slider: str, presses: int) -> tuple[str, list
 
     The keys alternate, each far enough to change the view.
     """
-    handle = page.locator(f"{widget} {slider}:is([role=slider]), {widget} {slider} :is({HANDLE})")
+    cell = "[role=gridcell][tabindex='0']"  # of a grid, which has no slider
+    handle = page.locator(f"{widget} {slider}:is([role=slider]), {widget} {slider} :is({HANDLE}, {cell})")
+    keys = ("ArrowRight", "ArrowLeft") if handle.and_(page.locator(cell)).count() else ("PageUp", "PageDown")
     handle.scroll_into_view_if_needed()
     times = []
     for n in range(presses + 3):
         page.evaluate(ARM, [slider, widget, VIEW])
-        handle.press("PageDown" if n % 2 else "PageUp")
+        handle.press(keys[n % 2])
         times.append(page.evaluate("() => window.redrawn"))
         page.wait_for_timeout(100)
     drawn = "kernel" if "noUi" in (handle.get_attribute("class") or "") else "browser"
