@@ -28,7 +28,7 @@ lab: setup              ## open JupyterLab at the first notebook; in Chinese: ma
 test: lint              ## lint, unit tests, every notebook, browser tests: at most 10 minutes on two cores
 	$(PYTEST) tests -rs --durations=5
 
-test-full: setup        ## what takes longer: a real model, and every property over ten times as many examples
+test-full: setup        ## what takes longer: training, a real model, every notebook graded and in a browser, more examples
 	MINILLAMA_FULL=1 $(PYTEST) tests -rs --durations=5
 
 lint: setup             ## ruff for code and notebooks; no outputs in git
@@ -53,7 +53,7 @@ unit: setup             ## tests without a notebook or a browser
 fuzz: setup             ## bad calls and broken files, other ones each time: make fuzz ARGS="--minutes 20"
 	OMP_NUM_THREADS=1 $(PY) -m tests.fuzz $(ARGS)
 
-notebooks: setup        ## every notebook run, widget errors looked for, then graded
+notebooks: setup        ## every notebook run, widget errors looked for; MINILLAMA_FULL=1: once more, graded
 	$(PYTEST) tests/notebooks/test_run.py
 
 browser: setup          ## drive the notebooks in JupyterLab and Chromium

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import warnings
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from minillama.arguments import shown
 
 LOCALE = Path(__file__).with_name("locale")
 LANGUAGES = ("en", *sorted(path.stem for path in LOCALE.glob("*.json")))
+CHINESE = "\u2e80"  # from here on
 _chosen = ""
 
 
@@ -60,4 +62,15 @@ def say(template: str, **gaps: object) -> str:
     """
     if (name := language()) != "en":
         template = _sentences(name).get(template, template)
+    for gap, value in gaps.items():
+        template = _closed(template, gap, str(value))
     return template.format(**gaps) if gaps else template
+
+
+def _closed(template: str, gap: str, value: str) -> str:
+    """The template without the spaces around a gap that stand between Chinese and Chinese once it is filled."""
+    if value[:1] > CHINESE:
+        template = re.sub(rf"(?<=[{CHINESE}-\uffff]) (?={{{gap}[}}:])", "", template)
+    if value[-1:] > CHINESE:
+        template = re.sub(rf"({{{gap}(?::[^}}]*)?}}) (?=[{CHINESE}-\uffff])", r"\1", template)
+    return template

@@ -7,6 +7,7 @@ hints and the names of the cases are taken from the tables of minillama.check, t
 from __future__ import annotations
 
 import ast
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +75,7 @@ def labels() -> Iterator[str]:
     yield from EN.values()
 
 
+@functools.cache
 def messages() -> list[Message]:
     """Every sentence once, in the order of the files."""
     said = [text for path in sorted(PACKAGE.rglob("*.py")) for text in sentences(path)]

@@ -21,6 +21,7 @@ except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
 CODE = re.compile(r"```.*?```|``.+?``|`[^`]*`|\$\$.+?\$\$|\$[^$\n]+\$", re.S)
+SMALL = set("the of to are it its you your that this be was has have on at by what which how do does".split())
 LINE = ["ruff", "format", "--quiet", "--stdin-filename", "cell.py", "-"]
 
 
@@ -75,6 +76,8 @@ def faults(kind: str, english: str, other: str, language: str) -> list[str]:
         return [*_gaps(english, other), *_typography(CODE.sub("`", other), language), *_left_over(prose(other), other)]
     if differs := code_differs(english, other):
         return [f"code: {differs}"]
+    if "@real" in english and strings(english) != strings(other):
+        return ["code: the strings of a function under @real stay: its record is that of the English ones"]
     said = [text for text in comments(other) if not text.isascii()]
     shown = [text for text in strings(other) if not text.isascii()]
     found = [*_typography("\n".join(said), language), *_typography("\n".join(shown), language, spaces=False)]
@@ -153,6 +156,7 @@ def _left_over(text: str, whole: str) -> Iterator[str]:
 
 
 def _is_english(text: str) -> bool:
-    """Four words in a row; titles in *italics*, quotations in “ ” and a term in （ ） do not count."""
+    """Four words in a row, one of them small. What is in *italics*, “ ”, 《 》 or alone in （ ） does not count."""
     text = re.sub(r"\*[^*]+\*|“[^”]*”|（[\x00-\x7f]+）|《[^》]*》", " · ", text)
-    return re.search(r"(?:\b[A-Za-z][a-z']*[,;:]?[ ]+){3,}[A-Za-z][a-z']+", text) is not None
+    rows = re.findall(r"(?:\b[A-Za-z][a-z']*[,;:]?[ ]+){3,}[A-Za-z][a-z']+", text)
+    return any(SMALL & set(re.findall(r"\w+", row.lower())) for row in rows)

@@ -127,7 +127,7 @@ def _append(path: Path, entry: dict) -> None:
 
 def _read() -> tuple[list[dict], str]:
     """All entries, the oldest first, and a note on what could not be read or kept."""
-    entries, broken, note = [], 0, ""
+    entries, broken, note, kept = [], 0, "", not _unwritten
     try:
         path = _file()
         for line in _lines(path):
@@ -141,9 +141,10 @@ def _read() -> tuple[list[dict], str]:
         if _unwritten:
             note = say("Progress cannot be written to {file}, so it ends with this kernel.", file=str(path))
     except (OSError, RuntimeError) as error:
-        note = say("Progress is not kept: {error}.", error=error)
-    if _unwritten or note.startswith("Progress"):
-        note += " " + say("Another folder can be named in the environment variable MINILLAMA_DATA.")
+        note, kept = say("Progress is not kept: {error}.", error=error), False
+    if not kept:
+        more = say("Another folder can be named in the environment variable MINILLAMA_DATA.")
+        note = say("{said} {cure}", said=note, cure=more)
     return entries + _unwritten, note
 
 

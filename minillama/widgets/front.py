@@ -1,7 +1,7 @@
 """The explorers: widgets that draw in the browser, by themselves, in a notebook and in a page without a kernel.
 
 Their JavaScript is in `front/`: plain files without imports, and no build step. What is joined here is one module:
-colours, style sheet, `shared.js`, then the explorer's own file, which defines `render({model, el})`.
+colours, style sheets, `shared.js`, what else the explorer uses, then its own file, which defines `render({model, el})`.
 """
 
 from __future__ import annotations
@@ -25,28 +25,40 @@ HIGHEST = 3.0  # temperature
 SENT = {"sync": True, "front": True}  # a trait that goes to the browser, and into a page without a kernel
 
 
-def source(name: str) -> str:
+class Value(T.Any):
+    """A trait whose judge (T.validate) sees every value; T.Any lets None through."""
+
+    allow_none = False
+
+
+def files(name: str, uses: Sequence[str] = ()) -> list[Path]:
+    """The files of an explorer in their order: what all share, what it `uses`, its own. A style sheet is optional."""
+    sheets = [FRONT / f"{part}.css" for part in ("style", *uses, name)]
+    return [path for path in sheets if path.exists()] + [FRONT / f"{part}.js" for part in ("shared", *uses, name)]
+
+
+def source(name: str, uses: Sequence[str] = ()) -> str:
     """All of an explorer's JavaScript: front/NAME.js and what stands before it."""
-    style, shared, own = (
-        (FRONT / file).read_text(encoding="utf-8") for file in ("style.css", "shared.js", f"{name}.js")
-    )
-    return f"const COLOURS = {json.dumps(COLOURS)};\nconst CSS = {json.dumps(style)};\n{shared}\n{own}"
+    texts = [(path.suffix, path.read_text(encoding="utf-8")) for path in files(name, uses)]
+    style, code = ("\n".join(text for suffix, text in texts if suffix == kind) for kind in (".css", ".js"))
+    return f"const COLOURS = {json.dumps(COLOURS)};\nconst CSS = {json.dumps(style)};\n{code}"
 
 
-def module(name: str) -> str:
-    """An explorer as the ES module that anywidget loads."""
-    return f"{source(name)}\nexport default {{ render }};\n"
+def module(code: str) -> str:
+    """An explorer's source as the ES module that anywidget loads."""
+    return f"{code}\nexport default {{ render }};\n"
 
 
-def page(name: str, key: str, values: Mapping, still: str) -> str:
+def page(code: str, key: str, values: Mapping, still: str) -> str:
     """An explorer as HTML that needs no kernel and nothing else: `still`, until the script puts the explorer there.
 
-    key: what tells it from others in the same page, letters and digits; values: what the widget's traits hold, as JSON.
+    code: its source; key: what tells it from others in the same page, letters and digits; values: what the widget's
+    traits hold, as JSON.
     A script that is loaded by its address does not run in a file that was opened by a double click; this one does.
     """
     data = json.dumps(values).replace("<", "\\u003c")  # nothing in it can end the script
     start = f"start({json.dumps(key)}, {data}, render);"
-    return f'<div data-ml-still="{key}">{still}</div><script type="module">\n{source(name)}\n{start}\n</script>'
+    return f'<div data-ml-still="{key}">{still}</div><script type="module">\n{code}\n{start}\n</script>'
 
 
 def packed(rows: Iterable[Tensor]) -> bytes:
@@ -62,13 +74,14 @@ class Explorer(anywidget.AnyWidget):
     """
 
     name = ""  # of the file in front/
+    uses: Sequence[str] = ()  # the names of other files there that it needs
     moved: Sequence[str] = ()  # the traits that call _moved when Python sets them; the page does the same by itself
     data = T.Dict().tag(**SENT)  # what never changes
     floats = T.Bytes().tag(**SENT)  # float32
 
     def __init_subclass__(cls, **kwargs):
         if "name" in vars(cls):  # not so in the classes that anywidget derives
-            cls._esm = module(cls.name)
+            cls._esm = module(source(cls.name, cls.uses))
         super().__init_subclass__(**kwargs)
 
     def __init__(self, data: Mapping, **traits):
@@ -96,7 +109,7 @@ class Explorer(anywidget.AnyWidget):
         values = {name: getattr(self, name) for name in self.trait_names(front=True)}
         encoded = {name: base64.b64encode(value).decode() if isinstance(value, bytes) else value
                    for name, value in values.items()}  # fmt: skip
-        return page(self.name, self.data["id"], encoded, self.still())
+        return page(source(self.name, self.uses), self.data["id"], encoded, self.still())
 
     def _repr_mimebundle_(self, **kwargs) -> dict[str, object]:
         data, *_ = super()._repr_mimebundle_(**kwargs)

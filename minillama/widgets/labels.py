@@ -42,6 +42,8 @@ EN = {
     "col_kind": "kind",
     "col_logit": "logit",
     "col_logprob": "logprob",
+    "col_looked_at": "looks most at",
+    "col_looks": "token",
     "col_mark": "chosen",
     "col_mean": "mean a token",
     "col_now": "at temperature {temperature}",
@@ -61,6 +63,7 @@ EN = {
     "col_token": "token",
     "col_tokens": "tokens",
     "col_truth": "truth",
+    "col_weight": "weight",
     "col_with_echo": "logprob, echo=True",
     "col_without": "logprob, echo=False",
     # ---- the stages from logits to the nucleus
@@ -93,6 +96,11 @@ EN = {
     "short_kept": "kept?",
     "short_renormalised": "renorm.",
     "short_observed": "in {n}",
+    "short_logprob": "logprob",
+    "short_sum": "sum",
+    "short_state": "state",
+    "short_tokens": "tokens",
+    "short_mean": "mean",
     # ---- predictions
     "predict": "Choose before you run the next cell.",
     "chose": "You chose {choice}.",
@@ -147,8 +155,23 @@ EN = {
     "short_at_one": "T = 1",
     "short_now": "now",
     "short_truth": "truth",
+    # ---- attention
+    "att_heads": "Every head, a row for each layer",
+    "att_head": "layer {layer}, head {head}",
+    "att_corner": "layer ↓ head →",
+    "att_tokens": "The tokens, and the weight that the chosen one gives to each",
+    "att_hidden": "masked",
+    "att_weight": "{piece} {weight:.2f}",
+    "att_caption": "Layer {layer}, head {head}: {piece} looks at {best}.",
+    "att_keys": "Click a head, or move to it with the arrow keys. Point at a token, or move to it: arcs lead to the "
+    "tokens that it looks at. A small picture has a row for each token that looks, a column for each that is looked "
+    "at; the brighter, the larger the weight.",
     # ---- the cache
-    "cache_step": "call of forward",
+    "cache_stairs": "The calls of forward, and what each does with the slots of the cache",
+    "cache_corner": "columns,\nstart_pos",
+    "cache_queries": "query",
+    "cache_mask": "The mask of this call: each query from {first} to {last} looks at the slots from 0 to its own",
+    "cache_keys": "Point at a call, or move to it with the arrow keys, Home and End.",
     "cache_piece": "prompt tokens per call",
     "cache_on": "with the cache",
     "cache_slot": "slot",
@@ -177,6 +200,11 @@ EN = {
     "beam_cut": "✗ cut",
     "beam_later": "✗ cut later",
     "beam_ended": "■ ended",
+    "beam_steps": "The steps of the search: what each has kept",
+    "beam_branches": "The branches of this step, the largest sum first",
+    "beam_alone": "Run the notebook to search again",
+    "beam_wait": "The model searches …",
+    "beam_keys": "Click a step, or move to it with the arrow keys, Home and End.",
     "beam_legend": "●: among the best, goes on. ✗: not among them. ■: eos, and keeps its place. ★: the best sum, the "
     "best mean. The probability is that of the whole text since the prompt.",
     # ---- echo

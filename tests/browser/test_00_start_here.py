@@ -1,5 +1,7 @@
 """Notebook 00 in JupyterLab: the slider, the flowchart and its links."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -25,8 +27,9 @@ def test_00_start_here(open_and_run):
 def test_00_a_box_of_the_flowchart_opens_its_notebook_and_its_code(open_and_run):
     page = open_and_run("00_start_here.ipynb")
     flowchart = page.locator(".ml-flowchart")
-    flowchart.locator("svg a", has_text="07").click()
+    flowchart.get_by_role("link", name="07 Top p").click()
     page.get_by_role("tab", name="07_top_p.ipynb").wait_for()
     page.get_by_role("tab", name="00_start_here.ipynb").click()
-    flowchart.locator("svg a", has_text="code").first.click()
+    flowchart.locator("summary").click()
+    flowchart.get_by_role("link", name=re.compile("^Llama.text_completion: ")).click()
     page.get_by_role("tab", name="generation.py").wait_for()

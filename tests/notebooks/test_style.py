@@ -193,6 +193,7 @@ def test_pictures_have_alt_text_and_links_lead_somewhere(notebook):
         for sign, label, target in re.findall(r"(!?)\[([^]]*)\]\(([^)#]*)(?:#[^)]*)?\)", text):
             if sign:
                 assert len(label) > 20, f"no alt text for {target}"
+                assert len(label.split()) <= 30, f"too long to listen to: {label}"
                 assert not target.startswith("http"), "pictures lie in assets/"
             if not target.startswith("http"):
                 assert (NOTEBOOKS / target).exists(), f"{target} is not there"

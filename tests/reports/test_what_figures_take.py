@@ -28,10 +28,12 @@ def right(checkpoint):
     pieces = llama.tokenizer.pieces(range(llama.tokenizer.n_words))
     one, two, m = torch.tensor([1]), [1, 2], {"llama": llama, "language": "en"}
     explorer = {**m, "prompts": ["a"], "temperature": 1.0, "n_rows": 3}
+    attended = {"pieces": ["a", "b"], "weights": torch.eye(2)[None, None]}
     shown = {"tokenizer": llama.tokenizer, "text": "a", "bos": False, "eos": False, "language": "en"}
     heat = {**m, "prompts": ["a"], "max_gen_len": 1, "threshold": 0.1, "echo": True, "seed": 1}
     stepped = {"max_gen_len": 2, "temperature": 0.5, "top_p": 0.5, "seed": 1, "logprobs": False, "n_rows": 2}
     calls = [
+        (widgets.AttentionExplorer, {**attended, "layer": 0, "head": 0, "token": 1, "language": "en"}),
         (widgets.BeamView, {**m, "prompts": ["a"], "n_beams": 2, "max_gen_len": 2}),
         (widgets.CacheView, {**m, "prompt": "a", "max_gen_len": 2}),
         (widgets.CanvasView, {**m, "prompts": ["a"], "max_gen_len": 2, "n_columns": 4}),

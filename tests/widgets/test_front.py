@@ -4,22 +4,30 @@ import json
 import re
 
 import pytest
+import torch
 
-from minillama.widgets import TemperatureExplorer, TopPExplorer, front
+from minillama.widgets import AttentionExplorer, BeamView, CacheView, TemperatureExplorer, TopPExplorer, front
 from minillama.widgets.labels import EN
 
 FILES = sorted(front.FRONT.iterdir())
-EXPLORERS = {"top_p": TopPExplorer, "temperature": TemperatureExplorer}
 HOSTILE = "</script><script>alert(1)</script><!--"
+PROMPTS = ["Once upon a time", HOSTILE]
+EXPLORERS = {  # and what makes one with hostile text in its data
+    TopPExplorer: lambda llama: TopPExplorer(llama, PROMPTS),
+    TemperatureExplorer: lambda llama: TemperatureExplorer(llama, PROMPTS),
+    AttentionExplorer: lambda _: AttentionExplorer(PROMPTS, torch.tensor([[1.0, 0.0], [0.5, 0.5]]).expand(2, 3, 2, 2)),
+    CacheView: lambda llama: CacheView(llama, HOSTILE),
+    BeamView: lambda llama: BeamView(llama, PROMPTS, n_beams=2, max_gen_len=2),
+}
 
 
-@pytest.fixture(params=EXPLORERS)
+@pytest.fixture(params=EXPLORERS, ids=lambda cls: cls.__name__)
 def explorer(request, llama):
-    return EXPLORERS[request.param](llama, ["Once upon a time", HOSTILE])
+    return EXPLORERS[request.param](llama)
 
 
 def test_every_file_belongs_to_an_explorer():
-    assert {path.name for path in FILES} == {"shared.js", "style.css", *(f"{name}.js" for name in EXPLORERS)}
+    assert {*FILES} == {path for each in EXPLORERS for path in front.files(each.name, each.uses)}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -34,7 +42,7 @@ def test_files_are_short_and_plain(path):
 
 
 def test_the_module_has_one_export_and_no_import(explorer):
-    text = front.module(explorer.name)
+    text = front.module(front.source(explorer.name, explorer.uses))
     assert text == explorer._esm
     assert re.findall(r"^ *(?:import|export)\b.*", text, re.M) == ["export default { render };"]
 
@@ -52,8 +60,8 @@ def test_the_page_holds_its_data_and_nothing_ends_its_script(explorer):
         page.count("</script") == 1 and page.endswith("</script>") and "<!--" not in page and "alert(1)</" not in page
     )
     values = json.loads(re.search(r'^start\("\w+", (.*), render\);$', page, re.M)[1])
-    assert values.keys() >= {"data", "floats", "prompt", "temperature"}
-    assert values["data"]["prompts"] == ["Once upon a time", HOSTILE] and values["prompt"] == "Once upon a time"
+    assert values.keys() == {*explorer.trait_names(front=True)} and values.keys() >= {"data", "floats"}
+    assert HOSTILE in [*values["data"].get("prompts", ()), *values["data"].get("pieces", ()), values.get("prompt")]
     assert explorer.still() in page and f'data-ml-still="{explorer.data["id"]}"' in page
 
 

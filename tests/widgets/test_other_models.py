@@ -1,11 +1,19 @@
 """Every widget, with its own defaults, on models that are small in each way: context, vocabulary, rows, chat format."""
 
 import pytest
+import torch
 
 from minillama import Llama, Tokenizer, widgets
 from minillama.formats import in_format
 
+
+def attention(llama):
+    sizes = llama.model.params.n_layers, llama.model.params.n_heads
+    return widgets.AttentionExplorer(llama.tokenizer.pieces([1, 2]), torch.ones(*sizes, 2, 2).tril() / 2)
+
+
 MAKERS = {
+    "AttentionExplorer": attention,
     "BeamView": lambda llama: widgets.BeamView(llama, ["a"]),
     "CacheView": lambda llama: widgets.CacheView(llama, "a"),
     "CanvasView": lambda llama: widgets.CanvasView(llama, ["a"]),

@@ -44,7 +44,8 @@ def bad_text(name, llama):
     """What a widget shows when half a character is typed into it."""
     if name == "CacheView":
         view = CacheView(llama, "Once", max_gen_len=1)
-        view.prompt.value = HALF
+        view.prompt = HALF
+        return view.still()
     elif name == "CanvasView":
         view = CanvasView(llama, ["Once"])
         view.prompts.value = HALF

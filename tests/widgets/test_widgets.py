@@ -86,6 +86,7 @@ def test_traits_are_judged(explorer):
     for name, value, words in [
         ("top_p", 1.5, "top_p must be a number from 0 to 1, got 1.5"),
         ("temperature", "x", "temperature must be a number from 0 to 3, got str 'x'"),
+        ("top_p", None, "top_p must be a number from 0 to 1, got NoneType None"),
         ("prompt", "none of them", "prompt must be one of"),
         ("observed", [1], "observed must be a dict"),
         ("observed", {-1: 2}, "observed: a token id must be a whole number from 0 to"),
