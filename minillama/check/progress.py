@@ -60,18 +60,25 @@ def checked(exercise: str, function: str, report: Report) -> None:
         _keep(entry)
 
 
-def predicted(question: object, right: bool) -> None:
-    """Note a prediction that was revealed after a choice; it is known by the name that a cell gave it."""
+def predicted(question: object, right: bool) -> tuple[int, int] | None:
+    """Note a prediction that was revealed after a choice; it is known by the name that a cell gave it.
+
+    Returns how many predictions of its notebook were right so far, and how many were made; None for one of one's own.
+    """
     names = _names_in_the_notebook()
     called = [name for name, value in names.items() if value is question]
     places = [name for name, parts in CONTENTS.items() if set(called) & set(parts["predictions"])]
     opened = Path(os.environ.get("JPY_SESSION_NAME", "")).stem  # set by Jupyter's server
     if opened in places:
         places = [opened]
-    if places:  # without that, the notebook most of whose predictions this kernel knows
-        notebook = max(places, key=lambda place: len(names.keys() & set(CONTENTS[place]["predictions"])))
-        name = next(name for name in called if name in CONTENTS[notebook]["predictions"])
-        _keep({"notebook": notebook, "prediction": name, "status": "passed" if right else "failed"})
+    if not places:
+        return None
+    # else the notebook most of whose predictions this kernel knows
+    notebook = max(places, key=lambda place: len(names.keys() & set(CONTENTS[place]["predictions"])))
+    name = next(name for name in called if name in CONTENTS[notebook]["predictions"])
+    _keep({"notebook": notebook, "prediction": name, "status": "passed" if right else "failed"})
+    states = list(_part(notebook, _read()[0]).predictions.values())
+    return states.count("passed"), len(states) - states.count("open")
 
 
 def _names_in_the_notebook() -> dict[str, Any]:

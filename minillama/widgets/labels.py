@@ -102,12 +102,17 @@ EN = {
     "short_tokens": "tokens",
     "short_mean": "mean",
     # ---- predictions
-    "predict": "Choose before you run the next cell.",
-    "chose": "You chose {choice}.",
-    "no_choice": "You made no choice.",
-    "computed": "The answer: {answer}.",
-    "right": "Right.",
-    "wrong": "Not this time.",
+    "predict_reveal": "Reveal",
+    "predict_first": "Choose before you run the next cells.",
+    "predict_keys": "Keys 1 to {n} choose, Enter reveals.",
+    "predict_unfold": "Choose an answer, then open this to see the right one.",
+    "predict_is_right": "Right: “{answer}”.",
+    "predict_is_wrong": "Not this time: you chose “{choice}”. The answer is “{answer}”.",
+    "predict_is_none": "The answer is “{answer}”.",
+    "predict_score": "{right} of {all} predictions right in this notebook so far.",
+    "right_option": "✓ the answer",
+    "right_chosen": "✓ your choice: right",
+    "wrong_chosen": "✗ your choice: wrong",
     # ---- the canvas
     "canvas_table": "The canvas and its mask before the first step",
     "canvas_caption": "bsz = {bsz}. total_len = min(max_seq_len, longest prompt + max_gen_len) "

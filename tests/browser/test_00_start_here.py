@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import press, screenshot
+from tests.browser.jupyterlab import check_prediction, press, screenshot
 
 pytestmark = pytest.mark.browser
 
@@ -19,7 +19,8 @@ def test_00_start_here(open_and_run):
     press(page, widget.locator(".s-top-p"), "Home")
     expect(widget.locator(".ml-count")).to_contain_text("1 of ")
     screenshot(page, "00_start_here")
-    expect(page.locator(".w-predict")).to_have_count(2)
+    check_prediction(page, 2, "yes")
+    expect(page.locator("[data-ml-still]:visible")).to_have_count(0)
     expect(page.locator(".ml-report .ml-passed")).to_have_count(2)  # the folded solutions
     expect(page.locator(".ml-progress")).to_contain_text("Next: greedy in 00_start_here.")  # they do not count
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import clear, press, screenshot, settle, show
+from tests.browser.jupyterlab import check_prediction, clear, press, screenshot, settle, show
 
 pytestmark = pytest.mark.browser
 
@@ -64,8 +64,7 @@ def test_02_prompt_batch(open_and_run):
 
 def test_02_predictions_exercises_and_picture(open_and_run):
     page = open_and_run("02_prompt_batch.ipynb")
-    expect(page.locator(".w-predict")).to_have_count(6)
-    expect(page.locator(".ml-reveal").first).to_contain_text("The answer: 1.")
+    check_prediction(page, 6, "1")
     expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs
     expect(page.locator(".ml-report .ml-passed")).to_have_count(3)  # the folded solutions
     expect(page.locator(".ml-canvas-view").first).to_be_attached()  # the picture without a kernel

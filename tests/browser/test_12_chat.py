@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import ERRORS, clear, screenshot
+from tests.browser.jupyterlab import ERRORS, check_prediction, clear, screenshot
 
 pytestmark = pytest.mark.browser
 ANSWERED = 60_000  # milliseconds that an answer may take on a busy machine
@@ -110,11 +110,6 @@ def test_12_chat_panel(open_and_run):
 
 def test_12_predictions_and_exercises(open_and_run):
     page = open_and_run("12_chat.ipynb")
-    questions = page.locator(".w-predict")
-    expect(questions).to_have_count(5)
-    option = questions.first.locator("input[type=radio]").first
-    option.scroll_into_view_if_needed()
-    option.press("Space")
-    expect(option).to_be_checked()
+    check_prediction(page, 5, "2")
     expect(page.locator(".ml-report .ml-missing")).to_have_count(4)  # the stubs
     expect(page.locator(".ml-report .ml-passed")).to_have_count(4)  # the folded solutions

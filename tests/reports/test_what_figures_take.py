@@ -44,7 +44,7 @@ def right(checkpoint):
         (widgets.show_echo, {"with_echo": echoed, "without": alone, "language": "en"}),
         (widgets.LogprobHeatmap, {**heat, "temperatures": (0.0, 1.0)}),
         (widgets.show_logprobs, {**heat, "temperatures": [0.0]}),
-        (widgets.Predict, {"question": "q", "options": ["a"], "language": "en"}),
+        (widgets.Predict, {"question": "q", "options": ["1"], "answer": 1, "because": "x", "language": "en"}),
         (widgets.Predict("q", ["1"]).reveal, {"answer": 1, "because": "x"}),
         (widgets.GenerateStepper, {**m, "prompts": ["a"], **stepped, "n_columns": 4}),
         (widgets.show_step, {**m, "prompt_tokens": [[1, 5]], "number": 1, "row": 0, **stepped}),

@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from minillama.widgets import AttentionExplorer, BeamView, CacheView, TemperatureExplorer, TopPExplorer, front
+from minillama.widgets import AttentionExplorer, BeamView, CacheView, Predict, TemperatureExplorer, TopPExplorer, front
 from minillama.widgets.labels import EN
 
 FILES = sorted(front.FRONT.iterdir())
@@ -18,6 +18,7 @@ EXPLORERS = {  # and what makes one with hostile text in its data
     AttentionExplorer: lambda _: AttentionExplorer(PROMPTS, torch.tensor([[1.0, 0.0], [0.5, 0.5]]).expand(2, 3, 2, 2)),
     CacheView: lambda llama: CacheView(llama, HOSTILE),
     BeamView: lambda llama: BeamView(llama, PROMPTS, n_beams=2, max_gen_len=2),
+    Predict: lambda _: Predict(HOSTILE, ["yes", HOSTILE], HOSTILE, HOSTILE),
 }
 
 
@@ -61,7 +62,8 @@ def test_the_page_holds_its_data_and_nothing_ends_its_script(explorer):
     )
     values = json.loads(re.search(r'^start\("\w+", (.*), render\);$', page, re.M)[1])
     assert values.keys() == {*explorer.trait_names(front=True)} and values.keys() >= {"data", "floats"}
-    assert HOSTILE in [*values["data"].get("prompts", ()), *values["data"].get("pieces", ()), values.get("prompt")]
+    named = (values["data"].get(name, ()) for name in ("prompts", "pieces", "options"))
+    assert HOSTILE in [values.get("prompt"), *(text for texts in named for text in texts)]
     assert explorer.still() in page and f'data-ml-still="{explorer.data["id"]}"' in page
 
 

@@ -98,7 +98,7 @@ def test_a_message_has_a_role_and_a_second_sign():
 @pytest.mark.parametrize("answer", [None, "1", "2"])
 def test_a_reveal_has_the_same_form(answer):
     question = Predict("Which?", ["1", "2"])
-    question.choice.value = answer
+    question.choice = answer
     page = question.reveal(1)._repr_html_()
     assert SIGNS[{None: "missing", "1": "passed", "2": "failed"}[answer]] in page and 'class="ml ml-reveal"' in page
 
