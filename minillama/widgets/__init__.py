@@ -1,5 +1,6 @@
 """Interactive views for the notebooks. Each file has a view, a pure function from data to HTML, and its widget."""
 
+from minillama.widgets.attention import AttentionExplorer
 from minillama.widgets.beam import BeamView
 from minillama.widgets.cache import CacheView
 from minillama.widgets.canvas import CanvasView, show_canvas
@@ -15,6 +16,7 @@ from minillama.widgets.tokens import TokenView, show_tokens
 from minillama.widgets.top_p import TopPExplorer
 
 __all__ = [
+    "AttentionExplorer",
     "BeamView",
     "CacheView",
     "CanvasView",

@@ -6,17 +6,20 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import ipywidgets as W
 import torch
+import traitlets as T
 
 from minillama import allowed, arguments
 from minillama.generation import Llama
-from minillama.markup import STYLE, escape, wrap
-from minillama.widgets.labels import labels
-from minillama.widgets.parts import columns, hook, line, number, share, sized, small, table
-from minillama.widgets.prompts import check_prompts
+from minillama.markup import escape, visible, wrap
+from minillama.widgets.front import SENT, Explorer, Value
+from minillama.widgets.labels import labels, only
+from minillama.widgets.parts import columns, number, share, small, table
+from minillama.widgets.prompts import check_prompts, one_of
 
 MOST_BEAMS, LONGEST_SEARCH = 6, 24
+WORDS = ("prompt", "col_token", "col_logprob", "col_sum", "col_prob", "col_state", "col_text", "col_tokens", "col_mean",
+         "short_*", "beam_*", "step_slider")  # fmt: skip
 
 
 class Branch(NamedTuple):
@@ -120,13 +123,20 @@ def _texts(levels: Sequence[Sequence[Branch]], text: Mapping[str, str]) -> str:
     return table(columns(text, "text", "tokens", "sum", "mean", "state"), rows, text["beam_texts"])
 
 
-class BeamView(W.VBox):
+class BeamView(Explorer):
     """A beam search (1 to 6 beams) from a prompt, at most max_gen_len tokens (1 to 24), one step after another.
 
-    prompts: a list of str to choose from. The model runs for each prompt and number of beams; the step only changes
-    what is shown. Raises TypeError or ValueError, naming the argument, if prompts is empty or not a list of str, a
-    prompt leaves no room for a token, a number is out of range or the language has no labels.
+    prompts: a list of str to choose from. `prompt`, `beams` and `step` (0: before the first) can be read and set. The
+    model runs for each prompt and number of beams; the browser has the branches of every step and draws by itself.
+    Raises TypeError or ValueError, naming the argument, if prompts is empty or not a list of str, a prompt leaves no
+    room for a token, a number is out of range or the language has no labels.
     """
+
+    name, uses = "beam", ("grid",)
+    prompt = Value().tag(**SENT)
+    beams = Value().tag(**SENT)
+    step = Value().tag(**SENT)
+    tree = T.Dict().tag(**SENT)  # the answer to `prompt` and `beams`: the branches of every step
 
     @allowed.only(llama=allowed.an(Llama), prompts=allowed.texts, n_beams=allowed.plain, max_gen_len=allowed.plain)
     def __init__(
@@ -136,25 +146,36 @@ class BeamView(W.VBox):
         arguments.whole("n_beams", n_beams, 1, MOST_BEAMS)
         arguments.whole("max_gen_len", max_gen_len, 1, LONGEST_SEARCH)
         self.text, self.llama, self.max_gen_len = labels(language), llama, max_gen_len
-        self.levels: list[list[Branch]] = []
+        self.prompts = list(dict.fromkeys(prompts))
+        data = {"prompts": self.prompts, "shown": [visible(prompt) for prompt in self.prompts],
+                "text": only(self.text, WORDS), "most_beams": MOST_BEAMS}  # fmt: skip
+        tree = self._search(prompts[0], n_beams)
+        super().__init__(data, prompt=prompts[0], beams=n_beams, step=1, tree=tree)
+        self.observe(self._again, ["prompt", "beams"])
 
-        self.prompt = W.Dropdown(
-            options=list(dict.fromkeys(prompts)), description=self.text["prompt"], **sized("690px")
-        )
-        self.beams = W.IntSlider(n_beams, 1, MOST_BEAMS, description=self.text["beam_beams"], **sized("340px"))
-        self.step = W.IntSlider(1, 0, 1, description=self.text["step_slider"], **sized("340px"))
-        self.view = W.HTML()
-        hook({"s-prompt": self.prompt, "s-beams": self.beams}, self._search)
-        hook({"s-step": self.step}, self._draw)
-        super().__init__([self.prompt, line(self.step, self.beams), self.view, W.HTML(STYLE)])
-        self.add_class("w-beam")
-        self._search()
+    def __repr__(self) -> str:
+        return f"BeamView({len(self.prompts)} prompts, beams={self.beams}, step={self.step} of {len(self.levels)})"
 
-    def _search(self, _change=None) -> None:
-        prompt_tokens = self.llama.tokenizer.encode(self.prompt.value, bos=True, eos=False)
-        self.levels = beam_levels(self.llama, prompt_tokens, self.beams.value, self.max_gen_len)
-        self.step.max = len(self.levels)  # a step beyond the last becomes the last
-        self._draw()
+    @T.validate("prompt", "beams", "step")
+    def _judge(self, proposal):
+        name, value = proposal["trait"].name, proposal["value"]
+        if name == "prompt":
+            return one_of(value, self.prompts)
+        lowest, highest = (1, MOST_BEAMS) if name == "beams" else (0, len(self.levels))
+        return arguments.whole(name, value, lowest, highest)
 
-    def _draw(self, _change=None) -> None:
-        self.view.value = beam_html(self.levels, self.step.value, self.text, style=False)
+    def _again(self, _change) -> None:
+        self.tree = self._search(self.prompt, self.beams)
+        self.step = min(self.step, len(self.levels))  # a step beyond the last becomes the last
+
+    def _search(self, prompt: str, n_beams: int) -> dict:
+        prompt_tokens = self.llama.tokenizer.encode(prompt, bos=True, eos=False)
+        self.levels = beam_levels(self.llama, prompt_tokens, n_beams, self.max_gen_len)
+        levels = [
+            [branch._replace(piece=visible(branch.piece), text=visible(branch.text))._asdict() for branch in level]
+            for level in self.levels
+        ]
+        return {"prompt": prompt, "beams": n_beams, "levels": levels}
+
+    def still(self) -> str:
+        return beam_html(self.levels, self.step, self.text)

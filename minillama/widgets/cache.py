@@ -1,18 +1,20 @@
-"""CacheView: step through the calls of forward and see which slots of the cache each call writes and reads."""
+"""CacheView: go through the calls of forward and see which slots of the cache each call writes and reads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import ipywidgets as W
+import traitlets as T
 
 from minillama import allowed, arguments
 from minillama.generation import Llama
-from minillama.markup import STYLE, escape, wrap
-from minillama.widgets.labels import labels
-from minillama.widgets.parts import LONGEST, hook, line, refusal, sized, small
+from minillama.markup import escape, visible, wrap
+from minillama.widgets.front import SENT, Explorer, Value
+from minillama.widgets.labels import labels, only
+from minillama.widgets.parts import LONGEST, refusal, small
 
 MAX_PROMPT = 16  # tokens shown: a wider table cannot be read
+WORDS = ("prompt", "temp_alone", "temp_wait", "cache_*")
 
 
 def cache_calls(n_prompt: int, total_len: int, piece: int | None = None, cached: bool = True) -> list[tuple[int, int]]:
@@ -99,13 +101,22 @@ def _look(slot: int, query: int, end: int) -> str:
     return "<td>✓</td>" if slot <= query else '<td class="ml-note">✗</td>'
 
 
-class CacheView(W.VBox):
+class CacheView(Explorer):
     """A prompt continued greedily by max_gen_len tokens (1 to 16), one call of forward after another.
 
-    The model runs once for each prompt; the other controls only change what is shown. A prompt of more than
-    16 tokens is cut, and for one that cannot be encoded a message replaces the table. Raises TypeError or ValueError,
-    naming the argument, if prompt is not a str, max_gen_len is out of range or the language has no labels.
+    `prompt`, `call` (from 1), `piece` (how many of the prompt's tokens each call reads) and `cached` can be read and
+    set. The model runs once for each prompt; the browser has its tokens and draws by itself. A prompt of more than 16
+    tokens is cut, and for one that cannot be encoded a message replaces the calls. Raises TypeError or ValueError,
+    naming the argument, if prompt is not a str, max_gen_len or a number that is set is out of range or the language has
+    no labels.
     """
+
+    name, moved = "cache", ("piece", "cached")
+    prompt = Value().tag(**SENT)
+    call = Value().tag(**SENT)
+    piece = Value().tag(**SENT)
+    cached = Value().tag(**SENT)
+    read = T.Dict().tag(**SENT)  # the answer to `prompt`: the token of every column, how many are the prompt's, a note
 
     @allowed.only(llama=allowed.an(Llama), prompt=allowed.text, max_gen_len=allowed.plain)
     def __init__(
@@ -118,53 +129,56 @@ class CacheView(W.VBox):
         arguments.text("prompt", prompt)
         arguments.whole("max_gen_len", max_gen_len, 1, 16)
         self.text, self.llama, self.max_gen_len = labels(language), llama, max_gen_len
-        self.ids: list[int] = []  # every column of the canvas
-        self.pieces: list[str] = []
-        self.n_prompt, self.note = 1, ""
-        self.calls: list[tuple[int, int]] = []  # empty if the prompt cannot be read
+        read = self._run(prompt)
+        super().__init__({"text": only(self.text, WORDS)}, prompt=prompt, call=1, piece=read["n_prompt"], cached=True,
+                         read=read)  # fmt: skip
+        self.observe(self._read, "prompt")
 
-        self.prompt = W.Text(prompt, description=self.text["prompt"], continuous_update=False, **sized("690px"))
-        self.call = W.IntSlider(1, min=1, max=1, description=self.text["cache_step"], **sized("340px"))
-        self.piece = W.IntSlider(1, min=1, max=1, description=self.text["cache_piece"], **sized("340px"))
-        self.cached = W.Checkbox(True, description=self.text["cache_on"], indent=False)
-        self.view = W.HTML()
-        hook({"s-prompt": self.prompt}, self._new_prompt)
-        hook({"s-piece": self.piece, "s-cached": self.cached}, self._plan)
-        hook({"s-call": self.call}, self._draw)
-        super().__init__([self.prompt, line(self.call, self.piece), self.cached, self.view, W.HTML(STYLE)])
-        self.add_class("w-cache")
-        self._new_prompt()
+    def __repr__(self) -> str:
+        return f"CacheView({self.read['n_prompt']} tokens in the prompt, call={self.call} of {len(self.calls)})"
 
-    def _new_prompt(self, _change=None) -> None:
-        text = self.prompt.value
+    @property
+    def calls(self) -> list[tuple[int, int]]:
+        """(start_pos, end) of each call; empty if the prompt cannot be read."""
+        n_prompt, n_columns = self.read["n_prompt"], len(self.read["pieces"])
+        return cache_calls(n_prompt, n_columns, min(self.piece, n_prompt), self.cached) if n_columns else []
+
+    @T.validate("prompt", "call", "piece", "cached")
+    def _judge(self, proposal):
+        name, value = proposal["trait"].name, proposal["value"]
+        if name == "prompt":
+            arguments.kind("prompt", value, str)
+            return value
+        if name == "cached":
+            return arguments.flag(name, value)
+        return arguments.whole(name, value, 1, self.read["n_prompt"] if name == "piece" else max(1, len(self.calls)))
+
+    def _moved(self, change) -> None:
+        self.call = min(self.call, max(1, len(self.calls)))  # a call beyond the last becomes the last
+
+    def _read(self, _change) -> None:
+        self.call = 1
+        self.read = self._run(self.prompt)
+        self.piece = self.read["n_prompt"]
+
+    def _run(self, prompt: str) -> dict:
+        """What the page needs to know of a prompt."""
         try:
-            prompt_tokens = self.llama.tokenizer.encode(text[:LONGEST], bos=True, eos=False)
+            prompt_tokens = self.llama.tokenizer.encode(prompt[:LONGEST], bos=True, eos=False)
         except ValueError:  # a lone surrogate
-            self.ids, self.calls, self.note = [], [], self.text["surrogate"]
-            self._draw()
-            return
+            return {"prompt": prompt, "pieces": [], "n_prompt": 1, "note": self.text["surrogate"]}
         limit = min(MAX_PROMPT, self.llama.model.params.max_seq_len - 1)
-        self.note = "" if text else self.text["cache_empty"]
-        if len(prompt_tokens) > limit or len(text) > LONGEST:
-            self.note = self.text["cache_cut"].format(n=limit)
+        note = "" if prompt else self.text["cache_empty"]
+        if len(prompt_tokens) > limit or len(prompt) > LONGEST:
+            note = self.text["cache_cut"].format(n=limit)
         prompt_tokens = prompt_tokens[:limit]
         step = list(self.llama.generate_steps([prompt_tokens], self.max_gen_len, temperature=0))[-1]
-        self.ids = step.tokens[0, : step.cur_pos + 1].tolist()
-        self.pieces = self.llama.tokenizer.pieces(self.ids)
-        self.n_prompt = len(prompt_tokens)
-        self.piece.max = self.piece.value = self.n_prompt
-        self._plan()
+        pieces = self.llama.tokenizer.pieces(step.tokens[0, : step.cur_pos + 1].tolist())
+        return {"prompt": prompt, "pieces": [visible(piece) for piece in pieces], "n_prompt": len(prompt_tokens),
+                "note": note}  # fmt: skip
 
-    def _plan(self, _change=None) -> None:
-        self.piece.disabled = not self.cached.value  # without a cache every call reads everything
-        if self.ids:
-            self.calls = cache_calls(self.n_prompt, len(self.ids), self.piece.value, self.cached.value)
-            self.call.max = len(self.calls)  # a call beyond the last becomes the last
-        self._draw()
-
-    def _draw(self, _change=None) -> None:
-        if not self.calls:
-            self.view.value = refusal(self.note, "ml-cache")
-            return
-        k = min(self.call.value, len(self.calls)) - 1
-        self.view.value = cache_html(self.calls, k, self.pieces, self.n_prompt, self.text, self.note, style=False)
+    def still(self) -> str:
+        pieces, n_prompt, note = (self.read[name] for name in ("pieces", "n_prompt", "note"))
+        if not pieces:
+            return refusal(note, "ml-cache")
+        return cache_html(self.calls, self.call - 1, pieces, n_prompt, self.text, note)

@@ -25,6 +25,12 @@ HIGHEST = 3.0  # temperature
 SENT = {"sync": True, "front": True}  # a trait that goes to the browser, and into a page without a kernel
 
 
+class Value(T.Any):
+    """A trait whose judge (T.validate) sees every value; T.Any lets None through."""
+
+    allow_none = False
+
+
 def files(name: str, uses: Sequence[str] = ()) -> list[Path]:
     """The files of an explorer in their order: what all share, what it `uses`, its own. A style sheet is optional."""
     sheets = [FRONT / f"{part}.css" for part in ("style", *uses, name)]

@@ -15,7 +15,7 @@ from minillama.generation import Llama
 from minillama.logprobs import entropy
 from minillama.markup import escape, visible, wrap
 from minillama.sampling import apply_temperature
-from minillama.widgets.front import HIGHEST, SENT, Explorer, packed
+from minillama.widgets.front import HIGHEST, SENT, Explorer, Value, packed
 from minillama.widgets.labels import labels, only
 from minillama.widgets.parts import boxes, columns, number, refusal, share, shortened, table
 from minillama.widgets.prompts import check_prompts, one_of, trouble
@@ -155,9 +155,9 @@ class TemperatureExplorer(Explorer):
     """
 
     name, moved = "temperature", ("prompt",)
-    prompt = T.Any().tag(**SENT)
-    own = T.Any("").tag(**SENT)
-    temperature = T.Any().tag(**SENT)
+    prompt = Value().tag(**SENT)
+    own = Value("").tag(**SENT)
+    temperature = Value().tag(**SENT)
     typed = T.Dict().tag(**SENT)  # the answer to `own`: its names, notes and problem
     typed_floats = T.Bytes().tag(**SENT)  # and its logits
 

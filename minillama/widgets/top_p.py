@@ -13,7 +13,7 @@ from minillama import allowed, arguments
 from minillama.generation import Llama
 from minillama.markup import visible, wrap
 from minillama.sampling import apply_temperature, draw, nucleus
-from minillama.widgets.front import HIGHEST, SENT, Explorer, packed
+from minillama.widgets.front import HIGHEST, SENT, Explorer, Value, packed
 from minillama.widgets.labels import labels, only
 from minillama.widgets.prompts import check_prompts, one_of
 from minillama.widgets.stages import Stages, shown_names, stages, stages_html
@@ -39,10 +39,10 @@ class TopPExplorer(Explorer):
     """
 
     name, moved = "top_p", ("prompt", "temperature", "top_p")
-    prompt = T.Any().tag(**SENT)
-    temperature = T.Any().tag(**SENT)
-    top_p = T.Any().tag(**SENT)
-    observed = T.Any().tag(**SENT, from_json=lambda value, _: {int(i): n for i, n in value.items()})
+    prompt = Value().tag(**SENT)
+    temperature = Value().tag(**SENT)
+    top_p = Value().tag(**SENT)
+    observed = Value().tag(**SENT, from_json=lambda value, _: {int(i): n for i, n in value.items()})
 
     @allowed.only(
         llama=allowed.an(Llama),

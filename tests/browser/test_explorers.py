@@ -9,7 +9,17 @@ from playwright.sync_api import expect
 
 from minillama.logprobs import entropy
 from minillama.sampling import apply_temperature, nucleus
-from minillama.widgets import GenerateStepper, LogprobHeatmap, TemperatureExplorer, TopPExplorer, front
+from minillama.widgets import (
+    AttentionExplorer,
+    BeamView,
+    CacheView,
+    GenerateStepper,
+    LogprobHeatmap,
+    TemperatureExplorer,
+    TopPExplorer,
+    front,
+)
+from minillama.widgets.cache import cache_calls
 from minillama.widgets.heatmap import percent, shade
 from minillama.widgets.labels import EN
 from minillama.widgets.steps import SIGNS, caption, where_lines
@@ -268,18 +278,219 @@ def test_the_dot_is_dragged_and_stays_on_the_curve(opened, heated, width):
     assert top == pytest.approx(points[40][1], abs=0.01)  # of 60 steps to 3
 
 
-@pytest.mark.parametrize(
-    ("explorer", "sliders", "table"),
-    [(TopPExplorer, ["top_p", "temperature"], "stages_table"), (TemperatureExplorer, ["temperature"], "temp_table")],
-)
-def test_everything_has_a_name(opened, course, explorer, sliders, table):
-    page = opened(explorer(course, PROMPTS, n_rows=3))
-    for role, names in {"slider": sliders, "combobox": ["prompt"], "table": [EN[table]]}.items():
+def below(page):
+    """Where what follows the explorer begins, from the top of the page."""
+    return page.evaluate("document.querySelector('#below').getBoundingClientRect().top + scrollY")
+
+
+def fits(page):
+    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def in_sight(page, selector, width):
+    """Whether all of these are as wide as the page lets them be, and their text is not cut."""
+    boxes = [each.bounding_box() for each in page.locator(selector).all()]
+    clipped = page.evaluate(
+        "s => [...document.querySelectorAll(s)].some(e => e.scrollWidth > e.clientWidth + 1)", selector
+    )
+    return boxes and not clipped and all(box["x"] >= 0 and box["x"] + box["width"] <= width + 16 for box in boxes)
+
+
+# ---- attention -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def attention():
+    pieces = ["<s>", *(f"▁{word}" for word in "Lily saw a bird . <b>Ben</b> saw a green frog . Lily".split())]
+    scores = 3 * torch.randn(6, 4, 13, 13, generator=torch.Generator().manual_seed(0))
+    masked = scores.masked_fill(torch.ones(13, 13).triu(1).bool(), -torch.inf)
+    return AttentionExplorer(pieces, masked.softmax(-1), layer=1, head=2)
+
+
+def weights_shown(page):
+    return page.locator(".fx-seen [role=cell]").all_inner_texts()
+
+
+def weights_due(explorer, layer, head, token):
+    row = explorer.weights[layer, head, token].tolist()
+    return [f"{weight:.2f}" if k <= token else EN["att_hidden"] for k, weight in enumerate(row)]
+
+
+@pytest.mark.parametrize("touch", [False, True])
+def test_heads_and_tokens(opened, attention, touch):
+    width = 390 if touch else 829
+    page = opened(attention, width=width, has_touch=touch)
+    foot, heads, tokens = below(page), page.locator(".fx-thumb"), page.locator(".fx-seen")
+    assert fits(page) and in_sight(page, ".fx-seen > [role], .fx-thumb", width)
+    assert page.locator(".fx b").count() == 0 and weights_shown(page) == weights_due(attention, 1, 2, 12)
+    if touch:
+        heads.nth(4 * 5 + 1).tap()
+        tokens.nth(3).tap()
+        assert weights_shown(page) == weights_due(attention, 5, 1, 3) and below(page) == foot
+        return
+    heads.nth(6).focus()
+    places = [("ArrowDown", 2, 2), ("ArrowRight", 2, 3), ("ArrowRight", 2, 3), ("Home", 2, 0), ("ArrowUp", 1, 0)]
+    for key, layer, head in places:
+        page.keyboard.press(key)
+        expect(heads.nth(4 * layer + head)).to_be_focused()
+        expect(page.locator("[aria-selected=true]")).to_have_attribute("aria-label", f"layer {layer}, head {head}")
+        assert weights_shown(page) == weights_due(attention, layer, head, 12) and below(page) == foot
+    tokens.nth(12).focus()
+    for key, token in (("ArrowUp", 11), ("Home", 0), ("ArrowDown", 1), ("End", 12), ("ArrowUp", 11)):
+        page.keyboard.press(key)
+        expect(tokens.nth(token)).to_be_focused()
+        assert weights_shown(page) == weights_due(attention, 1, 0, token) and below(page) == foot
+    tokens.nth(4).hover()
+    assert weights_shown(page) == weights_due(attention, 1, 0, 4)
+    heads.nth(23).click()  # the pointer has left the tokens: the one that was chosen looks again
+    assert weights_shown(page) == weights_due(attention, 5, 3, 11) and below(page) == foot
+    widths = [float(arc.get_attribute("stroke-width")) for arc in page.locator(".fx-arcs path").all()]
+    due = [0 if weight < 0.005 else max(1, 10 * weight) for weight in attention.weights[5, 3, 11].tolist()]
+    assert widths == pytest.approx(due)
+    caption, largest = page.locator(".ml-count").inner_text(), int(attention.weights[5, 3, 11].argmax())
+    assert caption.startswith(f"Layer 5, head 3: ▁. looks at {attention.pieces[largest]} ")
+
+
+def test_the_picture_of_a_head_has_a_pixel_a_weight(opened, attention):
+    page = opened(attention)
+    alpha = page.evaluate("""() => {
+      const canvas = document.querySelectorAll('.fx-thumb canvas')[6], {data} = canvas.getContext('2d')
+        .getImageData(0, 0, canvas.width, canvas.height);
+      return [...data];
+    }""")
+    pixels = torch.tensor(alpha).view(13, 13, 4)
+    assert torch.equal(pixels[..., 3] == 255, torch.ones(13, 13).tril().bool())
+    weights = attention.weights[1, 2]
+    brightest = divmod(int(weights.argmax()), 13)
+    assert pixels[brightest][:3].tolist() == [254, 232, 56] and pixels[12, int(weights[12].argmin()), 0] < 30
+
+
+# ---- the cache -------------------------------------------------------------------------------------------------------
+
+
+def test_the_calls_are_those_of_python(blank):
+    page = blank()
+    page.set_content("<body>")
+    page.add_script_tag(content=front.source("cache"))
+    plans = [(n, total, piece, cached) for n in range(1, 7) for total in range(n + 1, n + 4)
+             for piece in range(1, n + 1) for cached in (True, False)]  # fmt: skip
+    found = page.evaluate("plans => plans.map((plan) => cacheCalls(...plan))", plans)
+    assert [[(start, end) for start, end in calls] for calls in found] == [cache_calls(*plan) for plan in plans]
+
+
+def signs(page, row):
+    """The signs of a row of the staircase."""
+    return "".join(page.locator(".s-call .fx-slotrow").nth(row + 1).locator(".fx-slot").all_inner_texts())
+
+
+def mask_rows(page):
+    """The lit rows of the mask."""
+    return ["".join(row.locator(".fx-slot").all_inner_texts()) for row in page.locator(".fx-mask .fx-now").all()]
+
+
+@pytest.fixture(scope="module")
+def cached(course):
+    return CacheView(course, "Once upon a <b>time", max_gen_len=4)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_staircase(opened, cached, width):
+    page = opened(cached, width=width, has_touch=width == 390)
+    n, n_slots = cached.read["n_prompt"], len(cached.read["pieces"])
+    foot, rows, lit = below(page), page.locator(".s-call .fx-slotrow[tabindex]"), page.locator(".s-call .fx-now")
+    call, count = page.locator(".s-call [tabindex='0']"), page.locator(".ml-count")
+    assert fits(page) and in_sight(page, ".fx-slotrow", width) and page.locator(".fx b").count() == 0
+    assert signs(page, 0) == "W" * n + "–" * (n_slots - n) and len(mask_rows(page)) == n
+    call.press("End")
+    expect(count).to_contain_text(f"Call 4 of 4: forward(tokens[:, {n + 2}:{n + 3}], {n + 2})")
+    assert signs(page, 3) == "R" * (n + 2) + "W–" and mask_rows(page) == ["✓" * (n + 3)] and below(page) == foot
+    for key, k in (("ArrowUp", 2), ("ArrowRight", 3), ("ArrowDown", 3), ("Home", 0), ("ArrowLeft", 0)):
+        call.press(key)
+        expect(rows.nth(k)).to_be_focused()
+        expect(count).to_contain_text(f"Call {k + 1} of 4")
+        assert below(page) == foot
+    piece = page.locator(".s-piece input")
+    piece.press("Home")
+    for _ in range(2):
+        piece.press("ArrowRight")
+    expect(page.locator(".s-piece output")).to_have_text("3")
+    (rows.nth(1).tap if width == 390 else rows.nth(1).click)()
+    expect(count).to_contain_text("Writes slots 3 to 5, reads slots 0 to 5")
+    assert mask_rows(page) == ["✓✓✓✓✗✗", "✓✓✓✓✓✗", "✓✓✓✓✓✓"] and signs(page, 1)[:6] == "RRRWWW"
+    assert below(page) == foot
+    rows.nth(2).hover()
+    expect(count).to_contain_text("Call 3 of")
+    page.locator(".fx-mask").hover()
+    expect(count).to_contain_text("Call 2 of")
+    page.locator(".s-cached input").press("Space")
+    expect(piece).to_be_disabled()
+    expect(count).to_contain_text(f"Writes slots 0 to {n}, reads slots 0 to {n}")
+    expect(lit).to_have_count(1)
+    assert below(page) == foot
+    expect(page.locator(".s-prompt input")).to_be_disabled()  # without a kernel
+
+
+# ---- beam search -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def beam(course):
+    return BeamView(course, ["On the last page of the picture book there is a", "</script><b>bold</b>"], max_gen_len=9)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_steps_of_a_beam(opened, beam, width):
+    page = opened(beam, width=width, has_touch=width == 390)
+    foot, rounds, count = below(page), page.locator(".fx-round"), page.locator(".ml-count")
+    chosen, tables = page.locator("[aria-selected=true]"), page.locator(".fx-table")
+    n, last = len(beam.levels), beam.levels[-1]
+    assert fits(page) and in_sight(page, ".fx-beam .fx-row:not(.fx-none) > :not(.fx-name, .fx-plot)", width)
+    chosen.press("Home")
+    expect(count).to_have_text(f"Step 0 of {n}. Going on: 1. Ended: 0.")
+    assert below(page) == foot and not tables.first.locator(".fx-rows, .fx-row:visible").nth(1).is_visible()
+    for k in (1, 2):
+        chosen.press("ArrowRight")
+        expect(rounds.nth(k)).to_be_focused()
+        expect(count).to_contain_text(f"Step {k} of {n}")
+        assert below(page) == foot
+    level = sorted(beam.levels[1], key=lambda branch: -branch.total)
+    sums = [float(text) for text in tables.first.locator(".fx-sum:visible").all_inner_texts()]
+    assert sums == pytest.approx([branch.total for branch in level], abs=6e-4)
+    assert tables.first.locator(".fx-cut:not(.fx-none)").count() == sum(branch.state == "cut" for branch in level)
+    grown = {branch.parent for branch in beam.levels[1] if branch.state != "cut"}
+    later = sum(branch.state == "kept" and place not in grown for place, branch in enumerate(beam.levels[0]))
+    assert page.locator(".fx-branch.fx-later").count() == later == 1
+    (rounds.nth(1).tap if width == 390 else rounds.nth(1).click)()
+    expect(page.locator(".fx-branch.fx-later")).to_have_count(0)
+    chosen.press("End")
+    box, view = rounds.nth(n).bounding_box(), page.locator(".fx-pan").bounding_box()
+    assert view["x"] <= box["x"] + 1 and box["x"] + box["width"] <= view["x"] + view["width"] + 1
+    expect(rounds.nth(n).locator(".fx-ended")).to_have_count(sum(branch.state == "ended" for branch in last))
+    texts = tables.last.locator(".fx-name:visible").all_inner_texts()
+    assert "small mouse." in texts[0] and below(page) == foot
+    expect(page.locator(".s-beams input")).to_be_disabled()  # without a kernel
+
+
+@pytest.mark.parametrize("explorer", ["top_p", "temperature", "attention", "cache", "beam"])
+def test_everything_has_a_name(opened, course, attention, cached, beam, explorer):
+    wanted = {
+        "top_p": {"slider": ["top_p", "temperature"], "combobox": ["prompt"], "table": [EN["stages_table"]]},
+        "temperature": {"slider": ["temperature"], "combobox": ["prompt"], "table": [EN["temp_table"]]},
+        "attention": {"grid": [EN["att_heads"]], "table": [EN["att_tokens"]]},
+        "cache": {"slider": [EN["cache_piece"]], "checkbox": [EN["cache_on"]], "textbox": ["prompt"],
+                  "table": [EN["cache_stairs"]]},
+        "beam": {"slider": ["beams"], "combobox": ["prompt"], "listbox": [EN["beam_steps"]],
+                 "table": [EN["beam_branches"], EN["beam_texts"]]},
+    }  # fmt: skip
+    makers = {"top_p": TopPExplorer, "temperature": TemperatureExplorer}
+    made = {"attention": attention, "cache": cached, "beam": beam}
+    page = opened(made.get(explorer) or makers[explorer](course, PROMPTS, n_rows=3))
+    for role, names in wanted[explorer].items():
         assert page.get_by_role(role).count() == len(names)
         for name in names:
             expect(page.get_by_role(role, name=name, exact=True)).to_have_count(1)
     head, first = (page.get_by_role("row").nth(k) for k in (0, 1))
-    cells = first.get_by_role("cell").count() + first.get_by_role("rowheader").count()
+    cells = sum(first.get_by_role(role).count() for role in ("cell", "gridcell", "rowheader"))
     assert cells == head.get_by_role("columnheader").count() >= 5
     stops = page.evaluate("() => document.querySelectorAll('.fx :is([tabindex=\"0\"], select, input, button)').length")
     assert stops <= 9, "one tab stop for all rows"
@@ -292,10 +503,14 @@ def test_hostile_text_stays_text(opened, course):
 
 
 def test_the_page_holds_at_most_300_kib(course):
-    for explorer in (TopPExplorer, TemperatureExplorer):
-        assert len(explorer(course, [f"Once {n}" for n in range(8)], n_rows=20).page().encode()) <= 300 * 1024
-    for explorer in (GenerateStepper, LogprobHeatmap):
-        assert len(explorer(course, PROMPTS[:2], max_gen_len=60).page().encode()) <= 300 * 1024
+    prompts = [f"Once {n}" for n in range(8)]
+    full = [explorer(course, prompts, n_rows=20) for explorer in (TopPExplorer, TemperatureExplorer)]
+    full += [explorer(course, PROMPTS[:2], max_gen_len=60) for explorer in (GenerateStepper, LogprobHeatmap)]
+    full += [AttentionExplorer(["▁word"] * 20, torch.full((8, 15, 20, 20), 0.05)), BeamView(course, prompts, 6, 8)]
+    full += [CacheView(course, "word " * 99, 16)]
+    full += [explorer(course, PROMPTS[:2], max_gen_len=60) for explorer in (GenerateStepper, LogprobHeatmap)]
+    for explorer in full:
+        assert len(explorer.page().encode()) <= 300 * 1024
 
 
 # ---- the stepper -----------------------------------------------------------------------------------------------------

@@ -28,10 +28,12 @@ def right(checkpoint):
     pieces = llama.tokenizer.pieces(range(llama.tokenizer.n_words))
     one, two, m = torch.tensor([1]), [1, 2], {"llama": llama, "language": "en"}
     explorer = {**m, "prompts": ["a"], "temperature": 1.0, "n_rows": 3}
+    attended = {"pieces": ["a", "b"], "weights": torch.eye(2)[None, None]}
     shown = {"tokenizer": llama.tokenizer, "text": "a", "bos": False, "eos": False, "language": "en"}
     heat = {**m, "prompts": ["a"], "max_gen_len": 1, "threshold": 0.1, "echo": True, "seed": 1}
     stepped = {"max_gen_len": 2, "temperature": 0.5, "top_p": 0.5, "seed": 1, "logprobs": False, "n_rows": 2}
     calls = [
+        (widgets.AttentionExplorer, {**attended, "layer": 0, "head": 0, "token": 1, "language": "en"}),
         (widgets.BeamView, {**m, "prompts": ["a"], "n_beams": 2, "max_gen_len": 2}),
         (widgets.CacheView, {**m, "prompt": "a", "max_gen_len": 2}),
         (widgets.CanvasView, {**m, "prompts": ["a"], "max_gen_len": 2, "n_columns": 4}),
@@ -42,8 +44,7 @@ def right(checkpoint):
         (widgets.show_echo, {"with_echo": echoed, "without": alone, "language": "en"}),
         (widgets.LogprobHeatmap, {**heat, "temperatures": (0.0, 1.0)}),
         (widgets.show_logprobs, {**heat, "temperatures": [0.0]}),
-        (widgets.Predict, {"question": "q", "options": ["a"], "language": "en"}),
-        (widgets.Predict("q", ["1"]).reveal, {"answer": 1, "because": "x"}),
+        (widgets.Predict, {"question": "q", "options": ["1"], "answer": 1, "because": "x", "language": "en"}),
         (widgets.GenerateStepper, {**m, "prompts": ["a"], **stepped}),
         (widgets.show_step, {**m, "prompt_tokens": [[1, 5]], "number": 1, "row": 0, **stepped}),
         (widgets.TemperatureExplorer, {**explorer, "truths": {"a": {5: 0.5}}}),
@@ -85,7 +86,7 @@ NAMES = [
     *(name for name in widgets.__all__),
     *(f"plot_{name}" for name in "nucleus rotation attention temperatures entropy cache token_cost where".split()),
     *(f"plot_{name}" for name in "calibration rank_memory curves batch".split()),
-    *("bars", "timeline", "Predict.reveal", "TopPExplorer.sample", "source_link", "meta_link", "Flowchart"),
+    *("bars", "timeline", "TopPExplorer.sample", "source_link", "meta_link", "Flowchart"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""BeamView: the search, the tree as a pure function, and the widget with every control at its ends."""
+"""BeamView: the search, the tree as a pure function, and the widget with every value at its ends."""
 
 import html
 import itertools
@@ -8,6 +8,7 @@ import re
 import pytest
 import torch
 
+from minillama.markup import visible
 from minillama.widgets import BeamView
 from minillama.widgets.beam import LONGEST_SEARCH, MOST_BEAMS, Branch, beam_html, beam_levels
 from minillama.widgets.labels import EN
@@ -133,23 +134,45 @@ def view(llama):
     return BeamView(llama, PROMPTS, max_gen_len=3)
 
 
-def test_every_control_from_end_to_end(view):
-    for control in (view.step, view.beams):
+def test_every_value_from_end_to_end(view):
+    for name, ends in (("step", (0, 3)), ("beams", (1, MOST_BEAMS))):
         seen = []
-        for value in (control.min, control.max):
-            control.value = value
-            seen.append(view.view.value)
+        for value in ends:
+            setattr(view, name, value)
+            seen.append(view.still())
         assert seen[0] != seen[1]
-    before = view.view.value
-    view.prompt.value = PROMPTS[1]
-    assert view.view.value != before and view.beams.max == MOST_BEAMS
+    before = view.still()
+    view.prompt = PROMPTS[1]
+    assert view.still() != before
+
+
+def test_the_page_gets_every_branch(view):
+    view.set_state({"beams": 2})  # as the page sends it
+    assert view.tree["prompt"] == PROMPTS[0] and view.tree["beams"] == 2
+    shown = [[each._replace(piece=visible(each.piece), text=visible(each.text)) for each in level]
+             for level in view.levels]  # fmt: skip
+    assert [[Branch(**branch) for branch in level] for level in view.tree["levels"]] == shown
+    assert {len(level) for level in view.levels[1:]} == {4}
 
 
 def test_the_step_does_not_run_the_model(view, llama, monkeypatch):
     monkeypatch.setattr(llama, "logits", lambda *_: pytest.fail("the model was run"))
-    view.step.value = view.step.max
+    view.step = 3
+    assert view.page()
     with pytest.raises(pytest.fail.Exception):
-        view.beams.value = 1
+        view.beams = 1
+
+
+def test_values_are_judged(view):
+    for name, value, words in [
+        ("step", 4, "step must be a whole number from 0 to 3, got 4"),
+        ("beams", 0, f"beams must be a whole number from 1 to {MOST_BEAMS}, got 0"),
+        ("prompt", "none of them", "prompt must be one of"),
+    ]:
+        before = getattr(view, name)
+        with pytest.raises((TypeError, ValueError), match=words):
+            setattr(view, name, value)
+        assert getattr(view, name) == before
 
 
 def test_a_context_that_is_full_ends_the_search(checkpoint):
@@ -158,13 +181,10 @@ def test_a_context_that_is_full_ends_the_search(checkpoint):
     llama = Llama.build(checkpoint.folder, max_seq_len=5, max_batch_size=1, device="cpu")
     n = len(llama.tokenizer.encode("a", bos=True, eos=False))
     view = BeamView(llama, ["a"], n_beams=2, max_gen_len=9)
-    assert len(view.levels) == view.step.max == 5 - n
-
-
-def test_hooks_and_keyboard(view):
-    for hook, control in {"s-prompt": view.prompt, "s-beams": view.beams, "s-step": view.step}.items():
-        assert hook in control._dom_classes and control.tabbable is not False
-    assert "w-beam" in view._dom_classes
+    assert len(view.levels) == 5 - n
+    view.step = 5 - n
+    view.beams = 1
+    assert view.step == len(view.levels), "a step beyond the last becomes the last"
 
 
 def test_bad_arguments(llama):

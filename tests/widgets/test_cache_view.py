@@ -1,4 +1,4 @@
-"""CacheView: the calls, the table as a pure function, and the widget with every control at its ends."""
+"""CacheView: the calls, the table as a pure function, and the widget with every value at its ends."""
 
 import html
 import re
@@ -81,41 +81,65 @@ def view(llama):
     return CacheView(llama, PROMPT, max_gen_len=5)
 
 
-def test_every_control_from_end_to_end(view):
-    for control in (view.call, view.piece):
-        default, seen = control.value, []
-        for value in (control.min, control.max, default):
-            control.value = value
-            seen.append(view.view.value)
+def test_every_value_from_end_to_end(view):
+    for name, highest in (("call", len(view.calls)), ("piece", view.read["n_prompt"])):
+        default, seen = getattr(view, name), []
+        for value in (1, highest, default):
+            setattr(view, name, value)
+            seen.append(view.still())
         assert seen[0] != seen[1]
-    with_cache = view.view.value
-    view.call.value = 2
-    shown = view.view.value
-    view.cached.value = False
-    assert view.view.value not in (with_cache, shown) and view.piece.disabled
-    view.cached.value = True
-    assert view.view.value == shown and not view.piece.disabled
+    with_cache = view.still()
+    view.call = 2
+    shown = view.still()
+    view.cached = False
+    assert view.still() not in (with_cache, shown)
+    view.cached = True
+    assert view.still() == shown
 
 
 def test_the_text_is_the_greedy_one(view, llama):
     prompt_tokens = llama.tokenizer.encode(PROMPT, bos=True, eos=False)
     tokens = llama.generate([prompt_tokens], max_gen_len=5, temperature=0)[0][0]
-    assert view.ids[: len(prompt_tokens)] == prompt_tokens
-    assert view.ids[len(prompt_tokens) :][: len(tokens)] == tokens
+    pieces = llama.tokenizer.pieces(prompt_tokens + tokens)
+    assert view.read["pieces"][: len(pieces)] == pieces and view.read["n_prompt"] == len(prompt_tokens)
 
 
 def test_only_a_new_prompt_runs_the_model(view, llama, monkeypatch):
     monkeypatch.setattr(llama, "generate_steps", lambda *_, **__: pytest.fail("the model was run"))
-    view.call.value, view.piece.value, view.cached.value = 3, 2, False
+    view.call, view.piece, view.cached = 3, 2, False
+    assert view.page()
     with pytest.raises(pytest.fail.Exception):
-        view.prompt.value = "The cat"
+        view.prompt = "The cat"
 
 
-def test_a_shorter_plan_keeps_the_step_inside(view):
-    view.piece.value = 1
-    view.call.value = view.call.max
-    view.piece.value = view.piece.max
-    assert view.call.value == view.call.max == len(view.calls)
+def test_a_shorter_plan_keeps_the_call_inside(view):
+    view.piece = 1
+    view.call = len(view.calls)
+    view.piece = view.read["n_prompt"]
+    assert view.call == len(view.calls)
+
+
+def test_what_the_browser_sends_arrives(view):
+    view.set_state({"piece": 1, "call": 6})
+    assert (view.piece, view.call) == (1, 6) and view.calls[5] == (5, 6)
+    view.set_state({"cached": False, "call": 2})
+    assert view.call == 2 and {start for start, _ in view.calls} == {0}
+    view.set_state({"prompt": "The cat"})
+    assert view.read["prompt"] == "The cat" and (view.call, view.piece) == (1, view.read["n_prompt"])
+
+
+def test_values_are_judged(view):
+    for name, value, words in [
+        ("call", 0, f"call must be a whole number from 1 to {len(view.calls)}, got 0"),
+        ("call", len(view.calls) + 1, "call must be a whole number from 1 to"),
+        ("piece", view.read["n_prompt"] + 1, f"piece must be a whole number from 1 to {view.read['n_prompt']}"),
+        ("cached", 1, "cached must be True or False, got int 1"),
+        ("prompt", None, "prompt must be a str, got NoneType None"),
+    ]:
+        before = getattr(view, name)
+        with pytest.raises((TypeError, ValueError), match=words):
+            setattr(view, name, value)
+        assert getattr(view, name) == before
 
 
 @pytest.mark.parametrize(
@@ -131,27 +155,20 @@ def test_a_shorter_plan_keeps_the_step_inside(view):
     ],
 )
 def test_odd_prompts(view, prompt, message):
-    view.prompt.value = prompt
-    page = view.view.value
+    view.prompt = prompt
+    page = view.still()
     assert "forward(tokens[:, 0:" in page and "<img" not in page and "\u202e" not in page
     assert message is None or message in page
-    assert view.n_prompt <= MAX_PROMPT and view.piece.max == view.n_prompt
+    assert view.read["n_prompt"] <= MAX_PROMPT and view.piece == view.read["n_prompt"]
 
 
 def test_a_lone_surrogate_gives_a_message_and_the_widget_lives(view):
-    view.prompt.value = "half \ud800 a character"
-    assert "cannot be read" in view.view.value and "ml-slots" not in view.view.value
-    view.piece.value, view.cached.value = view.piece.min, False  # still a message, no old table
-    assert "cannot be read" in view.view.value
-    view.cached.value, view.prompt.value = True, PROMPT
-    assert "ml-slots" in view.view.value
-
-
-def test_hooks_and_keyboard(view):
-    hooks = {"s-prompt": view.prompt, "s-call": view.call, "s-piece": view.piece, "s-cached": view.cached}
-    for hook, control in hooks.items():
-        assert hook in control._dom_classes and control.tabbable is not False
-    assert "w-cache" in view._dom_classes
+    view.prompt = "half \ud800 a character"
+    assert "cannot be read" in view.still() and "ml-slots" not in view.still() and view.calls == []
+    view.cached = False  # still a message, no old table
+    assert "cannot be read" in view.still()
+    view.cached, view.prompt = True, PROMPT
+    assert "ml-slots" in view.still()
 
 
 def test_bad_arguments(llama):

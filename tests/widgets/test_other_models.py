@@ -1,11 +1,19 @@
 """Every widget, with its own defaults, on models that are small in each way: context, vocabulary, rows, chat format."""
 
 import pytest
+import torch
 
 from minillama import Llama, Tokenizer, widgets
 from minillama.formats import in_format
 
+
+def attention(llama):
+    sizes = llama.model.params.n_layers, llama.model.params.n_heads
+    return widgets.AttentionExplorer(llama.tokenizer.pieces([1, 2]), torch.ones(*sizes, 2, 2).tril() / 2)
+
+
 MAKERS = {
+    "AttentionExplorer": attention,
     "BeamView": lambda llama: widgets.BeamView(llama, ["a"]),
     "CacheView": lambda llama: widgets.CacheView(llama, "a"),
     "CanvasView": lambda llama: widgets.CanvasView(llama, ["a"]),
@@ -13,7 +21,7 @@ MAKERS = {
     "ChatView": lambda llama: widgets.ChatView(llama, [{"role": "user", "content": "a"}]),
     "GenerateStepper": lambda llama: widgets.GenerateStepper(llama, ["a"]),
     "LogprobHeatmap": lambda llama: widgets.LogprobHeatmap(llama, ["a"]),
-    "Predict": lambda llama: widgets.Predict("?", ["a"]),
+    "Predict": lambda llama: widgets.Predict("?", ["a"], "a"),
     "TemperatureExplorer": lambda llama: widgets.TemperatureExplorer(llama, ["a"]),
     "TokenView": lambda llama: widgets.TokenView(llama.tokenizer, "a 小猫"),
     "TopPExplorer": lambda llama: widgets.TopPExplorer(llama, ["a"]),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from minillama.sampling import apply_temperature, nucleus
-from minillama.widgets import Predict, TopPExplorer
+from minillama.widgets import TopPExplorer
 from minillama.widgets.top_p import next_token_logits
 
 PROMPTS = ["Once upon a time", "The cat"]
@@ -86,6 +86,7 @@ def test_traits_are_judged(explorer):
     for name, value, words in [
         ("top_p", 1.5, "top_p must be a number from 0 to 1, got 1.5"),
         ("temperature", "x", "temperature must be a number from 0 to 3, got str 'x'"),
+        ("top_p", None, "top_p must be a number from 0 to 1, got NoneType None"),
         ("prompt", "none of them", "prompt must be one of"),
         ("observed", [1], "observed must be a dict"),
         ("observed", {-1: 2}, "observed: a token id must be a whole number from 0 to"),
@@ -112,18 +113,3 @@ def test_bad_arguments(llama):
         TopPExplorer(llama, PROMPTS, n_rows=0)
     with pytest.raises(ValueError, match="seed"):
         TopPExplorer(llama, PROMPTS, seed=-1)
-
-
-def test_predict():
-    question = Predict("How many <b>tokens</b>?", ["2", "3"])
-    assert "<b>tokens" not in question.children[0].value
-    unsure = question.reveal(3)
-    assert unsure.right is None and "no choice" in repr(unsure) and "The answer: 3." in repr(unsure)
-    question.choice.value = "2"
-    wrong = question.reveal(3)
-    assert wrong.right is False and "You chose 2." in repr(wrong)
-    question.choice.value = "3"
-    assert question.reveal(3, "Because <i>.").right is True
-    assert "&lt;i&gt;" in question.reveal(3, "Because <i>.")._repr_html_()
-    with pytest.raises(ValueError, match="answer must be one of the options"):
-        question.reveal(7)
