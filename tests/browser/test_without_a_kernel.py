@@ -17,6 +17,8 @@ CELLS = [
     "widgets.TemperatureExplorer(llama, ['The cat', 'A dog'])",
     "widgets.GenerateStepper(llama, ['The cat', 'A dog'], max_gen_len=3)",
     "widgets.LogprobHeatmap(llama, ['The cat', 'A dog'], max_gen_len=3)",
+    "widgets.Predict('Which?', ['one', 'two'], 'two', 'It is the second.')",
+    "widgets.TokenView(llama.tokenizer, 'The cat')",
     "from minillama import plots\nplots.plot_cache([(0, 2), (2, 3)], ['a', 'b', 'c'])",
 ]
 PYTHON = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
@@ -27,7 +29,9 @@ EXPLORERS = {
     "fx-temperature": ".s-temperature",
     "fx-stepper": ".s-step [tabindex='0']",
     "fx-heatmap": ".fx-threshold >> nth=0",
+    "fx-predict": "input >> nth=0",
 }  # and what a key moves in each
+KEYS = {"fx-stepper": ["End"], "fx-predict": ["1", "Enter"]}  # elsewhere Home
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +62,15 @@ def reopen(page):
 def moves(page, name):
     """Whether a key on its slider changes what an explorer shows."""
     explorer = page.locator(f".{name}")
+    for _ in range(60):  # it starts as soon as its still is seen, and JupyterLab has no cell that is far away
+        if explorer.count():
+            break
+        page.locator(".jp-WindowedPanel-outer").evaluate("node => node.scrollBy(0, 150)")
+        page.wait_for_timeout(100)
     explorer.scroll_into_view_if_needed()
     before = explorer.inner_text()
-    explorer.locator(EXPLORERS[name]).press("End" if name == "fx-stepper" else "Home")
+    for key in KEYS.get(name, ["Home"]):
+        explorer.locator(EXPLORERS[name]).press(key)
     return explorer.inner_text() != before
 
 
@@ -69,8 +79,9 @@ def test_with_another_kernel_it_still_moves(saved, page, reopen):
     for name in EXPLORERS:
         assert moves(page, name)
     gone = page.locator(".jp-OutputArea-output", has_text=re.compile("Loading widget|Error displaying widget"))
-    expect(gone).to_have_count(len(EXPLORERS))
-    expect(page.locator(".jp-OutputArea-output:visible")).to_have_count(len(EXPLORERS) + 1)  # and the figure
+    expect(gone).to_have_count(len(EXPLORERS) + 1)  # and TokenView
+    expect(page.locator(".jp-OutputArea-output:visible")).to_have_count(len(EXPLORERS) + 2)  # and the figure
+    expect(page.locator("[data-ml-view]")).to_contain_text("Run the notebook to change it.")
     expect(page.get_by_role("img", name="Grid of 2 calls of forward")).to_have_count(1)
     expect(page.locator(".ml-figure img")).to_be_hidden()
 
@@ -89,8 +100,11 @@ def test_where_scripts_may_not_run_the_still_is_seen(saved, page, reopen):
     stills = page.locator("[data-ml-still], .jp-RenderedHTMLCommon:has(table)")
     expect(stills.first).to_be_visible()
     expect(page.locator(".fx")).to_have_count(0)
-    for words in ("renormalised", "temperature 1", "row 1", "perplexity"):
+    for words in ("renormalised", "temperature 1", "row 1", "perplexity", "decoded alone"):
         expect(page.locator(".jp-OutputArea table", has_text=words).first).to_be_visible()
+    folded = page.locator("details", has_text="The answer is “two”. It is the second.")
+    expect(folded.get_by_text("Choose an answer")).to_be_visible()
+    expect(folded.get_by_text("The answer")).to_be_hidden()
     expect(page.locator(".ml-figure svg")).to_have_count(0)
     figure = page.get_by_role("img", name="Grid of 2 calls of forward")
     figure.scroll_into_view_if_needed()
@@ -104,7 +118,7 @@ def test_as_a_page_opened_as_a_file_it_moves(saved, browser, tmp_path, with_stat
     notebook = nbformat.read(saved, 4)
     models = [output.data[VIEW]["model_id"] for cell in notebook.cells for output in cell.get("outputs", ())
               if VIEW in output.get("data", ())]  # fmt: skip
-    assert len(models) == len(EXPLORERS)
+    assert len(models) == len(EXPLORERS) + 1
     if with_state:
         model = {"model_name": "AnyModel", "model_module": "anywidget", "model_module_version": "~0.11.*", "state": {}}
         state = {"version_major": 2, "version_minor": 0, "state": dict.fromkeys(models, model)}
