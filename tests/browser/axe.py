@@ -6,7 +6,8 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
 
 SHOWN = (".jp-Notebook .jp-OutputArea-output", ".jp-Notebook .jp-MarkdownOutput")
-LEFT_OUT = (".noUi-handle",)  # the handles of ipywidgets' sliders, which have no name of their own
+# The handles of ipywidgets' sliders and its buttons for playing have no names of their own.
+LEFT_OUT = (".noUi-handle", ".jupyter-widgets.widget-play", ".ml-stepper")
 RUN = """async ([include, exclude, rules]) => {
   const found = await axe.run({include, exclude}, {rules, resultTypes: ['violations']});
   const lines = ({id, impact, nodes}) => nodes.map(node => `${id} (${impact}): ${node.html.slice(0, 200)}`);

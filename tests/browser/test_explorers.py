@@ -308,7 +308,7 @@ def attention():
 
 
 def weights_shown(page):
-    return page.locator(".fx-token [role=cell]").all_inner_texts()
+    return page.locator(".fx-seen [role=cell]").all_inner_texts()
 
 
 def weights_due(explorer, layer, head, token):
@@ -320,8 +320,8 @@ def weights_due(explorer, layer, head, token):
 def test_heads_and_tokens(opened, attention, touch):
     width = 390 if touch else 829
     page = opened(attention, width=width, has_touch=touch)
-    foot, heads, tokens = below(page), page.locator(".fx-thumb"), page.locator(".fx-token")
-    assert fits(page) and in_sight(page, ".fx-token > [role], .fx-thumb", width)
+    foot, heads, tokens = below(page), page.locator(".fx-thumb"), page.locator(".fx-seen")
+    assert fits(page) and in_sight(page, ".fx-seen > [role], .fx-thumb", width)
     assert page.locator(".fx b").count() == 0 and weights_shown(page) == weights_due(attention, 1, 2, 12)
     if touch:
         heads.nth(4 * 5 + 1).tap()
@@ -505,6 +505,7 @@ def test_hostile_text_stays_text(opened, course):
 def test_the_page_holds_at_most_300_kib(course):
     prompts = [f"Once {n}" for n in range(8)]
     full = [explorer(course, prompts, n_rows=20) for explorer in (TopPExplorer, TemperatureExplorer)]
+    full += [explorer(course, PROMPTS[:2], max_gen_len=60) for explorer in (GenerateStepper, LogprobHeatmap)]
     full += [AttentionExplorer(["▁word"] * 20, torch.full((8, 15, 20, 20), 0.05)), BeamView(course, prompts, 6, 8)]
     full += [CacheView(course, "word " * 99, 16)]
     full += [explorer(course, PROMPTS[:2], max_gen_len=60) for explorer in (GenerateStepper, LogprobHeatmap)]

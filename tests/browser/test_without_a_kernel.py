@@ -15,6 +15,9 @@ CELLS = [
     "from minillama import Llama, widgets\nllama = Llama.build()",
     "widgets.TopPExplorer(llama, ['The cat', 'A dog'])",
     "widgets.TemperatureExplorer(llama, ['The cat', 'A dog'])",
+    "import torch\nwidgets.AttentionExplorer(['<s>', '▁The', '▁cat'], torch.ones(2, 2, 3, 3).tril() / 3, token=1)",
+    "cache = widgets.CacheView(llama, 'The cat', max_gen_len=3)\ncache.call = 3\ncache",
+    "widgets.BeamView(llama, ['The cat', 'A dog'], n_beams=2, max_gen_len=2)",
     "widgets.GenerateStepper(llama, ['The cat', 'A dog'], max_gen_len=3)",
     "widgets.LogprobHeatmap(llama, ['The cat', 'A dog'], max_gen_len=3)",
     "widgets.Predict('Which?', ['one', 'two'], 'two', 'It is the second.')",
@@ -24,14 +27,19 @@ CELLS = [
 PYTHON = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 VIEW = "application/vnd.jupyter.widget-view+json"
 SAVE = "() => window.jupyterapp.commands.execute('docmanager:save').then(() => null)"
-EXPLORERS = {
+EXPLORERS = {  # and a part of each that a key moves, Home if it is not in KEYS
     "fx-top-p": ".s-top-p",
     "fx-temperature": ".s-temperature",
+    "fx-attention": ".s-token [tabindex='0']",
+    "fx-cache": ".s-call [tabindex='0']",
+    "fx-beam": ".s-step [tabindex='0']",
     "fx-stepper": ".s-step [tabindex='0']",
     "fx-heatmap": ".fx-threshold >> nth=0",
     "fx-predict": "input >> nth=0",
-}  # and what a key moves in each
-KEYS = {"fx-stepper": ["End"], "fx-predict": ["1", "Enter"]}  # elsewhere Home
+}
+KEYS = {"fx-stepper": ["End"], "fx-predict": ["1", "Enter"]}
+STILLS = ["renormalised", "temperature 1", "looks most at", "forward(tokens[:, 4:5], 4)", "the prompt", "row 1",
+          "perplexity"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +68,7 @@ def reopen(page):
 
 
 def moves(page, name):
-    """Whether a key on its slider changes what an explorer shows."""
+    """Whether a key changes what an explorer shows."""
     explorer = page.locator(f".{name}")
     for _ in range(60):  # it starts as soon as its still is seen, and JupyterLab has no cell that is far away
         if explorer.count():
@@ -100,7 +108,7 @@ def test_where_scripts_may_not_run_the_still_is_seen(saved, page, reopen):
     stills = page.locator("[data-ml-still], .jp-RenderedHTMLCommon:has(table)")
     expect(stills.first).to_be_visible()
     expect(page.locator(".fx")).to_have_count(0)
-    for words in ("renormalised", "temperature 1", "row 1", "perplexity", "decoded alone"):
+    for words in STILLS:
         expect(page.locator(".jp-OutputArea table", has_text=words).first).to_be_visible()
     folded = page.locator("details", has_text="The answer is “two”. It is the second.")
     expect(folded.get_by_text("Choose an answer")).to_be_visible()

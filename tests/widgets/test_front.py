@@ -43,6 +43,25 @@ def test_every_file_belongs_to_an_explorer():
     assert {*FILES} == {path for each in EXPLORERS for path in front.files(each.name, each.uses)}
 
 
+def test_no_style_sheet_reaches_another_explorer():
+    """All sheets of a page count for all of it, so a name that one explorer's own sheet styles is no other's."""
+
+    def text(path):
+        return re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.S)
+
+    def names(selectors):
+        return {*re.findall(r"\bfx-[a-z-]+", selectors)}
+
+    common = names(text(front.FRONT / "style.css") + text(front.FRONT / "grid.css"))
+    for one in EXPLORERS:
+        own = {*front.files(one.name, one.uses)}
+        sheet = "".join(text(path) for path in own if path.name == f"{one.name}.css")
+        selectors = re.findall(r"[^{},]+(?=[,{])", re.sub(r"(?<=\{)[^{}]*(?=\})|@[^{]*", "", sheet))
+        styled = {name for each in selectors if f".fx-{one.name}" not in each for name in names(each)} - common
+        for path in {*FILES} - own:
+            assert not styled & names(text(path)), (one.name, path.name, styled & names(text(path)))
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_files_are_short_and_plain(path):
     lines = path.read_text(encoding="utf-8").splitlines()
