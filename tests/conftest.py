@@ -12,7 +12,7 @@ from hypothesis import settings
 from sentencepiece import SentencePieceTrainer
 from xdist.scheduler import LoadFileScheduling
 
-from minillama import Llama, ModelArgs, Tokenizer, Transformer
+from minillama import Llama, ModelArgs, Tokenizer, Transformer, language
 from minillama.tokenizer import BaseTokenizer
 from tests.examples import FULL
 from tests.kernels import forked_kernels
@@ -106,7 +106,8 @@ def _global_state_is_left_alone():
     """No test, hence no part of minillama, leaves torch or the process other than it found them."""
 
     def state():
-        return torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled(), id(sys.stdout)
+        torchs = torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled()
+        return *torchs, id(sys.stdout), language()
 
     before = state()
     yield

@@ -85,11 +85,11 @@ def update(name: str, language: str, messages: list[Message] | None = None) -> p
     to be keep their messages."""
     catalogue = load(name, language)
     if messages is None:
-        kept = {entry.msgctxt for entry in catalogue if entry.msgstr}
+        kept = {(entry.msgctxt, entry.msgid) for entry in catalogue if entry.msgstr}
         messages = [
             Message(cell.source, cell.id, cell.cell_type)
             for cell in read(name).cells
-            if has_words(cell) or cell.id in kept
+            if has_words(cell) or (cell.id, cell.source) in kept
         ]
     return updated(catalogue, messages)
 

@@ -24,6 +24,12 @@ from tests.notebooks.conftest import NAMES, NOTEBOOKS
 REAL = "needs-real-model"
 WITH_REAL = [name for name in NAMES if f'"{REAL}"' in (NOTEBOOKS / name).read_text(encoding="utf-8")]
 HIDE = "from minillama import smollm2\nsmollm2.find = lambda: None"
+OTHER = sorted(path for path in NOTEBOOKS.glob("*/*.ipynb") if ".ipynb_checkpoints" not in path.parts)  # languages
+QUICK = (
+    "00_start_here",
+    "07_top_p",
+    "12_chat",
+)  # of these; the others run in test-full
 COMPARE = "print(real.differences(drawn=('drawn_answers',)))"  # drawn: another processor may draw another text
 TWICE = "07_top_p.ipynb"  # the one that `make test`, too, runs a second time, graded
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
@@ -175,6 +181,26 @@ def test_runs(as_it_is, folder):
 def test_runs_again_and_passes_when_graded(graded, folder):
     notebook = nbformat.read(NOTEBOOKS / graded, as_version=4)
     judge(run_twice(notebook, folder, hidden_model(notebook)), notebook)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.full] * (path.stem not in QUICK)) for path in OTHER],
+    ids=[f"{path.parent.name}/{path.stem}" for path in OTHER],
+)
+def test_runs_in_another_language(path, folder):
+    """In its own folder, one deeper, as JupyterLab starts it; what it shows is in that language."""
+    (folder / path.parent.name).mkdir()
+    notebook = nbformat.read(path, as_version=4)
+    before = [HIDE] if about_a_real_model(notebook.cells) else []
+    cells = code_cells(notebook)
+    hidden = [nbformat.v4.new_code_cell(source) for source in before]
+    whole = nbformat.v4.new_notebook(cells=hidden + cells, metadata=notebook.metadata)
+    NotebookClient(whole, **PATIENT, resources={"metadata": {"path": folder / path.parent.name}}).execute()
+    assert swallowed_errors(whole) == []
+    assert not [cell.source for cell in cells if recorded.CHANGED in shown(cell)]
+    reports = [shown(cell) for cell in cells if "exercise" in cell.metadata.get("tags", ())]
+    assert reports and all("not attempted" not in report for report in reports)
 
 
 @pytest.mark.full
