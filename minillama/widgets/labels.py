@@ -50,6 +50,7 @@ EN = {
     "col_looked_at": "looks most at",
     "col_looks": "token",
     "col_mark": "chosen",
+    "col_pick": "chosen",
     "col_mean": "mean a token",
     "col_now": "at temperature {temperature}",
     "col_observed": "observed in {n}",
@@ -106,7 +107,7 @@ EN = {
     "short_state": "state",
     "short_tokens": "tokens",
     "short_mean": "mean",
-    "short_mark": "chosen",
+    "short_pick": "chosen",
     # ---- predictions
     "predict_reveal": "Reveal",
     "predict_keys": "Keys 1 to {n} choose, Enter reveals.",
