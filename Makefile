@@ -21,25 +21,31 @@ $(VENV)/.ok: pyproject.toml constraints.txt
 	$(PY) -m pip install -q -c constraints.txt -e '.[test]'
 	touch $@
 
-lab: setup              ## open JupyterLab at the first notebook
+lab: setup              ## open JupyterLab at the first notebook; in Chinese: make lab LANGUAGE=zh
 	$(PY) -m jupyterlab --ServerApp.ip=127.0.0.1 --MappingKernelManager.transport_encryption=auto \
-	  --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
+	  --LabApp.default_url=/lab/tree/notebooks/$(addsuffix /,$(filter-out en,$(LANGUAGE)))00_start_here.ipynb $(ARGS)
 
 test: lint              ## lint, unit tests, every notebook, browser tests: at most 10 minutes on two cores
 	$(PYTEST) tests -rs --durations=5
 
-test-full: setup        ## what takes longer: a real model, and every property over ten times as many examples
+test-full: setup        ## what takes longer: training, a real model, every notebook graded and in a browser, more examples
 	MINILLAMA_FULL=1 $(PYTEST) tests -rs --durations=5
 
 lint: setup             ## ruff for code and notebooks; no outputs in git
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(VENV)/bin/nbstripout --verify --keep-id notebooks/*.ipynb
+	$(VENV)/bin/nbstripout --verify --keep-id notebooks/*.ipynb notebooks/*/*.ipynb
 
 format: setup           ## fix what lint complains about
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
-	$(VENV)/bin/nbstripout --keep-id notebooks/*.ipynb
+	$(VENV)/bin/nbstripout --keep-id notebooks/*.ipynb notebooks/*/*.ipynb
+
+translate: setup        ## the other languages from locale/: notebooks/zh/ and minillama/locale/zh.json
+	$(PY) -m translation
+
+translate-status: setup ## what is missing, fuzzy or wrong in them, by notebook
+	$(PY) -m translation status
 
 unit: setup             ## tests without a notebook or a browser
 	$(PYTEST) tests --ignore=tests/notebooks/test_run.py --ignore=tests/browser
@@ -47,7 +53,7 @@ unit: setup             ## tests without a notebook or a browser
 fuzz: setup             ## bad calls and broken files, other ones each time: make fuzz ARGS="--minutes 20"
 	OMP_NUM_THREADS=1 $(PY) -m tests.fuzz $(ARGS)
 
-notebooks: setup        ## every notebook run, widget errors looked for, then graded
+notebooks: setup        ## every notebook run, widget errors looked for; MINILLAMA_FULL=1: once more, graded
 	$(PYTEST) tests/notebooks/test_run.py
 
 browser: setup          ## drive the notebooks in JupyterLab and Chromium
@@ -83,5 +89,5 @@ results: setup          ## benchmarks/RESULTS.md and the README's rows of speed,
 bench-widgets: setup    ## from a key on a slider to the frame that shows it, in the browser
 	$(PY) -m benchmarks.widgets $(ARGS)
 
-.PHONY: help setup lab test test-full lint format unit fuzz notebooks browser real real-model record record-speed \
+.PHONY: help setup lab test test-full lint format translate translate-status unit fuzz notebooks browser real real-model record record-speed \
   screenshots train evaluate bench results bench-widgets

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from minillama.flowchart import svg
+from minillama.flowchart import picture
 
 if __name__ == "__main__":
-    (Path(__file__).parent / "flowchart.svg").write_text(svg(linked=False), encoding="utf-8")
+    (Path(__file__).parent / "flowchart.svg").write_text(picture(), encoding="utf-8")

@@ -7,57 +7,39 @@ from __future__ import annotations
 
 from pathlib import Path
 
-STEPS = {
-    "encode": "text → ids",
-    "canvas": "canvas",
-    "forward": "forward",
-    "temperature": "temperature",
-    "top-p": "top_p",
-    "next-token": "next_token",
-    "write": "write column",
-    "decode": "ids → text",
+from minillama.svg import ORANGE, PALE, arrow, box, page, pill
+
+STEPS = {  # what its box says, and the box's width
+    "encode": ("text → ids", 88),
+    "canvas": ("canvas", 68),
+    "forward": ("forward", 74),
+    "temperature": ("temperature", 106),
+    "top-p": ("top_p", 60),
+    "next-token": ("next_token", 100),
+    "write": ("write column", 110),
+    "decode": ("ids → text", 88),
 }
-WIDTH, HEIGHT, GAP, LEFT, TOP = 92, 34, 12, 14, 44
-INK, PAPER, MARK, PALE = "#1a1a1a", "#ffffff", "#E69F00", "#eef4f8"
+GAP, LEFT, MIDDLE, ABOVE = 16, 8, 64, 16  # the middle of the boxes, and of the way back
 
 
 def draw(here: str) -> str:
-    right = LEFT + len(STEPS) * (WIDTH + GAP) - GAP
-    middle = TOP + HEIGHT / 2
-    xs = {step: LEFT + k * (WIDTH + GAP) for k, step in enumerate(STEPS)}
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {right + LEFT} 96" width="{right + LEFT}" height="96" '
-        f'role="img" font-family="sans-serif" font-size="12">',
-        f"<title>The generate loop; this notebook is about {STEPS[here]}</title>",
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        f'<path d="M0 0 L8 4 L0 8 z" fill="{INK}"/></marker></defs>',
-        f'<rect width="100%" height="100%" rx="8" fill="{PAPER}"/>',
-    ]
-    for step, x in xs.items():
-        fill, stroke, weight = (MARK, INK, "bold") if step == here else (PALE, "#7a8a94", "normal")
-        parts.append(
-            f'<rect x="{x}" y="{TOP}" width="{WIDTH}" height="{HEIGHT}" rx="6" fill="{fill}" stroke="{stroke}" '
-            f'stroke-width="{2 if step == here else 1}"/><text x="{x + WIDTH / 2}" y="{middle + 4}" '
-            f'text-anchor="middle" fill="{INK}" font-weight="{weight}">{STEPS[step]}</text>'
-        )
-        if step == here:
-            parts.append(
-                f'<text x="{x + WIDTH / 2}" y="{TOP + HEIGHT + 14}" text-anchor="middle" fill="{INK}">▲</text>'
-            )
+    xs, x = {}, LEFT
+    for step, (_, width) in STEPS.items():
+        xs[step], x = x + width / 2, x + width + GAP
+    parts = []
+    for step, (words, width) in STEPS.items():
+        marked = step == here
+        parts.append(box(xs[step], MIDDLE, width, words, fill=ORANGE if marked else PALE, marked=marked))
         if step != "decode":
-            parts.append(f'<path d="M{x + WIDTH} {middle} h{GAP}" stroke="{INK}" marker-end="url(#tip)"/>')
-    start, end = xs["write"] + WIDTH / 2, xs["forward"] + WIDTH / 2
-    parts.append(
-        f'<path d="M{start} {TOP} V24 H{end} V{TOP}" fill="none" stroke="{INK}" marker-end="url(#tip)"/>'
-        f'<text x="{(start + end) / 2}" y="18" text-anchor="middle" fill="{INK}">until every row has reached eos</text>'
-    )
-    return "\n".join([*parts, "</svg>\n"])
-
-
-def main() -> None:
-    for step in STEPS:
-        (Path(__file__).parent / f"loop-{step}.svg").write_text(draw(step), encoding="utf-8")
+            parts.append(arrow(f"M{xs[step] + width / 2:g} {MIDDLE} h{GAP - 1}"))
+    parts.append(arrow(f"M{xs['write']:g} {MIDDLE - 16} V{ABOVE} H{xs['forward']:g} V{MIDDLE - 17}"))
+    parts.append(pill((xs["write"] + xs["forward"]) / 2, ABOVE, 246, "until every row has reached eos"))
+    title = f"The generate loop; this notebook is about {STEPS[here][0]}"
+    ways = ", ".join(words for words, _ in STEPS.values())
+    desc = f"From left to right: {ways}; from write column an arrow leads back to forward. {STEPS[here][0]} is marked."
+    return page(x - GAP + LEFT, 90, title, desc, parts)
 
 
 if __name__ == "__main__":
-    main()
+    for step in STEPS:
+        (Path(__file__).parent / f"loop-{step}.svg").write_text(draw(step), encoding="utf-8")

@@ -18,7 +18,6 @@ from benchmarks.record import Record, parser
 from tests.browser.jupyterlab import HANDLE, chromium, close_all, jupyterlab, open_and_run, open_lab
 
 SLIDERS = {
-    "02_prompt_batch.ipynb": {".w-canvas": [".s-max-gen-len"]},
     "04_inside_forward.ipynb": {".w-attention": [".s-head", ".s-token"]},
     "05_kv_cache.ipynb": {".w-cache": [".s-call"]},
     "06_softmax_temperature.ipynb": {".w-temperature": [".s-temperature"]},

@@ -13,6 +13,7 @@ from minillama.model import ModelArgs, Transformer
 from minillama.results import ChatPrediction, CompletionPrediction
 from minillama.sampling import Sampling, sample_top_p
 from minillama.tokenizer import Tokenizer
+from minillama.words import language
 
 __version__ = "0.1.0"
 
@@ -28,6 +29,7 @@ __all__ = [
     "Sampling",
     "Tokenizer",
     "Transformer",
+    "language",
     "sample_top_p",
     "steps",
 ]

@@ -104,7 +104,7 @@ def _known_hashes(ckpt_dir: Path) -> dict[Path, str]:
 def _font() -> tuple[str, bool, str]:
     if importlib.util.find_spec("matplotlib") is None:
         return "font", False, "matplotlib is not installed, so no Chinese font was looked for"
-    from minillama.plots import find_cjk_font  # here, because matplotlib is optional
+    from minillama.figures import find_cjk_font  # here, because matplotlib is optional
 
     if name := find_cjk_font():
         return "font", True, f"{name}: Chinese labels in figures"

@@ -14,12 +14,13 @@ from minillama.markup import escape, wrap
 from minillama.model import Transformer
 from minillama.results import ChatPrediction, Collector, CompletionPrediction
 from minillama.sampling import apply_temperature, sample_top_p
+from minillama.svg import CREAM, DARK, FONTS, INK, MINT, PALE, arrow, page, pill, text, tips
 from minillama.tokenizer import Tokenizer
 
 WIDTH, HEIGHT, STEP = 212, 46, 70  # of a box; from one row to the next
-LEFT, MIDDLE, RIGHT = 16, 136, 256  # where the boxes of the three columns begin
-INK, PAPER, PALE, DIAMOND, MINE = "#1a1a1a", "#ffffff", "#eef4f8", "#fdf1dc", "#d9f2e8"
-ON_PAPER = ' style="color: #0b57d0"'  # a link on the picture, whose paper is white in the dark theme too
+LEFT, MIDDLE, RIGHT, WHOLE = 16, 136, 256, 486  # where the boxes of the three columns begin, and the picture ends
+TITLE = "From a call to its result"
+ON_PALE = "color: #0a3d91; text-decoration: underline"  # a link on a box, which is pale in the dark theme too
 
 
 class Box(NamedTuple):
@@ -53,7 +54,7 @@ LOOP = (9, 5)  # back to forward, until every row has ended
 class Flowchart:
     """The picture, and beside it the same boxes as a list: the value of a cell.
 
-    mine {label of a box: function}: these boxes show the function's name in place of the links. Raises ValueError for a
+    mine {label of a box: function}: these boxes show the function's name in place of the link. Raises ValueError for a
     label that no box has.
     """
 
@@ -68,12 +69,12 @@ class Flowchart:
         return "\n".join(f"{k}. {box.label}: {box.says} ({where[k - 1]})" for k, box in enumerate(BOXES, 1))
 
     def _repr_html_(self) -> str:
-        items = "".join(
-            f"<li><code>{escape(box.label)}</code>: {escape(box.says)} ({links(box, name=self._name(box))})</li>"
-            for box in BOXES
-        )
-        picture = svg(linked=True, names={box.label: self._name(box) for box in BOXES})
-        body = f'<div style="flex: 0 1 490px">{picture}</div><ol style="flex: 1 1 300px">{items}</ol>'
+        items = "".join(f"<li><code>{escape(box.label)}</code>: {escape(box.says)}</li>" for box in BOXES)
+        functions = dict.fromkeys(box.code for box in BOXES if not self._name(box))
+        code = "".join(f"<li>{source_link(function)._repr_html_()}</li>" for function in functions)
+        code = f"<details><summary>The code of the boxes</summary><ul>{code}</ul></details>"
+        drawn = linked({box.label: self._name(box) for box in BOXES})
+        body = f'<div style="flex: 0 1 490px">{drawn}</div><div style="flex: 1 1 300px"><ol>{items}</ol>{code}</div>'
         return wrap(f'<div style="display: flex; flex-wrap: wrap; gap: 16px">{body}</div>', "ml-flowchart")
 
     def _name(self, box: Box) -> str:
@@ -86,66 +87,64 @@ def _function(name: str, value) -> None:
         raise TypeError(f"{name} must be a function, got {typed(value)}")
 
 
-def links(box: Box, style: str = "", name: str = "") -> str:
-    """Links to the notebook, if it is there, and to the code of a box; or the name of what the learner wrote for it."""
-    if name:
-        return f'<span style="font-family: monospace">{escape(name)}</span>'
+def picture() -> str:
+    """The picture as a file: its boxes name their notebooks."""
+    parts = _ways()
+    for box in BOXES:
+        second = text(box.column + WIDTH / 2, y_of(box) + 32, f"notebook {box.notebook:02}")
+        parts.append(_box(box, second))
+    return page(WHOLE, 10 * STEP + 10, TITLE, "; ".join(f"{box.label}: {box.says}" for box in BOXES), parts)
+
+
+def linked(names: Mapping[str, str]) -> str:
+    """The picture for a notebook: its boxes are links. names {label of a box: what the learner calls it, or ""}."""
+    parts, stops = _ways(), set()
+    for box in BOXES:
+        name = names[box.label]
+        parts.append(_box(box, _link(box, name, first=box.notebook not in stops), mine=bool(name)))
+        stops |= {box.notebook} if not name else set()
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WHOLE} {10 * STEP + 10}" role="group" '
+        f'aria-label="{TITLE}" style="width: 100%; max-width: {WHOLE}px" font-family="{FONTS}">'
+        f"{tips()}{''.join(parts)}</svg>"
+    )
+
+
+def _link(box: Box, name: str, first: bool) -> str:
+    """The second line of a box: the learner's function, or a link to the notebook; the first to it is a tab stop."""
     found = sorted((REPOSITORY / "notebooks").glob(f"{box.notebook:02}_*.ipynb"))
-    notebook = f'<a href="{escape(found[0].name)}"{style}>{box.notebook:02}</a>' if found else f"{box.notebook:02}"
-    return f'{notebook} · <a href="{escape(source_link(box.code).address)}"{style}>code</a>'
+    words = f"{box.notebook:02} {found[0].stem[3:].replace('_', ' ').capitalize()}" if found else ""
+    stop = "" if first else ' tabindex="-1"'
+    inside = f'<span style="font-family: monospace">{escape(name)}</span>' if name else words
+    if words and not name:
+        inside = f'<a href="{escape(found[0].name)}" style="{ON_PALE}"{stop}>{escape(words)}</a>'
+    style = f"text-align: center; font-size: 13px; line-height: 20px; color: {DARK}"
+    content = f'<div xmlns="http://www.w3.org/1999/xhtml" style="{style}">{inside}</div>'
+    return f'<foreignObject x="{box.column}" y="{y_of(box) + 22}" width="{WIDTH}" height="22">{content}</foreignObject>'
 
 
-def svg(linked: bool, names: Mapping[str, str] | None = None) -> str:
-    """The picture as SVG; linked: for a notebook, where links work. names {label of a box: name of a function}."""
-    names = names or {}
-    height = 10 * STEP + 10
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 486 {height}" style="width: 100%; max-width: 486px" '
-        'role="img" font-family="sans-serif" font-size="13">',
-        "<title>From a call to its result</title>",
-        f"<desc>{escape('; '.join(f'{box.label}: {box.says}' for box in BOXES))}</desc>",
-        '<defs><marker id="flow-tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
-        f'orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="{INK}"/></marker></defs>',
-        f'<rect width="486" height="{height}" rx="8" fill="{PAPER}"/>',
-    ]
-    for start, end in ARROWS:
-        (x1, y1), (x2, y2) = bottom(BOXES[start]), top(BOXES[end])
-        parts.append(f'<path d="M{x1} {y1} L{x2} {y2}" stroke="{INK}" fill="none" marker-end="url(#flow-tip)"/>')
-    parts += [back(*LOOP)] + [drawn(box, linked, names.get(box.label, "")) for box in BOXES]
-    return "\n".join([*parts, "</svg>\n"])
-
-
-def drawn(box: Box, linked: bool, name: str = "") -> str:
-    x, y = box.column, y_of(box)
+def _box(box: Box, second: str, mine: bool = False) -> str:
     question = box.label.endswith("?")
+    fill = MINT if mine else CREAM if question else PALE
+    x, y = box.column, y_of(box)
     shape = f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="{HEIGHT // 2 if question else 6}" '
-    shape += f'fill="{MINE if name else DIAMOND if question else PALE}" stroke="#7a8a94"/>'
-    middle = x + WIDTH / 2
-    label = f'<text x="{middle}" y="{y + 19}" text-anchor="middle" fill="{INK}" font-weight="bold">{box.label}</text>'
-    if not linked:
-        below = f'<text x="{middle}" y="{y + 37}" text-anchor="middle" fill="{INK}">notebook {box.notebook:02}</text>'
-    else:
-        style = f"text-align: center; font-size: 13px; line-height: 20px; color: {INK}"
-        content = f'<div xmlns="http://www.w3.org/1999/xhtml" style="{style}">{links(box, ON_PAPER, name)}</div>'
-        below = f'<foreignObject x="{x}" y="{y + 22}" width="{WIDTH}" height="22">{content}</foreignObject>'
-    return shape + label + below
+    return f'{shape}fill="{fill}" stroke="{INK}"/>{text(x + WIDTH / 2, y + 15, box.label, bold=True)}{second}'
 
 
-def back(start: int, end: int) -> str:
-    """The arrow from the question back to forward, on the right side."""
-    x, y1, y2 = MIDDLE + WIDTH, y_of(BOXES[start]) + HEIGHT / 2, y_of(BOXES[end]) + HEIGHT / 2
-    line = f'<path d="M{x} {y1} H{x + 60} V{y2} H{x}" stroke="{INK}" fill="none" marker-end="url(#flow-tip)"/>'
-    no = f'<text x="{x + 30}" y="{y1 - 6}" text-anchor="middle" fill="{INK}">no</text>'
-    return line + no + f'<text x="{MIDDLE + WIDTH / 2 + 8}" y="{y1 + HEIGHT / 2 + 16}" fill="{INK}">yes</text>'
+def _ways() -> list[str]:
+    """The arrows, that from the question back to forward on the right."""
+    ways = [(BOXES[start], BOXES[end]) for start, end in ARROWS]
+    middle = {box: box.column + WIDTH / 2 for box in BOXES}
+    drawn = [arrow(f"M{middle[a]:g} {y_of(a) + HEIGHT} L{middle[b]:g} {y_of(b) - 1}") for a, b in ways]
+    start, end = (BOXES[k] for k in LOOP)
+    x, y1, y2 = MIDDLE + WIDTH, y_of(start) + HEIGHT / 2, y_of(end) + HEIGHT / 2
+    return [
+        *drawn,
+        arrow(f"M{x} {y1:g} H{x + 60} V{y2:g} H{x + 1}"),
+        pill(x + 60, (y1 + y2) / 2, 36, "no"),
+        pill(middle[start] + 26, y_of(start) + HEIGHT + 12, 40, "yes"),
+    ]
 
 
 def y_of(box: Box) -> int:
     return 10 + box.row * STEP
-
-
-def top(box: Box) -> tuple[float, float]:
-    return box.column + WIDTH / 2, y_of(box)
-
-
-def bottom(box: Box) -> tuple[float, float]:
-    return box.column + WIDTH / 2, y_of(box) + HEIGHT

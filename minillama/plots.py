@@ -1,89 +1,26 @@
-"""Static figures, for readers who have no kernel to move a slider. Each function returns a closed matplotlib Figure."""
+"""Static figures, for readers who have no kernel to move a slider. Each function returns a `figures.Drawing`."""
 
 from __future__ import annotations
 
-import functools
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import torch
-from matplotlib import font_manager
-from matplotlib.figure import Figure
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.patches import Circle, Rectangle
 from torch import Tensor
 
 from minillama import allowed, arguments
+from minillama.figures import LONGEST_PIECE, Drawing, legend, listing, literal, new_figure, short
 from minillama.logprobs import entropy
-from minillama.markup import BLUE, GREEN, GREY, ORANGE, VERMILLION
 from minillama.sampling import apply_temperature, nucleus
+from minillama.svg import BLUE, DARK, GREEN, GREY, INK, LINES, ORANGE, PALE, PURPLE, SKY, VERMILLION
 
-CJK_FONTS = (
-    "Noto Sans CJK SC", "Source Han Sans SC", "Noto Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei",
-    "Droid Sans Fallback", "PingFang SC", "Hiragino Sans GB", "Heiti SC", "Microsoft YaHei", "SimHei",
-)  # fmt: skip
-LONGEST_PIECE, LONGEST_NAME = 24, 60  # characters that are drawn of a token, and of any other name
-_CJK_FILES = re.compile(r"cjk|wqy|sourcehan|notosanssc|pingfang|yahei|msyh|simhei|heiti|droidsansfallback", re.I)
-
-
-@functools.cache
-def find_cjk_font() -> str | None:
-    """The name of an installed font with Chinese characters, ready for matplotlib; None if there is none."""
-    known = {font.name for font in font_manager.fontManager.ttflist}
-    if not known.intersection(CJK_FONTS):  # matplotlib's list may be older than the font
-        for path in filter(_CJK_FILES.search, font_manager.findSystemFonts()):
-            font_manager.fontManager.addfont(path)
-        known = {font.name for font in font_manager.fontManager.ttflist}
-    return next((name for name in CJK_FONTS if name in known), None)
-
-
-def literal(text: str, longest: int = LONGEST_NAME) -> str:
-    """text as a figure shows it: at most `longest` characters, and an ellipsis if there are more.
-
-    A character that cannot be printed, or that no font has, is replaced by its escape sequence.
-
-    >>> literal("$x$ \\n"), literal("a" * 99, longest=3)
-    ('$x$ \\\\n', 'aaa…')
-    """
-    fonts = [font_manager.get_font(font_manager.findfont(name)) for name in _font_names()]
-    shown = ""
-    for c in text:
-        known = c.isprintable() and any(font.get_char_index(ord(c)) for font in fonts)
-        c = c if known else c.encode("unicode_escape").decode()
-        if len(shown) + len(c) > longest:
-            return f"{shown}…"
-        shown += c
-    return shown
-
-
-@contextmanager
-def new_figure(*grid: int, figsize: tuple[float, float], **options) -> Iterator:
-    """A figure and its axes, as `plt.subplots` makes them, in which no text is taken for mathematics: "$" is a "$".
-
-    It is closed at the end, so that a notebook shows it only once, as the value of the cell.
-    """
-    with plt.rc_context({"font.family": _font_names(), "text.parse_math": False}):
-        figure, axes = plt.subplots(*grid, figsize=figsize, layout="constrained", facecolor="white", **options)
-        try:
-            yield figure, axes
-        finally:
-            plt.close(figure)
-
-
-def legend(ax, names: Sequence[str], longest: int = LONGEST_NAME, **options) -> None:
-    """Name the first lines of ax. Their labels would do, but matplotlib leaves out those that begin with "_"."""
-    shown = [literal(name, longest) for name in names]
-    ax.legend(ax.lines[: len(names)], shown, frameon=False, fontsize=8, **options)
-
-
-def _font_names() -> list[str]:
-    font = find_cjk_font()
-    return ["DejaVu Sans", font] if font else ["DejaVu Sans"]
+HANDS = LinearSegmentedColormap.from_list("hands", [BLUE, VERMILLION])  # seen on white and on dark all the way
 
 
 @allowed.only(pieces=allowed.names, probs=allowed.floats(1), p=allowed.probability, n_bars=allowed.count)
-def plot_nucleus(pieces: Sequence[str], probs: Tensor, p: float, n_bars: int = 12) -> Figure:
+def plot_nucleus(pieces: Sequence[str], probs: Tensor, p: float, n_bars: int = 12) -> Drawing:
     """Bars of the n_bars most probable tokens, kept or cut at p, and the probability mass before each.
 
     pieces: the name of every token id; probs (vocab_size,) float, adding up to 1; p: from 0 to 1, as top_p.
@@ -95,21 +32,28 @@ def plot_nucleus(pieces: Sequence[str], probs: Tensor, p: float, n_bars: int = 1
     kept = top.kept[:n_bars].tolist()
     with new_figure(figsize=(7.5, 3)) as (figure, ax):
         places = range(n_bars)
-        bars = ax.bar(places, top.probs_sort[:n_bars].tolist(), color=[BLUE if keep else "white" for keep in kept])
+        bars = ax.bar(places, top.probs_sort[:n_bars].tolist(), color=[BLUE if keep else "none" for keep in kept])
         for bar, keep in zip(bars, kept, strict=True):
             bar.set(edgecolor=BLUE if keep else GREY, hatch=None if keep else "///")
-        ax.plot(places, top.mass_before[:n_bars].tolist(), "o-", color="black", ms=4, lw=1, label="mass before it")
+        ax.plot(places, top.mass_before[:n_bars].tolist(), "o-", color=INK, ms=4, lw=1, label="mass before it")
         ax.axhline(p, color=VERMILLION, ls="--", label=f"top_p = {p:g}")
         ax.bar([0], [0], color=BLUE, label="probability, kept")
-        ax.bar([0], [0], color="white", edgecolor=GREY, hatch="///", label="probability, cut")
+        ax.bar([0], [0], color="none", edgecolor=GREY, hatch="///", label="probability, cut")
         ax.set_xticks(places, ticks, rotation=30, ha="right")
         ax.set(ylim=(0, 1.05), ylabel="probability")
-        ax.legend(frameon=False, fontsize=8, loc="center right")
+        ax.legend(loc="center right")
+    shares = [f"{tick} {share:.3g}" for tick, share in zip(ticks, top.probs_sort.tolist(), strict=False)]
+    n_kept = int(top.kept.sum())
+    figure.alt = (
+        f"Bars of the {n_bars} most probable tokens, falling. At top_p = {p:g} {n_kept} tokens are kept, with "
+        f"{float(top.probs_sort[:n_kept].sum()):.3g} of the mass: {listing(shares[:n_kept])}. "
+        f"Cut: {listing(shares[n_kept:], 3) or 'none of those drawn'}."
+    )
     return figure
 
 
 @allowed.only(freqs_cis=allowed.tensor(2, torch.complex64, torch.complex128), pairs=allowed.listed(allowed.place))
-def plot_rotation(freqs_cis: Tensor, pairs: Sequence[int]) -> Figure:
+def plot_rotation(freqs_cis: Tensor, pairs: Sequence[int]) -> Drawing:
     """How the rotary embedding turns the point (1, 0): one panel per pair, one hand per position with its number.
 
     freqs_cis (n_positions, head_dim / 2) complex, as `Transformer.freqs_cis`; pairs: which of the head_dim / 2 are
@@ -117,40 +61,51 @@ def plot_rotation(freqs_cis: Tensor, pairs: Sequence[int]) -> Figure:
     """
     for k, pair_ in enumerate(pairs):
         arguments.whole(f"pairs[{k}]", pair_, 0, freqs_cis.shape[1] - 1)
-    shades = plt.get_cmap("cividis")
     with new_figure(1, len(pairs), figsize=(2.6 * len(pairs), 2.9), squeeze=False) as (figure, axes):
         for ax, pair in zip(axes[0], pairs, strict=True):
-            ax.add_patch(plt.Circle((0, 0), 1, fill=False, color=GREY, lw=0.8))
+            ax.add_patch(Circle((0, 0), 1, fill=False, color=GREY, lw=0.8))
             for position, tip in enumerate(freqs_cis[:, pair].tolist()):
-                ax.plot([0, tip.real], [0, tip.imag], color=shades(position / len(freqs_cis)), lw=2)
+                ax.plot([0, tip.real], [0, tip.imag], color=HANDS(position / max(1, len(freqs_cis) - 1)), lw=2)
                 ax.text(1.16 * tip.real, 1.16 * tip.imag, str(position), ha="center", va="center", fontsize=8)
             step = freqs_cis[1, pair].angle().item() if len(freqs_cis) > 1 else 0.0
             ax.set(xlim=(-1.35, 1.35), ylim=(-1.35, 1.35))
             ax.set_title(f"pair {pair}: {step:.3g} rad per position", fontsize=9)
             ax.set_aspect("equal")
             ax.axis("off")
+    steps = freqs_cis[1:2, list(pairs)].angle().flatten().tolist() or [0.0] * len(pairs)
+    turns = [f"pair {pair} by {step:.3g} rad" for pair, step in zip(pairs, steps, strict=True)]
+    clocks = f"A clock for each of {len(pairs)} pairs, with a hand for each of {len(freqs_cis)} positions."
+    figure.alt = f"{clocks} From one position to the next the hand turns: {listing(turns)}."
     return figure
 
 
 @allowed.only(pieces=allowed.names, weights=allowed.floats(2), title=allowed.label)
-def plot_attention(pieces: Sequence[str], weights: Tensor, title: str = "") -> Figure:
+def plot_attention(pieces: Sequence[str], weights: Tensor, title: str = "") -> Drawing:
     """A heat map of one head's attention weights: rows look, columns are looked at.
 
     pieces: the tokens' names, seqlen of them; weights (seqlen, seqlen) float. The future (above the diagonal) stays
-    white.
+    empty.
     """
     allowed.as_many(pieces=len(pieces), weights=len(weights), **{"each of weights": weights.shape[1]})
     ticks = [literal(piece, LONGEST_PIECE) for piece in pieces]
     side = 1.6 + 0.24 * len(ticks)
     with new_figure(figsize=(side + 0.8, side)) as (figure, ax):
         future = weights.new_ones(weights.shape).triu(1).bool()
-        past = weights.masked_fill(future, float("nan"))  # nan stays white
+        past = weights.masked_fill(future, float("nan"))  # nan stays empty
         image = ax.imshow(past.tolist(), cmap="cividis", vmin=0)
+        steps = [k - 0.5 for k in range(len(ticks) + 1)]
+        ax.stairs(steps[:-1], steps, color=INK, baseline=None)  # where the future begins
         places = range(len(ticks))
         ax.set_xticks(places, ticks, rotation=90, fontsize=8)
         ax.set_yticks(places, ticks, fontsize=8)
         ax.set(xlabel="token looked at (key)", ylabel="token that looks (query)", title=literal(title))
         figure.colorbar(image, ax=ax, shrink=0.7, label="attention weight")
+    seen = past.nan_to_num(0.0)
+    looks = [f"{ticks[k]} at {ticks[i]}, {float(seen[k, i]):.2g}" for k, i in enumerate(seen.argmax(-1).tolist())]
+    figure.alt = (
+        f"Heat map of attention weights, {len(ticks)} tokens by {len(ticks)}{': ' + literal(title) if title else ''}. "
+        f"Each looks at itself and at those before it, most of all: {listing(looks, 8)}."
+    )
     return figure
 
 
@@ -167,7 +122,7 @@ def plot_temperatures(
     temperatures: Sequence[float],
     truth: Mapping[int, float] | None = None,
     n_tokens: int = 6,
-) -> Figure:
+) -> Drawing:
     """Bars of some tokens' probabilities at each temperature, with a diamond where the true probability is known.
 
     pieces: the name of every token id; logits (vocab_size,) float; temperatures: each 0 or more. truth {token id:
@@ -177,23 +132,26 @@ def plot_temperatures(
     truth = {arguments.whole("a key of truth", i, 0, len(pieces) - 1): p for i, p in (truth or {}).items()}
     ids = list(truth) or logits.topk(min(n_tokens, len(logits))).indices.tolist()
     ticks = [literal(pieces[i], LONGEST_PIECE) for i in ids]
-    width = 0.8 / len(temperatures)
+    width, listed = 0.8 / len(temperatures), []
     with new_figure(figsize=(7.5, 3)) as (figure, ax):
         for k, temperature in enumerate(temperatures):
             heights = apply_temperature(logits, temperature)[ids].tolist()
             places = [place + (k - (len(temperatures) - 1) / 2) * width for place in range(len(ids))]
-            color, hatch = (GREEN, BLUE, ORANGE)[k % 3], ("", "///", "...")[k % 3]
-            ax.bar(places, heights, width, color=color, hatch=hatch, edgecolor="black", label=f"at {temperature:g}")
+            color, hatch = (GREEN, BLUE, PURPLE)[k % 3], ("", "///", "xxx")[k % 3]
+            ax.bar(places, heights, width, color=color, hatch=hatch, edgecolor=INK, label=f"at {temperature:g}")
+            listed.append(f"at {temperature:g}: " + ", ".join(f"{height:.2g}" for height in heights[:6]))
         if truth:
-            ax.plot(range(len(ids)), list(truth.values()), "D", color="black", mfc="white", ms=6, label="truth")
+            ax.plot(range(len(ids)), list(truth.values()), "D", color=INK, ms=6, label="truth")
+            listed.append("truth: " + ", ".join(f"{p:.2g}" for p in list(truth.values())[:6]))
         ax.set_xticks(range(len(ids)), ticks)
         ax.set(ylim=(0, 1.05), ylabel="probability")
-        ax.legend(frameon=False, fontsize=8)
+        ax.legend()
+    figure.alt = f"Bars of the probabilities of {', '.join(ticks[:6])}: {listing(listed)}."
     return figure
 
 
 @allowed.only(curves=allowed.table(allowed.floats(1)), highest=allowed.positive)
-def plot_entropy(curves: Mapping[str, Tensor], highest: float = 3.0) -> Figure:
+def plot_entropy(curves: Mapping[str, Tensor], highest: float = 3.0) -> Drawing:
     """Entropy in nats against temperature, from 0 to highest: one line for each of curves.
 
     curves {name: logits (vocab_size,) float}, all of the same length.
@@ -204,18 +162,23 @@ def plot_entropy(curves: Mapping[str, Tensor], highest: float = 3.0) -> Figure:
     with new_figure(figsize=(7.5, 3.2)) as (figure, ax):
         for k, logits in enumerate(curves.values()):
             nats = [float(entropy(apply_temperature(logits, t))) for t in temperatures]
-            color = (BLUE, VERMILLION, GREEN, ORANGE)[k % 4]
-            ax.plot(temperatures, nats, ls=styles[k % 4], color=color, lw=2)
-        vocab_size = len(next(iter(curves.values())))
-        ax.axhline(math.log(vocab_size), color=GREY, ls=(0, (1, 3)))
+            ax.plot(temperatures, nats, ls=styles[k % 4], color=LINES[k % 4], lw=2)
+        limit = math.log(len(next(iter(curves.values()))))
+        ax.axhline(limit, color=GREY, ls=(0, (1, 3)))
         ax.axvline(1, color=GREY, lw=0.8)
         ax.set(xlabel="temperature", ylabel="entropy (nats)", xlim=(0, highest), ylim=(0, None))
         legend(ax, [*curves, "all tokens equally likely"])
+    ends = [[float(entropy(apply_temperature(logits, t))) for t in (1.0, highest)] for logits in curves.values()]
+    named = [f"{literal(name)} {one:.2f}, {last:.2f}" for name, (one, last) in zip(curves, ends, strict=True)]
+    figure.alt = (
+        f"Entropy in nats against temperature, rising from 0 towards {limit:.2f}, where all tokens are equally likely. "
+        f"At temperature 1 and at {highest:g}: {listing(named)}."
+    )
     return figure
 
 
 @allowed.only(calls=allowed.listed(allowed.pair(allowed.place)), pieces=allowed.names)
-def plot_cache(calls: Sequence[tuple[int, int]], pieces: Sequence[str]) -> Figure:
+def plot_cache(calls: Sequence[tuple[int, int]], pieces: Sequence[str]) -> Drawing:
     """One row per call of forward and one column per slot of the cache: written, read or empty.
 
     calls: (start_pos, end) of each, as `widgets.cache.cache_calls` returns them; pieces: the token of each slot.
@@ -223,22 +186,25 @@ def plot_cache(calls: Sequence[tuple[int, int]], pieces: Sequence[str]) -> Figur
     with new_figure(figsize=(7.5, 1.2 + 0.34 * len(calls))) as (figure, ax):
         for row, (start, end) in enumerate(calls):
             for slot in range(len(pieces)):
-                sign, color = ("W", ORANGE) if start <= slot < end else ("R", BLUE) if slot < start else ("–", "white")
-                ax.add_patch(plt.Rectangle((slot - 0.5, row - 0.5), 1, 1, facecolor=color, edgecolor=GREY, lw=0.5))
-                ax.text(slot, row, sign, ha="center", va="center", fontsize=9)
+                sign, color = ("W", ORANGE) if start <= slot < end else ("R", SKY) if slot < start else ("–", "none")
+                ax.add_patch(Rectangle((slot - 0.5, row - 0.5), 1, 1, facecolor=color, edgecolor=GREY, lw=0.5))
+                ink = INK if color == "none" else DARK
+                ax.text(slot, row, sign, ha="center", va="center", fontsize=9, color=ink)
         ticks = [f"{slot} {literal(piece, LONGEST_PIECE)}" for slot, piece in enumerate(pieces)]
         ax.set_xticks(range(len(pieces)), ticks, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
         ax.set_yticks(range(len(calls)), [f"{start}:{end}, {start}" for start, end in calls], fontsize=9)
         ax.set(xlim=(-0.5, len(pieces) - 0.5), ylim=(len(calls) - 0.5, -0.5), ylabel="columns read, start_pos")
         ax.set_title("slots of the cache: W written, R written earlier and read, – empty", fontsize=9)
         ax.tick_params(length=0)
+    done = [f"{start}:{end} writes {end - start} and reads {start}" for start, end in calls]
+    figure.alt = f"Grid of {len(calls)} calls of forward by {len(pieces)} slots of the cache. Columns {listing(done)}."
     return figure
 
 
 @allowed.only(contexts=allowed.numbers, counted=allowed.table(allowed.numbers), measured=allowed.table(allowed.numbers))
 def plot_token_cost(
     contexts: Sequence[int], counted: Mapping[str, Sequence[float]], measured: Mapping[str, Sequence[float]]
-) -> Figure:
+) -> Drawing:
     """What one more token costs, against the length of the text: multiplications counted, milliseconds measured.
 
     contexts: the lengths; counted and measured: {name: a number for each of contexts}, a line for each name.
@@ -246,7 +212,7 @@ def plot_token_cost(
     allowed.as_many(contexts=len(contexts), **{f"counted[{k!r}]": len(v) for k, v in counted.items()})
     allowed.as_many(contexts=len(contexts), **{f"measured[{k!r}]": len(v) for k, v in measured.items()})
     styles = ({"color": BLUE, "marker": "o"}, {"color": VERMILLION, "marker": "s", "ls": "--"})
-    titles = ("million multiplications, counted", "milliseconds, measured here")
+    titles, listed = ("million multiplications, counted", "milliseconds, measured here"), []
     with new_figure(1, 2, figsize=(7.5, 3)) as (figure, panels):
         for ax, lines, title, unit in zip(panels, (counted, measured), titles, (1e6, 1), strict=True):
             for k, values in enumerate(lines.values()):
@@ -254,6 +220,12 @@ def plot_token_cost(
             ax.set(xlabel="length of the text with the new token", ylim=(0, None))
             ax.set_title(f"one more token: {title}", fontsize=9)
             legend(ax, list(lines), longest=40)
+            ends = [f"{literal(name, 40)} {short(v[0] / unit)} to {short(v[-1] / unit)}" for name, v in lines.items()]
+            listed.append(f"{title}: {listing(ends)}.")
+    figure.alt = (
+        f"Two charts of what one more token costs, from a text of {contexts[0]} tokens to one of {contexts[-1]}. In "
+        + " In ".join(listed)
+    )
     return figure
 
 
@@ -263,7 +235,7 @@ def plot_token_cost(
     candidate=allowed.tensor(1, torch.int64),
     titles=allowed.names,
 )
-def plot_where(from_prompt: Tensor, column: Tensor, candidate: Tensor, titles: Sequence[str] = ()) -> Figure:
+def plot_where(from_prompt: Tensor, column: Tensor, candidate: Tensor, titles: Sequence[str] = ()) -> Drawing:
     """The line torch.where(from_prompt, column, candidate), row by row: which of the two is taken.
 
     from_prompt (bsz,) bool; column and candidate (bsz,) int64 token ids; titles: one for each row, else "row 0" ….
@@ -278,17 +250,17 @@ def plot_where(from_prompt: Tensor, column: Tensor, candidate: Tensor, titles: S
         for x, head in zip(places, heads, strict=True):
             ax.text(x, -0.75, head, ha="center", va="center", fontsize=9)
         for row, (mask, *ids) in enumerate(zip(*(x.tolist() for x in (from_prompt, column, candidate)), strict=True)):
-            taken, color = (1, BLUE) if mask else (2, ORANGE)
+            taken, color = (1, SKY) if mask else (2, ORANGE)
             for k, value in enumerate([mask, *ids, next_token[row].item()]):
                 chosen = k in (taken, 3)
-                box = plt.Rectangle((places[k] - 0.5, row - 0.36), 1, 0.72, facecolor=color if chosen else "white")
-                box.set(edgecolor="black" if chosen else GREY, lw=1.6 if chosen else 0.6)
+                box = Rectangle((places[k] - 0.5, row - 0.36), 1, 0.72, facecolor=color if chosen else PALE)
+                box.set(edgecolor=INK if chosen else GREY, lw=1.6 if chosen else 0.6)
                 box.set_hatch(None if chosen or k == 0 else "///")
                 ax.add_patch(box)
-                paper = {"facecolor": "white", "edgecolor": "none", "pad": 1.5} if k in (1, 2) and not chosen else None
+                paper = {"facecolor": PALE, "edgecolor": "none", "pad": 1.5} if k in (1, 2) and not chosen else None
                 ax.text(places[k], row, str(value), ha="center", va="center", bbox=paper,
-                        fontweight="bold" if chosen else "normal", family="monospace")  # fmt: skip
-            arrow = {"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0}
+                        color=DARK, fontweight="bold" if chosen else "normal", family="monospace")  # fmt: skip
+            arrow = {"arrowstyle": "-|>", "color": INK, "shrinkA": 0, "shrinkB": 0}
             ends = (places[3] - 0.5, row), (places[taken] + 0.5, row)
             ax.annotate("", *ends, arrowprops=arrow, zorder=0)  # below the box that it crosses
         ax.set_yticks(range(len(column)), titles, fontsize=9)
@@ -296,11 +268,18 @@ def plot_where(from_prompt: Tensor, column: Tensor, candidate: Tensor, titles: S
         ax.set(xlim=(-0.6, 4.85), ylim=(len(column) - 0.5, -1.15))
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
+    rows = zip(titles, from_prompt.tolist(), column.tolist(), candidate.tolist(), strict=True)
+    listed = [
+        f"{title}: {mask}, so {old} of the canvas is taken, not {new}" if mask else
+        f"{title}: {mask}, so the candidate {new} is taken, not {old}"
+        for title, mask, old, new in rows
+    ]  # fmt: skip
+    figure.alt = f"The line torch.where, row by row. {listing(listed)}."
     return figure
 
 
 @allowed.only(points=allowed.table(allowed.listed(allowed.pair(allowed.probability)), least=0))
-def plot_calibration(points: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
+def plot_calibration(points: Mapping[str, Sequence[tuple[float, float]]]) -> Drawing:
     """The model's probabilities against the true ones, on logarithmic axes.
 
     points {name: (true probability, the model's) pairs}: each name has a sign of its own. A point on the diagonal is
@@ -310,15 +289,23 @@ def plot_calibration(points: Mapping[str, Sequence[tuple[float, float]]]) -> Fig
     with new_figure(figsize=(5.2, 4.6)) as (figure, ax):
         for k, pairs in enumerate(points.values()):
             truth, model = ([pair[i] for pair in pairs] for i in (0, 1))
-            ax.plot(truth, model, ls="", mec="black", mew=0.5, alpha=0.8, **styles[k % 3])
+            ax.plot(truth, model, ls="", mec=INK, mew=0.5, **styles[k % 3])
         everything = [p for pairs in points.values() for pair in pairs for p in pair if p > 0]
         low = 0.6 * min([*everything, 0.01])
-        ax.plot([low, 1], [low, 1], color="black", lw=1)
+        ax.plot([low, 1], [low, 1], color=INK, lw=1)
         ax.plot([low, 1], [low / 2, 0.5], color=GREY, ls=":")
         ax.plot([low, 0.5], [2 * low, 1], color=GREY, ls=":")
         ax.set(xscale="log", yscale="log", xlim=(low, 1.2), ylim=(low, 1.2))
         ax.set(xlabel="true probability", ylabel="probability by the model")
         legend(ax, [*points, "model = truth", "wrong by a factor of 2"], loc="upper left")
+    listed = [
+        f"{literal(name)}: {sum(p / 2 <= q <= 2 * p for p, q in pairs)} of {len(pairs)}"
+        for name, pairs in points.items()
+    ]
+    figure.alt = (
+        f"Points on logarithmic axes from {low:.1g} to 1: the true probability to the right, the model's upwards, and "
+        f"the diagonal where they are equal. Within a factor of 2 of it lie: {listing(listed)}."
+    )
     return figure
 
 
@@ -326,23 +313,27 @@ def plot_calibration(points: Mapping[str, Sequence[tuple[float, float]]]) -> Fig
     models=allowed.table(allowed.table(allowed.pair(allowed.positive), allowed.place)),
     gpus=allowed.listed(allowed.positive, 0),
 )
-def plot_rank_memory(models: Mapping[str, Mapping[int, tuple[float, float]]], gpus: Sequence[float]) -> Figure:
+def plot_rank_memory(models: Mapping[str, Mapping[int, tuple[float, float]]], gpus: Sequence[float]) -> Drawing:
     """The memory that one rank needs, in GiB: one panel per model, one bar per number of ranks.
 
     models {name: {n_ranks: (bytes of weights, bytes of cache)}}; gpus: the bytes of some GPUs, drawn as lines.
     """
-    gib = 2**30
+    gib, listed = 2**30, []
     with new_figure(1, len(models), figsize=(7.5, 3.2), sharey=True, squeeze=False) as (figure, axes):
         for ax, (name, ranks) in zip(axes[0], models.items(), strict=True):
             places = range(len(ranks))
             weights, cache = ([pair[i] / gib for pair in ranks.values()] for i in (0, 1))
-            ax.bar(places, weights, color=BLUE, edgecolor="black", lw=0.6, label="weights")
-            ax.bar(places, cache, bottom=weights, color=ORANGE, hatch="///", edgecolor="black", lw=0.6, label="cache")
+            ax.bar(places, weights, color=BLUE, edgecolor=INK, lw=0.6, label="weights")
+            ax.bar(places, cache, bottom=weights, color=PURPLE, hatch="///", edgecolor=INK, lw=0.6, label="cache")
             for k, gpu in enumerate(gpus):
                 ax.axhline(gpu / gib, color=VERMILLION, ls=("--", ":", "-.")[k % 3], label=f"{gpu / gib:g} GiB")
             ax.set_xticks(places, [str(n) for n in ranks])
             ax.set_xlabel("ranks")
             ax.set_title(literal(name), fontsize=10)
+            bars = [f"{short((w + c) / gib)} on {n}" for n, (w, c) in ranks.items()]
+            listed.append(f"{literal(name)} " + ", ".join(bars))
         axes[0, 0].set_ylabel("GiB on each rank")
-        axes[0, 0].legend(frameon=False, fontsize=8)
+        axes[0, 0].legend()
+    lines = f" Lines of GPUs with {' and '.join(f'{gpu / gib:g}' for gpu in gpus)} GiB." if gpus else ""
+    figure.alt = f"Bars of the GiB, weights and cache, that each rank needs, by ranks: {listing(listed)}.{lines}"
     return figure

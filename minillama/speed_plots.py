@@ -5,24 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from matplotlib.figure import Figure
-
 from minillama import allowed
 from minillama.arguments import shown
-from minillama.markup import BLUE, GREEN, GREY, ORANGE, VERMILLION, escape, wrap
-from minillama.plots import legend, literal, new_figure
+from minillama.figures import Drawing, legend, listing, literal, new_figure, short
+from minillama.markup import escape, wrap
+from minillama.svg import BLUE, DARK, FONTS, GREY, LINES, PALE, VERMILLION
 from minillama.widgets.parts import Picture
 
-_STYLES = (
-    {"color": BLUE, "marker": "o"},
-    {"color": VERMILLION, "ls": "--"},
-    {"color": GREEN, "marker": "s", "ls": "-."},
-    {"color": ORANGE, "marker": "^", "ls": ":"},
-)
-_PARTS = ((BLUE, ""), (VERMILLION, "M0 8L8 0"), (GREEN, "M0 4H8"), (ORANGE, "M0 0L8 8M0 8L8 0"))  # colour, hatching
+_STYLES = ({"marker": "o"}, {"ls": "--"}, {"marker": "s", "ls": "-."}, {"marker": "^", "ls": ":"})
+_PATHS = ("", "M0 8L8 0", "M0 4H8", "M0 0L8 8M0 8L8 0")  # hatching
 _HATCHING = (
     '<pattern id="ml-part-{k}" width="8" height="8" patternUnits="userSpaceOnUse"><rect width="8" height="8" '
-    'fill="{color}"/><path d="{path}" stroke="#1a1a1a"/></pattern>'
+    'fill="{color}"/><path d="{path}" stroke="{dark}"/></pattern>'
 )
 
 
@@ -40,7 +34,7 @@ def plot_curves(
     ylabel: str,
     log: str = "",
     marks: Mapping[str, float] | None = None,
-) -> Figure:
+) -> Drawing:
     """A line for each name over x. The first is solid with dots, the second dashed: what was measured, and computed.
 
     curves {name: a number for each of x}; marks {name: x}: vertical lines. log: which axes are logarithmic, "", "x",
@@ -51,7 +45,7 @@ def plot_curves(
     allowed.as_many(x=len(x), **{f"curves[{name!r}]": len(values) for name, values in curves.items()})
     with new_figure(figsize=(7.5, 3.2)) as (figure, ax):
         for k, values in enumerate(curves.values()):
-            ax.plot(x, values, lw=2, **_STYLES[k % len(_STYLES)])
+            ax.plot(x, values, lw=2, color=LINES[k % 4], **_STYLES[k % 4])
         for place in (marks or {}).values():
             ax.axvline(place, color=GREY, ls=(0, (1, 2)), lw=2)
         ax.set(xlabel=literal(xlabel), ylabel=literal(ylabel))
@@ -63,11 +57,15 @@ def plot_curves(
         else:
             ax.set_ylim(0, None)
         legend(ax, [*curves, *(marks or {})])
+    ends = [f"{literal(name)} from {short(values[0])} to {short(values[-1])}" for name, values in curves.items()]
+    ends += [f"a vertical line at {short(place)}: {literal(name)}" for name, place in (marks or {}).items()]
+    where = f"{literal(ylabel)} against {literal(xlabel)}, from {short(x[0])} to {short(x[-1])}"
+    figure.alt = f"Lines of {where}. {listing(ends)}."
     return figure
 
 
 @allowed.only(batches=allowed.numbers, seconds=allowed.numbers)
-def plot_batch(batches: Sequence[int], seconds: Sequence[float]) -> Figure:
+def plot_batch(batches: Sequence[int], seconds: Sequence[float]) -> Drawing:
     """Throughput (tokens per second of all rows) and latency (milliseconds per step) against the number of rows.
 
     batches: numbers of rows; seconds: how long one step took with each of them.
@@ -83,6 +81,8 @@ def plot_batch(batches: Sequence[int], seconds: Sequence[float]) -> Figure:
             ax.plot(batches, values, color=color, marker=marker, lw=2)
             ax.set(xlabel="rows in the batch", ylim=(0, None))
             ax.set_title(title, fontsize=9)
+    ends = [f"{title} from {short(values[0])} to {short(values[-1])}" for values, title, *_ in lines]
+    figure.alt = f"Two lines, from {batches[0]} to {batches[-1]} rows: {listing(ends)}."
     return figure
 
 
@@ -142,25 +142,29 @@ def timeline(rows: Mapping[str, Sequence[str]]) -> Picture:
 
 
 def _picture(words: list[str], drawn: list[str], height: int) -> Picture:
-    patterns = "".join(_HATCHING.format(k=k, color=color, path=path) for k, (color, path) in enumerate(_PARTS))
+    patterns = "".join(_HATCHING.format(k=k, color=LINES[k], path=path, dark=DARK) for k, path in enumerate(_PATHS))
     page = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 700 {height}" style="width: 100%; max-width: 700px" '
-        f'role="img" font-family="sans-serif" font-size="13" fill="currentColor"><title>{escape("; ".join(words))}'
+        f'role="img" font-family="{FONTS}" font-size="13" fill="currentColor"><title>{escape("; ".join(words))}'
         f"</title><defs>{patterns}</defs>{''.join(drawn)}</svg>"
     )
     return Picture(wrap(page, "ml-accounts"), "\n".join(words))
 
 
 def _part(k: int, x: float, width: float, y: int, text: str) -> str:
-    part = f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="28" fill="url(#ml-part-{k % 4})" stroke="#1a1a1a"/>'
+    part = f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="28" {_filled(k)}/>'
     if width < 42:
         return part
     middle = x + width / 2
-    paper = f'<rect x="{middle - 18:.1f}" y="{y + 5}" width="36" height="18" rx="3" fill="white"/>'
-    number = f'<text x="{middle:.1f}" y="{y + 19}" text-anchor="middle" fill="#1a1a1a">{text}</text>'
+    paper = f'<rect x="{middle - 18:.1f}" y="{y + 5}" width="36" height="18" rx="3" fill="{PALE}"/>'
+    number = f'<text x="{middle:.1f}" y="{y + 19}" text-anchor="middle" fill="{DARK}">{text}</text>'
     return part + paper + number
 
 
 def _key(k: int, name: str) -> str:
-    square = f'<rect x="{175 * (k % 4)}" y="6" width="22" height="16" fill="url(#ml-part-{k % 4})" stroke="#1a1a1a"/>'
+    square = f'<rect x="{175 * (k % 4)}" y="6" width="22" height="16" {_filled(k)}/>'
     return f'{square}<text x="{175 * (k % 4) + 28}" y="19">{escape(literal(name, 20))}</text>'
+
+
+def _filled(k: int) -> str:
+    return f'fill="url(#ml-part-{k % 4})" stroke="currentColor"'

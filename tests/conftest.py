@@ -12,7 +12,7 @@ from hypothesis import settings
 from sentencepiece import SentencePieceTrainer
 from xdist.scheduler import LoadFileScheduling
 
-from minillama import Llama, ModelArgs, Tokenizer, Transformer
+from minillama import Llama, ModelArgs, Tokenizer, Transformer, language
 from minillama.tokenizer import BaseTokenizer
 from tests.examples import FULL
 from tests.kernels import forked_kernels
@@ -22,6 +22,8 @@ settings.register_profile("minillama", deadline=None, derandomize=True, database
 settings.load_profile("minillama")
 torch.set_num_threads(1)  # the models are tiny; on a busy machine threads wait for one another ten times as long
 
+IN_A_BROWSER = {"test_explorers.py", "test_predict.py", "test_without_a_kernel.py", "test_00_start_here.py",
+                "test_02_prompt_batch.py", "test_09_generate_loop.py", "test_12_chat.py"}  # fmt: skip
 NUMBERS = itertools.count()
 CORPUS = [
     "Once upon a time there was a little cat named Lily. She liked to play in the park.",
@@ -58,12 +60,19 @@ def pytest_xdist_make_scheduler(config, log):
     return ByFile(config, log)
 
 
+def takes_long(item):
+    """Whether a test runs in `make test-full` alone: marked `full`, of the training, or a notebook driven in a browser
+    whose widgets are driven by another file too."""
+    folder, name = item.path.relative_to(Path(__file__).parent).parts[0], item.path.name
+    driven = folder == "browser" and name not in IN_A_BROWSER
+    return driven or folder == "training" or item.get_closest_marker("full") is not None
+
+
 def pytest_collection_modifyitems(config, items):
-    """Tests marked `full` run in `make test-full` alone, beside the properties. Notebooks first: they take longest."""
+    """`make test-full` runs what takes long, beside the properties. Notebooks first: they take longest."""
 
     def chosen(item):
-        marked, is_property = item.get_closest_marker("full"), hasattr(item.obj, "hypothesis")
-        return (marked or is_property) if FULL else not marked
+        return (takes_long(item) or hasattr(item.obj, "hypothesis")) if FULL else not takes_long(item)
 
     if left_out := [item for item in items if not chosen(item)]:
         config.hook.pytest_deselected(items=left_out)
@@ -97,7 +106,8 @@ def _global_state_is_left_alone():
     """No test, hence no part of minillama, leaves torch or the process other than it found them."""
 
     def state():
-        return torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled(), id(sys.stdout)
+        torchs = torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled()
+        return *torchs, id(sys.stdout), language()
 
     before = state()
     yield

@@ -23,7 +23,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-IMPORTED = ("ipykernel.ipkernel", "ipykernel.kernelapp", "ipywidgets", "matplotlib.pyplot", "sentencepiece", "torch")
+IMPORTED = ("ipykernel.ipkernel", "ipykernel.kernelapp", "ipywidgets", "matplotlib.backends.backend_svg",
+            "matplotlib.backends.backend_agg", "sentencepiece", "torch")  # fmt: skip
 PATIENT = {"timeout": 300, "startup_timeout": 300, "iopub_timeout": 300}  # seconds
 READ_BY_THEM = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "KINETO_LOG_LEVEL": "99"}
 

@@ -324,6 +324,7 @@ def test_the_runners_make_what_they_time():
     assert len(ran) == 3 * (7 * 4 + 1) and {shape[:2] for shape in ran} == {(2, 1)}  # a forward less than new tokens
 
 
+@pytest.mark.full
 def test_a_number_of_threads_gets_a_process(tmp_path):
     command = ["--models", "3.6M", *TINY, "--threads", "1", "2", "--write", str(tmp_path)]
     assert compare.main(command) == 0
@@ -511,6 +512,7 @@ def test_what_notebook_15_shows_has_every_row():
         assert row["speed"] > 0 and row["start"] > 0 and (row["again"] > 0) == (row["way"] == "compile")
 
 
+@pytest.mark.full
 def test_a_tiny_run_of_what_is_recorded(tmp_path, capsys):
     few = ["--models", "course", "--ways", "eager", "int8", "--new-tokens", "3", "--repeats", "1"]
     faster.main([*few, "--write", str(tmp_path / "new" / "15.json")])

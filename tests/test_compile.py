@@ -51,6 +51,7 @@ def test_twenty_texts_are_the_same(tiny, capfd):
     assert said.count("compiling the step for 1 row, once") == 1 and said.count("\n") == 1, said
 
 
+@pytest.mark.full
 @needs_compiler
 def test_a_batch_of_any_size(tiny):
     """Three rows of four; and other prompts, another canvas, a new cache between two runs."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from minillama import Llama, plots, sample_top_p, steps
+from minillama import Llama, figures, plots, sample_top_p, steps
 from minillama.links import REPOSITORY, meta_link, source_link
 
 
@@ -24,7 +24,7 @@ def test_meta_link():
 
 @pytest.fixture
 def no_cjk_font(monkeypatch):
-    monkeypatch.setattr(plots, "find_cjk_font", lambda: None)
+    monkeypatch.setattr(figures, "find_cjk_font", lambda: None)
 
 
 PROBS = torch.tensor([0.30, 0.10, 0.03, 0.50, 0.07])
@@ -46,7 +46,7 @@ def test_plot_without_a_chinese_font_escapes(no_cjk_font):
 
 
 def test_find_cjk_font_is_usable():
-    name = plots.find_cjk_font()
+    name = figures.find_cjk_font()
     if name is None:
         pytest.skip("no Chinese font on this machine")
-    assert name in {font.name for font in plots.font_manager.fontManager.ttflist}
+    assert name in {font.name for font in figures.font_manager.fontManager.ttflist}

@@ -1,12 +1,9 @@
-"""The figures of the notebook on `forward`, and the drawing that opens it."""
-
-import runpy
+"""The figures of the notebook on `forward`."""
 
 import pytest
 import torch
 
-from minillama import plots
-from minillama.links import REPOSITORY
+from minillama import figures, plots
 from minillama.model import precompute_freqs_cis
 
 
@@ -37,11 +34,6 @@ def test_plot_attention_hides_the_future_and_names_both_axes():
 
 
 def test_plot_attention_escapes_where_no_chinese_font_is(monkeypatch):
-    monkeypatch.setattr(plots, "find_cjk_font", lambda: None)
+    monkeypatch.setattr(figures, "find_cjk_font", lambda: None)
     labels = plots.plot_attention(["猫", "\x07"], torch.eye(2)).axes[0].get_xticklabels()
     assert [label.get_text() for label in labels] == ["\\u732b", "\\x07"]
-
-
-def test_the_map_is_what_its_script_draws():
-    draw = runpy.run_path(str(REPOSITORY / "assets" / "draw_forward.py"))["draw"]
-    assert (REPOSITORY / "assets" / "forward-map.svg").read_text(encoding="utf-8") == draw()

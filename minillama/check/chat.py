@@ -8,8 +8,8 @@ from minillama.chat import B_INST, B_SYS, E_INST, E_SYS, SPECIAL_TAGS, UNSAFE_ER
 from minillama.chat import encode_dialog as ids_of
 from minillama.check.exercise import Watched, exercise, swap, swaps
 from minillama.check.judge import Wrong
-from minillama.check.report import say
 from minillama.tokenizer import SPACE, BaseTokenizer
+from minillama.words import say
 
 
 class Spelling(BaseTokenizer):

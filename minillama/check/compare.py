@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from minillama.check.report import say
+from minillama.words import say
 
 LONGEST_VALUE = 90  # characters of a value in a hint
 WHOLE = ("shape", "dtype", "device")  # in what whole tensors may differ
@@ -47,7 +47,8 @@ class Difference(NamedTuple):
         if self.kind == "keys":
             return say("The key {at} is missing." if self.expected else "There should be no key {at}.", at=self.at)
         if self.kind in WHOLE:
-            expected = f"{self.kind} {expected}"
+            names = {"shape": say("shape {it}"), "dtype": say("dtype {it}"), "device": say("device {it}")}
+            expected = names[self.kind].format(it=expected)
         if self.kind == "length" and len(expected) + len(got) > LONGEST_VALUE:
             template = "Expected 1 item, got {m}." if len(self.expected) == 1 else "Expected {n} items, got {m}."
             return say(template, n=len(self.expected), m=len(self.got))
@@ -229,7 +230,8 @@ def advice(found: Difference) -> str:
         template = "Expected {expected}, but your function returned {got}."
         if found.at:
             template = "Expected {expected} at {at}, got {got}."
-        return f"{say(template, expected=expected, at=found.at, got=got)} {_cure(*found)}".strip()
+        said, cure = say(template, expected=expected, at=found.at, got=got), _cure(*found)
+        return say("{said} {cure}", said=said, cure=cure) if cure else said
     template = {
         "nan": "A nan comes from 0/0, inf/inf, inf - inf, 0 * inf, or the log of a negative number.\n{line}",
         "float": "The value is right, but it is a float. Expected a whole number (int): divide with //.",

@@ -6,9 +6,9 @@ import re
 from minillama.check.exercise import exercise, swap, swaps
 from minillama.check.judge import Wrong
 from minillama.check.logprobs import lists
-from minillama.check.report import say
 from minillama.checkpoint import own_model
 from minillama.tokenizer import Tokenizer
+from minillama.words import say
 
 
 def two(x):

@@ -36,7 +36,8 @@ from minillama.check import judge
 from minillama.check.compare import WHOLE, Difference, advice, compared, name_of, plain
 from minillama.check.judge import Changed, Outcome, Wrong, message, raised, readable, run
 from minillama.check.limits import TimeIsUp, pinned, shortened_output
-from minillama.check.report import Case, Report, say
+from minillama.check.report import Case, Report
+from minillama.words import say
 
 
 class Swap(tuple):
@@ -164,13 +165,13 @@ class Exercise:
 
     def verdict(self, name: str, outcomes: list[Outcome]) -> Report:
         """The verdict on what a function of that name made of the cases."""
-        names = [*self.cases, say("the first case again")]
+        names = [*map(say, self.cases), say("the first case again")]
         if outcomes[0].stub:
             return Report(name, "not attempted")
         failing = [k for k, got in enumerate(outcomes) if self.trouble(k, got) is not None]
         forbidden = next((got.forbidden for got in outcomes if got.forbidden), "")
         if not failing and not forbidden:
-            return Report(name, "passed", [Case(each, True) for each in self.cases])
+            return Report(name, "passed", [Case(each, True) for each in names[:-1]])
         first, hint = 0, say("Do not call {name}: writing it yourself is the exercise.", name=forbidden)
         if failing:
             first, hint = failing[0], self._hint(outcomes, failing)
@@ -188,9 +189,9 @@ class Exercise:
                 continue
             agree = {k for k, got in enumerate(outcomes) if self.alike(self.run(wrong, self.rounds[k]), got)}
             if len(agree) == len(outcomes):
-                return f"{hint}\n{beside}"
+                return f"{say(hint)}\n{beside}"
             if not perhaps and 2 * len(agree.intersection(failing)) > len(failing) + 1:
-                perhaps = say("Perhaps: {hint}", hint=hint) + "\n"
+                perhaps = say("Perhaps: {hint}", hint=say(hint)) + "\n"
         if first > 0 and failing[-1] == len(self.cases):
             return say(
                 "The first case gave a different result the second time. Something is kept from one call to the next: "

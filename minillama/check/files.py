@@ -10,9 +10,9 @@ import torch
 
 from minillama.check.exercise import exercise, swap, swaps
 from minillama.check.judge import Wrong
-from minillama.check.report import say
 from minillama.checkpoint import COURSE_MODEL, PARAMS, SHARD
 from minillama.model import ModelArgs, Transformer
+from minillama.words import say
 
 SMALL = {"dim": 16, "n_layers": 1, "n_heads": 4, "n_kv_heads": 2, "vocab_size": 10, "hidden_dim": 24, "max_seq_len": 8}
 OTHER = {"n_heads": 6, "dim": 84, "vocab_size": 15, "n_layers": 3, "hidden_dim": None, "ffn_dim_multiplier": None}

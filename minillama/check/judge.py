@@ -18,7 +18,8 @@ from torch.overrides import TorchFunctionMode
 from minillama.check.compare import compared, copied, kind_of, name_of, plain
 from minillama.check.limits import pinned, time_limit
 from minillama.check.progress import checked
-from minillama.check.report import Report, say
+from minillama.check.report import Report
+from minillama.words import say
 
 HERE = Path(__file__).parent
 TIME_LIMIT = 5.0  # seconds a case

@@ -14,7 +14,7 @@ from types import FrameType
 
 import torch
 
-from minillama.check.report import say
+from minillama.words import say
 
 JUDGE = __file__.replace("limits.py", "judge.py")
 AGAIN = 0.5  # seconds after which a bare `except:` that swallowed the interrupt gets the next one

@@ -8,7 +8,7 @@ from torch import Tensor
 from minillama.check.compare import kind_of
 from minillama.check.exercise import exercise, swap, swaps
 from minillama.check.judge import Wrong
-from minillama.check.report import say
+from minillama.words import say
 
 EOS = 2
 

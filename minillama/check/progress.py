@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from minillama import arguments
-from minillama.check.report import CLASSES, SIGNS, Report, say
+from minillama.check.report import CLASSES, SIGNS, Report
 from minillama.markup import escape, wrap
+from minillama.words import say
 
 State = Literal["passed", "tried", "open"]
 SHOWN: dict[State, str] = {"passed": "passed", "tried": "failed", "open": "not attempted"}  # as a report's status
@@ -59,18 +60,25 @@ def checked(exercise: str, function: str, report: Report) -> None:
         _keep(entry)
 
 
-def predicted(question: object, right: bool) -> None:
-    """Note a prediction that was revealed after a choice; it is known by the name that a cell gave it."""
+def predicted(question: object, right: bool) -> tuple[int, int] | None:
+    """Note a prediction that was revealed after a choice; it is known by the name that a cell gave it.
+
+    Returns how many predictions of its notebook were right so far, and how many were made; None for one of one's own.
+    """
     names = _names_in_the_notebook()
     called = [name for name, value in names.items() if value is question]
     places = [name for name, parts in CONTENTS.items() if set(called) & set(parts["predictions"])]
     opened = Path(os.environ.get("JPY_SESSION_NAME", "")).stem  # set by Jupyter's server
     if opened in places:
         places = [opened]
-    if places:  # without that, the notebook most of whose predictions this kernel knows
-        notebook = max(places, key=lambda place: len(names.keys() & set(CONTENTS[place]["predictions"])))
-        name = next(name for name in called if name in CONTENTS[notebook]["predictions"])
-        _keep({"notebook": notebook, "prediction": name, "status": "passed" if right else "failed"})
+    if not places:
+        return None
+    # else the notebook most of whose predictions this kernel knows
+    notebook = max(places, key=lambda place: len(names.keys() & set(CONTENTS[place]["predictions"])))
+    name = next(name for name in called if name in CONTENTS[notebook]["predictions"])
+    _keep({"notebook": notebook, "prediction": name, "status": "passed" if right else "failed"})
+    states = list(_part(notebook, _read()[0]).predictions.values())
+    return states.count("passed"), len(states) - states.count("open")
 
 
 def _names_in_the_notebook() -> dict[str, Any]:
@@ -126,7 +134,7 @@ def _append(path: Path, entry: dict) -> None:
 
 def _read() -> tuple[list[dict], str]:
     """All entries, the oldest first, and a note on what could not be read or kept."""
-    entries, broken, note = [], 0, ""
+    entries, broken, note, kept = [], 0, "", not _unwritten
     try:
         path = _file()
         for line in _lines(path):
@@ -140,9 +148,10 @@ def _read() -> tuple[list[dict], str]:
         if _unwritten:
             note = say("Progress cannot be written to {file}, so it ends with this kernel.", file=str(path))
     except (OSError, RuntimeError) as error:
-        note = say("Progress is not kept: {error}.", error=error)
-    if _unwritten or note.startswith("Progress"):
-        note += " " + say("Another folder can be named in the environment variable MINILLAMA_DATA.")
+        note, kept = say("Progress is not kept: {error}.", error=error), False
+    if not kept:
+        more = say("Another folder can be named in the environment variable MINILLAMA_DATA.")
+        note = say("{said} {cure}", said=note, cure=more)
     return entries + _unwritten, note
 
 

@@ -6,19 +6,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from minillama.markup import escape, wrap
+from minillama.words import say
 
 Status = Literal["passed", "failed", "not attempted"]
 SIGNS: dict[Status, str] = {"passed": "✓", "failed": "✗", "not attempted": "○"}
 CLASSES: dict[Status, str] = {"passed": "ml-passed", "failed": "ml-failed", "not attempted": "ml-missing"}
-
-
-def say(template: str, **gaps: object) -> str:
-    """A sentence that a learner reads, its gaps filled: the one place where such sentences are made.
-
-    >>> say("Expected {want}, got {got}.", want=3, got=4)
-    'Expected 3, got 4.'
-    """
-    return template.format(**gaps) if gaps else template
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import torch
 
 from minillama.check.exercise import exercise, swap, swaps
 from minillama.check.judge import Wrong
-from minillama.check.report import say
 from minillama.model import ModelArgs, Transformer
+from minillama.words import say
 
 
 def right_left_pad(prompt_tokens, pad_id):

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from minillama.check.exercise import exercise, swap, swaps
 from minillama.check.judge import Wrong
-from minillama.check.report import say
+from minillama.words import say
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5, -3.0, 1.5], [-0.5, 4.0, -2.0, 1.0, 0.25]])
 IDS = torch.tensor([[3, 0, 3], [1, 4, 2]])
@@ -74,7 +74,7 @@ def _ids(result):
     """A set, a tuple or a tensor is as good as a list; neither order nor repeats count."""
     result = result.tolist() if hasattr(result, "tolist") else result
     if isinstance(result, dict):
-        raise Wrong(say("Expected a list of ids, but your function returned {kind}.", kind="a dict"))
+        raise Wrong(say("Expected a list of ids, but your function returned {kind}.", kind=say("a dict")))
     ids = isinstance(result, list | tuple | set) and all(type(i) is int for i in result)
     return sorted({*result}) if ids else result
 

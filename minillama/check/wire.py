@@ -20,6 +20,7 @@ from minillama.check.compare import About, Record, name_of
 from minillama.check.exercise import Exercise
 from minillama.check.judge import Changed, Outcome, Wrong, message
 from minillama.check.limits import TimeIsUp
+from minillama.words import say
 
 MOST = 2**24  # characters of an outcome, about
 CONTAINERS = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
@@ -56,7 +57,7 @@ def packed(outcome: Outcome) -> str:
         text = ""
     if 0 < len(text) <= MOST:
         return text
-    return packed(Outcome(error=Wrong("The result is too large or too deep to be judged."), outside=True))
+    return packed(Outcome(error=Wrong(say("The result is too large or too deep to be judged.")), outside=True))
 
 
 def _size(x: Any) -> int:

@@ -22,10 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from minillama.check import judge
-from minillama.check.report import say
 from minillama.check.wire import MOST
 from minillama.grade.submissions import CALL
 from minillama.links import REPOSITORY
+from minillama.words import say
 
 CHILD = Path(__file__).with_name("child.py")
 STARTS = 8  # of a process for one notebook

@@ -14,11 +14,12 @@ from pathlib import Path
 from minillama.check.exercise import no_function
 from minillama.check.judge import Outcome, Wrong
 from minillama.check.limits import TimeIsUp, pinned
-from minillama.check.report import SIGNS, Case, Report, say
+from minillama.check.report import SIGNS, Case, Report
 from minillama.check.wire import FromAfar, unpacked
 from minillama.files import one_line
 from minillama.grade.process import NOT_OURS, Found
 from minillama.grade.submissions import Submission
+from minillama.words import say
 
 SHOWN = SIGNS | {"missing": "–"}
 

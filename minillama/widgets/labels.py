@@ -1,4 +1,4 @@
-"""Every word that a widget shows, one dictionary per language. The views fill in what is in braces."""
+"""Every word that a widget shows, the explorers' here and the views' beside it. What is in braces is filled in."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
 from minillama.arguments import shown
+from minillama.widgets.view_labels import VIEWS
 
 EN = {
     # ---- shared
@@ -13,6 +14,7 @@ EN = {
     "temperature": "temperature",
     "top_p": "top_p",
     "max_gen_len": "max_gen_len",
+    "alone": "Run the notebook to change it.",
     "from_prompt": "▸ prompt",
     "generated": "● generated",
     "row": "row {k}",
@@ -106,34 +108,16 @@ EN = {
     "short_mean": "mean",
     "short_mark": "chosen",
     # ---- predictions
-    "predict": "Choose before you run the next cell.",
-    "chose": "You chose {choice}.",
-    "no_choice": "You made no choice.",
-    "computed": "The answer: {answer}.",
-    "right": "Right.",
-    "wrong": "Not this time.",
-    # ---- the canvas
-    "canvas_table": "The canvas and its mask before the first step",
-    "canvas_caption": "bsz = {bsz}. total_len = min(max_seq_len, longest prompt + max_gen_len) "
-    "= min({max_seq_len}, {longest} + {max_gen_len}) = {total_len}.",
-    "canvas_read": "read by call no.",
-    "canvas_legend": "✓ True: a token of the prompt. · False: empty until the loop writes it. "
-    "The last row says which call of forward reads the column (–: none).",
-    # ---- tokens
-    "tok_text": "text",
-    "tok_bos": "bos",
-    "tok_eos": "eos",
-    "tok_count": "{tokens} tokens from {chars} characters ({bytes} bytes in UTF-8).",
-    "tok_empty": "There is no text yet: type some.",
-    "tok_cut": "The text is too long for this view: the first {kept} characters are shown, {cut} are left out.",
-    "tok_pieces": "The text, cut into tokens",
-    "tok_whole": "= {character}",
-    "tok_table": "The tokens, one per row",
-    "tok_more": "… {n} more tokens; the coloured pieces above show them all",
-    "tok_kind_text": "text",
-    "tok_kind_byte": "byte",
-    "tok_kind_control": "control",
-    "tok_waits": "… none yet",
+    "predict_reveal": "Reveal",
+    "predict_keys": "Keys 1 to {n} choose, Enter reveals.",
+    "predict_unfold": "Choose an answer, then open this to see the right one.",
+    "predict_is_right": "Right: “{answer}”.",
+    "predict_is_wrong": "Not this time: you chose “{choice}”. The answer is “{answer}”.",
+    "predict_is_none": "The answer is “{answer}”.",
+    "predict_score": "{right} of {all} predictions right in this notebook so far.",
+    "right_option": "✓ the answer",
+    "right_chosen": "✓ your choice: right",
+    "wrong_chosen": "✗ your choice: wrong",
     # ---- temperature
     "temp_own": "or your own",
     "temp_own_tip": "Type a prompt and press Enter; leave this empty to use the one above",
@@ -211,63 +195,6 @@ EN = {
     "beam_keys": "Click a step, or move to it with the arrow keys, Home and End.",
     "beam_legend": "●: among the best, goes on. ✗: not among them. ■: eos, and keeps its place. ★: the best sum, the "
     "best mean. The probability is that of the whole text since the prompt.",
-    # ---- echo
-    "echo_table": "One prompt completed with and without echo, one token per row",
-    "echo_legend": "▸ a token of the prompt, returned only with echo. ● a generated token. – not in this result.",
-    # ---- a dialog
-    "chat_system": "system",
-    "chat_messages": "messages",
-    "chat_tip": "One message per line: the user's, the assistant's, the user's …; blank lines are ignored",
-    "chat_count": "{n} tokens, {texts} of them bos. The context holds {most}: {room} left for the answer.",
-    "chat_full": "{n} tokens leave no room for an answer: max_seq_len is {most}. Shorten the dialog.",
-    "chat_line": "Text {k}, starting at bos",
-    "chat_more": "… {n} more tokens are not shown.",
-    "chat_is_bos": "bos",
-    "chat_is_eos": "eos",
-    "chat_is_tag": "tag",
-    "chat_is_system": "system",
-    "chat_is_user": "user",
-    "chat_is_assistant": "assistant",
-    "chat_none": "There is no message yet. Write the user's message in the first line.",
-    "chat_even": "There are {n} messages, so the last one is the assistant's and there is nothing to answer. "
-    "Add a line.",
-    "chat_cannot": "This dialog cannot be encoded: {reason}.",
-    "chat_tags": "A message contains {tags}, so chat_completion refuses this dialog. These are the ids it would have.",
-    # ---- a chat
-    "panel_message": "message",
-    "panel_tip": "Type a message, then press Enter",
-    "panel_send": "Send",
-    "panel_send_tip": "Send the message to the model",
-    "panel_stop": "Stop",
-    "panel_stop_tip": "Stop the answer here",
-    "panel_clear": "Clear",
-    "panel_clear_tip": "Forget all messages",
-    "panel_log": "The chat so far",
-    "panel_empty": "Nothing has been said yet.",
-    "panel_more": "… {n} earlier turns are not shown; the model still reads them.",
-    "panel_silent": "(no words: the answer began with eos)",
-    "panel_is_running": "▌",
-    "panel_is_stopped": "■ stopped",
-    "panel_is_failed": "✗ interrupted",
-    "panel_ready": "Ready.",
-    "panel_running": "▶ Answering …",
-    "panel_busy": "Busy: the answer is still being written. Wait until it is finished, or press Stop.",
-    "panel_other": "Busy: this Llama is answering in another panel. Wait until it has finished, or stop it there.",
-    "panel_nothing": "The message is empty. Write something first.",
-    "panel_tags": "Refused: your message contains one of the format's own tags ({tags}). The model was not run.",
-    "panel_tags_before": "Refused: the system text, or an earlier message, contains one of the format's own tags. "
-    "Change the system text, or press Clear.",
-    "panel_long": "The message is too long: the dialog has {n} tokens, the context holds {most}, and the answer needs "
-    "at least one of them. Shorten it.",
-    "panel_huge": "Too long: a field has more than {most} characters. Shorten it.",
-    "panel_full": "The chat is too long: with this message it has {n} tokens, the context holds {most}, and the answer "
-    "needs at least one of them. Press Clear, or shorten the system text.",
-    "panel_cannot": "This message cannot be sent: {reason}",
-    "panel_taken": "The answer was interrupted: a cell or another widget used this Llama. Send your message again; "
-    "the unfinished answer is not remembered.",
-    "panel_error": "The answer was interrupted. {error}: {reason}",
-    "panel_kept": "Stopped. What was written so far is kept.",
-    "panel_lost": "Stopped before the first word. The message was not kept.",
     # ---- log-probabilities
     "heat_in_prompt": "prompt {run}",
     "heat_in_temperature": "temperature {run}",
@@ -349,7 +276,7 @@ EN = {
     "step_argmax": "◀ candidate: the most probable",
     "step_own": "P the prompt's own (rank {rank})",
     "step_more_logprobs": "… {n} more before these",
-}
+} | VIEWS
 
 LANGUAGES = {"en": EN}
 

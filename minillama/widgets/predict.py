@@ -1,62 +1,117 @@
-"""Predict: commit to an answer, then let a cell compute the right one."""
+"""Predict: commit to an answer, then see the right one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import ipywidgets as W
+import traitlets as T
 
 from minillama import allowed, arguments
 from minillama.check.progress import predicted
-from minillama.markup import escape, wrap
-from minillama.widgets.labels import labels
+from minillama.markup import escape, visible, wrap
+from minillama.widgets.front import SENT, Explorer
+from minillama.widgets.labels import labels, only
 from minillama.widgets.parts import Picture, box
+
+WORDS = ("predict_*", "right_*", "wrong_*")
 
 
 class Reveal(Picture):
-    """The computed answer beside the one that was chosen; right is None if none was."""
+    """The right answer beside the one that was chosen; right is None if none was."""
 
-    def __init__(self, right: bool | None, sentences: Sequence[str]):
-        self.right, words = right, " ".join(sentences)
+    def __init__(self, right: bool | None, words: str):
+        self.right = right
         kind = {True: "passed", False: "failed", None: "missing"}[right]
         super().__init__(wrap(box(words, kind), "ml-reveal"), words)
 
 
-class Predict(W.VBox):
-    """A question with a few answers to choose from; `reveal` in a later cell tells the right one.
+class Predict(Explorer):
+    """A question with a few answers to choose from, and a button that tells the right one once a choice is made.
 
-    options: the answers, a list of str. Raises TypeError or ValueError if it is empty or not a list of str, and
-    ValueError for a language without labels.
+    options: the answers, a list of str that differ. answer: the right one, as str(answer) stands in the options, or a
+    function without arguments that returns (answer, because); it is called here, so that an error in it is seen at
+    once. because: a sentence or two on it. `choice`, an option or None, can be read, and set until the answer is shown;
+    `revealed` tells whether it was shown after a choice, which `check.progress` then remembers.
 
-    >>> question = Predict("How many tokens stay?", ["2", "3", "4"])
-    >>> question.reveal(3)
-    You made no choice. The answer: 3.
+    Raises TypeError or ValueError if options is empty or no list of str, an option stands in it twice, the answer is
+    none of them, or the language has no labels.
+
+    >>> question = Predict("How many tokens stay?", ["2", "3", "4"], 3, "The fourth has more than 0.9 before it.")
+    >>> question.choice = "2"
+    >>> question.reveal()
+    Not this time: you chose “2”. The answer is “3”. The fourth has more than 0.9 before it.
     """
 
-    @allowed.only(question=allowed.text, options=allowed.texts)
-    def __init__(self, question: str, options: Sequence[str], language: str = "en"):
+    name, _locked = "predict", None  # the choice, once the answer was shown
+    choice = T.Any().tag(**SENT)
+    revealed = T.Bool().tag(**SENT)
+    score = T.Any().tag(**SENT)  # (right, answered) of the notebook's predictions, once this one is revealed
+
+    @allowed.only(question=allowed.text, options=allowed.texts, because=allowed.text)
+    def __init__(self, question: str, options: Sequence[str], answer, because: str = "", language: str = "en"):
         arguments.texts("options", options)
-        self.text = labels(language)
-        self.options = list(options)
-        self.choice = W.RadioButtons(options=self.options, value=None, layout=W.Layout(width="max-content"))
-        self.choice.add_class("s-predict")
-        hint = f"<span class='ml-note'>{escape(self.text['predict'])}</span>"
-        super().__init__([W.HTML(wrap(f"<b>{escape(question)}</b><br>{hint}")), self.choice])
-        self.add_class("w-predict")
+        self.text, self.options = labels(language), list(options)
+        if len(set(options)) < len(options):
+            raise ValueError(f"options must differ, got {arguments.shown(self.options)}")
+        if callable(answer):
+            answer, because = answered(answer())
+        place = self.options.index(one_option(answer, self.options))
+        data = {"question": question, "options": self.options, "shown": [visible(each) for each in options],
+                "answer": place, "because": because, "text": only(self.text, WORDS)}  # fmt: skip
+        super().__init__(data, choice=None, revealed=False, score=None)
+        self.observe(self._note, "revealed")
 
-    @allowed.only(because=allowed.text)
-    def reveal(self, answer, because: str = "") -> Reveal:
-        """Compare the choice with the computed answer, which `check.progress` remembers; because: a sentence on it.
+    def __repr__(self) -> str:
+        return f"Predict({arguments.shown(self.data['question'])}, {len(self.options)} options)"
 
-        Without a choice it says so and reveals all the same. Raises ValueError if str(answer) is none of the options.
-        """
-        answer = answer if isinstance(answer, str) else arguments.shown(arguments.plain(answer))
-        if answer not in self.options:
-            raise ValueError(f"answer must be one of the options {self.options}, got {arguments.shown(answer)}")
-        computed = [self.text["computed"].format(answer=answer), *([because] if because else [])]
-        if self.choice.value is None:
-            return Reveal(None, [self.text["no_choice"], *computed])
-        right = self.choice.value == answer
-        predicted(self, right)
-        verdict = self.text["right"] if right else self.text["wrong"]
-        return Reveal(right, [self.text["chose"].format(choice=self.choice.value), *computed, verdict])
+    @T.validate("choice")
+    def _judge(self, proposal):
+        value = proposal["value"]
+        if value is not None and value not in self.options:
+            raise ValueError(f"choice must be one of {self.options}, got {arguments.shown(value)}")
+        if self._locked is not None and value != self._locked:
+            raise ValueError(
+                f"choice is locked at {self._locked!r}: the answer was shown. Run the cell again to choose"
+            )
+        return value
+
+    def _note(self, change) -> None:
+        if self.revealed and self.choice is not None:
+            self._locked = self.choice
+            self.score = predicted(self, self.right)
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the choice is right; None without one."""
+        return None if self.choice is None else self.options.index(self.choice) == self.data["answer"]
+
+    def reveal(self) -> Reveal:
+        """Show what the button shows; without a choice it tells the answer all the same."""
+        self.revealed = self.choice is not None
+        return Reveal(self.right, self.said(self.right))
+
+    def said(self, right: bool | None) -> str:
+        """The answer beside the choice, in sentences."""
+        kind = {None: "none", True: "right", False: "wrong"}[right]
+        verdict, answer = self.text[f"predict_is_{kind}"], self.options[self.data["answer"]]
+        return f"{verdict.format(choice=self.choice, answer=answer)} {self.data['because']}".rstrip()
+
+    def still(self) -> str:
+        """The answer, folded: the question and its options stand in the text above it."""
+        summary = f"<summary>{escape(self.text['predict_unfold'])}</summary>"
+        return wrap(f"<details>{summary}{escape(self.said(None))}</details>", "ml-predict")
+
+
+def answered(given) -> tuple[object, str]:
+    """What an answer's function returned, judged."""
+    if not isinstance(given, tuple) or len(given) != 2 or not isinstance(given[1], str):
+        raise TypeError(f"answer must return (answer, because), because a str, got {arguments.shown(given)}")
+    return given
+
+
+def one_option(answer, options: Sequence[str]) -> str:
+    """The option that an answer is."""
+    answer = answer if isinstance(answer, str) else arguments.shown(arguments.plain(answer))
+    if answer not in options:
+        raise ValueError(f"answer must be one of the options {options}, got {arguments.shown(answer)}")
+    return answer

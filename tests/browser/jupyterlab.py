@@ -157,17 +157,36 @@ def show(widget: Locator) -> None:
     expect(widget).to_contain_text(re.compile(r"\S"), use_inner_text=True)
 
 
-def check_exercises(page: Page, n_questions: int, n_exercises: int, source: str) -> None:
-    """The first question's choices obey the keyboard; every question was revealed, every exercise reported twice, as a
-    stub and as the folded solution; and the page links to a source file."""
+def check_prediction(page: Page, n_questions: int, answer: str, place: int = 0) -> None:
+    """Of so many predictions one obeys the keyboard, tells its answer after a choice and then locks the choice. The
+    text above asks, so its options are seen once."""
     questions = page.locator(".w-predict")
     expect(questions).to_have_count(n_questions)
-    show(questions.first)
-    choices = questions.first.locator("input[type=radio]")
+    question = questions.nth(place)
+    show(question)
+    choices, said = question.get_by_role("radio"), question.locator(".fx-said")
     for k in range(choices.count()):
         choices.nth(k).press("Space")
         expect(choices.nth(k)).to_be_checked()
-    expect(page.locator(".ml-reveal")).to_have_count(n_questions)
+    expect(said).to_be_empty()
+    choices.last.press("Enter")
+    expect(said).to_contain_text(f"“{answer}”")
+    expect(question.locator(".fx-right")).to_contain_text(answer)
+    expect(choices.first).to_be_disabled()
+    expect(question.get_by_text(re.compile(r"^\d of \d predictions right in this notebook so far\.$"))).to_be_visible()
+    expect(page.locator(f'[data-ml-asked="{question_id(question)}"]')).to_be_hidden()
+    expect(question.locator("legend")).to_have_css("position", "absolute")
+
+
+def question_id(question: Locator) -> str:
+    """What ties a prediction to the text above it."""
+    return re.search(r'data-ml-asked="(\w+)"', question.evaluate("node => node.innerHTML"))[1]
+
+
+def check_exercises(page: Page, n_questions: int, n_exercises: int, source: str, answer: str, place: int = 0) -> None:
+    """The prediction at this place tells this answer; every exercise was reported twice, as a stub and as the folded
+    solution; and the page links to a source file."""
+    check_prediction(page, n_questions, answer, place)
     expect(page.locator(".ml-report .ml-missing")).to_have_count(n_exercises)
     expect(page.locator(".ml-report .ml-passed")).to_have_count(n_exercises)
     expect(page.locator("a", has_text=source).first).to_be_attached()
@@ -206,13 +225,18 @@ def clear(field: Locator) -> None:
     field.press("Delete")
 
 
+def set_theme(page: Page, theme: str) -> None:
+    page.evaluate(SET_THEME, theme)
+    light = theme == "JupyterLab Light"
+    page.wait_for_function("light => document.body.dataset.jpThemeLight === String(light)", arg=light)
+    page.wait_for_timeout(300)
+
+
 def screenshot(page: Page, name: str, locator: Locator | None = None) -> None:
     """If $MINILLAMA_SCREENSHOTS is set, save what is seen in tests/browser/screenshots, light and dark."""
     if not os.environ.get("MINILLAMA_SCREENSHOTS"):
         return
     SCREENSHOTS.mkdir(exist_ok=True)
     for theme, label in (("JupyterLab Dark", "dark"), ("JupyterLab Light", "light")):
-        page.evaluate(SET_THEME, theme)
-        page.wait_for_function("light => document.body.dataset.jpThemeLight === String(light)", arg=label == "light")
-        page.wait_for_timeout(300)
+        set_theme(page, theme)
         (locator or page).screenshot(path=SCREENSHOTS / f"{name}-{label}.png")

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import clear, screenshot
+from tests.browser.jupyterlab import check_prediction, clear, screenshot
 
 pytestmark = pytest.mark.browser
 
@@ -51,12 +51,7 @@ def test_01_text_to_tokens(open_and_run):
 
 def test_01_predictions_exercises_and_picture(open_and_run):
     page = open_and_run("01_text_to_tokens.ipynb")
-    questions = page.locator(".w-predict")
-    expect(questions).to_have_count(5)
-    option = questions.first.locator("input[type=radio]").nth(1)
-    option.scroll_into_view_if_needed()
-    option.press("Space")
-    expect(option).to_be_checked()
+    check_prediction(page, 5, "5")
     expect(page.locator(".ml-report .ml-missing")).to_have_count(2)  # the stubs
     expect(page.locator(".ml-report .ml-passed")).to_have_count(2)  # the folded solutions
     expect(page.locator(".ml-token-view .ml-chips")).to_have_count(2)  # the still picture and the widget

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import in_kernel, press, screenshot, settle, show
+from tests.browser.jupyterlab import check_prediction, in_kernel, press, screenshot, settle, show
 
 pytestmark = pytest.mark.browser
 
@@ -62,11 +62,6 @@ def test_06_temperature(open_and_run):
 
 def test_06_predictions_and_exercises(open_and_run):
     page = open_and_run("06_softmax_temperature.ipynb")
-    expect(page.locator(".w-predict")).to_have_count(4)
-    question = page.locator(".w-predict").first
-    question.scroll_into_view_if_needed()
-    question.locator("input[type=radio]").nth(1).press("Space")
-    expect(question.locator("input[type=radio]").nth(1)).to_be_checked()
-    expect(page.locator(".ml-reveal").first).to_contain_text("The answer: (2, 4).")
+    check_prediction(page, 4, "(2, 4)")
     expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs
     expect(page.locator(".ml-report .ml-passed")).to_have_count(3)  # the folded solutions

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from minillama import smollm2
-from tests.browser.jupyterlab import ERRORS, REPOSITORY, clear, screenshot, settle, show
+from tests.browser.jupyterlab import ERRORS, REPOSITORY, check_prediction, clear, screenshot, settle, show
 
 pytestmark = pytest.mark.browser
 NAME = "16_real_models.ipynb"
@@ -32,8 +32,7 @@ def test_16_what_is_seen(open_and_run):
         expect(page.locator(".ml-recorded").first).to_contain_text("Recorded: what SmolLM2-135M-Instruct returned")
     expect(page.locator(".ml-heatmap")).to_have_count(2)  # the course model's, and SmolLM2's, recorded or not
     expect(page.locator(".ml-is-system").first).to_contain_text("helpful")  # of the default system message
-    expect(page.locator(".w-predict")).to_have_count(4)
-    expect(page.locator(".ml-reveal")).to_have_count(4)
+    check_prediction(page, 4, "all but wq and wk")
     expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs
     expect(page.locator(".ml-report .ml-passed")).to_have_count(3)  # the folded solutions
     expect(page.locator("a", has_text="minillama/formats/gguf.py").first).to_be_attached()

@@ -53,5 +53,5 @@ def test_17_the_tree_of_a_beam(open_and_run):
 
 def test_17_predictions_and_exercises(open_and_run):
     page = open_and_run(NAME)
-    check_exercises(page, 8, 5, "minillama/penalties.py")
+    check_exercises(page, 8, 5, "minillama/penalties.py", "the same words, again and again")
     screenshot(page, "17_steering_and_search")

@@ -508,6 +508,7 @@ def test_the_page_holds_at_most_300_kib(course):
     full += [explorer(course, PROMPTS[:2], max_gen_len=60) for explorer in (GenerateStepper, LogprobHeatmap)]
     full += [AttentionExplorer(["▁word"] * 20, torch.full((8, 15, 20, 20), 0.05)), BeamView(course, prompts, 6, 8)]
     full += [CacheView(course, "word " * 99, 16)]
+    full += [explorer(course, PROMPTS[:2], max_gen_len=60) for explorer in (GenerateStepper, LogprobHeatmap)]
     for explorer in full:
         assert len(explorer.page().encode()) <= 300 * 1024
 

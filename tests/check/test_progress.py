@@ -84,20 +84,17 @@ class Shell:
 
 
 def test_a_prediction_counts_once_it_is_chosen_and_revealed(monkeypatch):
-    question = Predict("How many?", ["2", "3"])
-    Shell(monkeypatch, predict_kept=question)
+    def revealed(choice):
+        question = Predict("How many?", ["2", "3"], 3)
+        Shell(monkeypatch, predict_kept=question)
+        question.choice = choice
+        question.reveal()
+        return question.score, check.progress(7).parts[0].predictions
 
-    def told():
-        return check.progress(7).parts[0].predictions
-
-    question.reveal(3)
-    assert told() == {"predict_kept": "open", "predict_tie": "open"}, "nothing was chosen"
-    question.choice.value = "2"
-    question.reveal(3)
-    assert told()["predict_kept"] == "tried" and "0 of 2 predictions right, 1 wrong" in str(check.progress(7))
-    question.choice.value = "3"
-    question.reveal(3)
-    assert told() == {"predict_kept": "passed", "predict_tie": "open"}
+    assert revealed(None) == (None, {"predict_kept": "open", "predict_tie": "open"}), "nothing was chosen"
+    assert revealed("2") == ((0, 1), {"predict_kept": "tried", "predict_tie": "open"})
+    assert "0 of 2 predictions right, 1 wrong" in str(check.progress(7))
+    assert revealed("3") == ((1, 1), {"predict_kept": "passed", "predict_tie": "open"})
 
 
 def test_of_two_predictions_with_the_same_name_the_notebook_decides(monkeypatch):
@@ -106,10 +103,10 @@ def test_of_two_predictions_with_the_same_name_the_notebook_decides(monkeypatch)
 
     def revealed(**others):
         check.reset_progress()
-        question = Predict("Which?", ["a", "b"])
+        question = Predict("Which?", ["a", "b"], "a")
         Shell(monkeypatch, predict_bug=question, **others)
-        question.choice.value = "a"
-        question.reveal("a")
+        question.choice = "a"
+        question.reveal()
         return [
             name for name in places if check.progress(int(name[:2])).parts[0].predictions["predict_bug"] == "passed"
         ]
@@ -122,11 +119,13 @@ def test_of_two_predictions_with_the_same_name_the_notebook_decides(monkeypatch)
 
 
 def test_a_prediction_of_ones_own_is_not_noted(file, monkeypatch):
-    question = Predict("How many?", ["2", "3"])
-    question.choice.value = "2"
-    question.reveal(3)  # without IPython
-    Shell(monkeypatch, my_own=question)
-    question.reveal(3)
+    for shell in (False, True):
+        question = Predict("How many?", ["2", "3"], 3)
+        if shell:
+            Shell(monkeypatch, my_own=question)
+        question.choice = "2"
+        question.reveal()
+        assert question.revealed and question.score is None
     assert not file.exists()
 
 

@@ -1,4 +1,5 @@
-"""Every notebook runs as under nbmake: with its stubs, then graded, with the solutions filled in.
+"""Every notebook runs as under nbmake, with its stubs; in `make test-full` once more, graded, with the solutions filled
+in.
 
 Those that can show a real model run without it, as in a fresh clone: then they show what was recorded. Where it is,
 they run with it too, and what it returns is what was recorded.
@@ -23,7 +24,14 @@ from tests.notebooks.conftest import NAMES, NOTEBOOKS
 REAL = "needs-real-model"
 WITH_REAL = [name for name in NAMES if f'"{REAL}"' in (NOTEBOOKS / name).read_text(encoding="utf-8")]
 HIDE = "from minillama import smollm2\nsmollm2.find = lambda: None"
+OTHER = sorted(path for path in NOTEBOOKS.glob("*/*.ipynb") if ".ipynb_checkpoints" not in path.parts)  # languages
+QUICK = (
+    "00_start_here",
+    "07_top_p",
+    "12_chat",
+)  # of these; the others run in test-full
 COMPARE = "print(real.differences(drawn=('drawn_answers',)))"  # drawn: another processor may draw another text
+TWICE = "07_top_p.ipynb"  # the one that `make test`, too, runs a second time, graded
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 
 
@@ -78,18 +86,31 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "notebooks"
 
 
+def execute(cells, notebook, folder):
+    """The cells in one kernel, each in its turn, and no error that a widget swallowed."""
+    whole = nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata)
+    NotebookClient(whole, **PATIENT, resources={"metadata": {"path": folder}}).execute()  # what nbmake calls
+    assert [cell.execution_count for cell in whole.cells] == list(range(1, len(whole.cells) + 1))
+    assert swallowed_errors(whole) == []
+    return whole.cells
+
+
+def run(notebook, folder, before=()):
+    """The cells as they are, in one run. before: what runs before them, and is not returned."""
+    hidden = [nbformat.v4.new_code_cell(source) for source in before]
+    return execute(hidden + code_cells(notebook), notebook, folder)[len(hidden) :]
+
+
 def run_twice(notebook, folder, before=()):
     """The cells as they are, then graded, with the solutions filled in: both in one kernel, so that every cell also
     runs again. Returns the cells of the first run. before: what runs before them."""
     as_it_is, solved = code_cells(notebook), code_cells(with_solutions(notebook))
     grade = "import os\nos.environ['MINILLAMA_STRICT'] = '1'"
-    graded = [nbformat.v4.new_code_cell(source) for source in (grade, *(cell.source for cell in solved))]
-    hidden = [nbformat.v4.new_code_cell(source) for source in before]
-    whole = nbformat.v4.new_notebook(cells=hidden + as_it_is + graded, metadata=notebook.metadata)
-    NotebookClient(whole, **PATIENT, resources={"metadata": {"path": folder}}).execute()  # what nbmake calls
-    assert [cell.execution_count for cell in whole.cells] == list(range(1, len(whole.cells) + 1))
-    assert swallowed_errors(whole) == []
-    cells = whole.cells[len(hidden) :]
+    hidden, graded = (
+        [nbformat.v4.new_code_cell(source) for source in sources]
+        for sources in (before, (grade, *(cell.source for cell in solved)))
+    )
+    cells = execute(hidden + as_it_is + graded, notebook, folder)[len(hidden) :]
     first, second = cells[: len(as_it_is)], cells[len(as_it_is) + 1 :]
     for once, again in zip(first, second, strict=True):
         if "timed" in once.metadata.get("tags", ()):
@@ -133,14 +154,53 @@ def about_a_real_model(cells):
     return [cell for cell in cells if REAL in cell.metadata.get("tags", ())]
 
 
-def test_runs(notebook, folder):
-    """Without a real model, even where one lies in the cache: its cells say how to get it, and run all the same."""
-    first = run_twice(notebook, folder, [HIDE] if about_a_real_model(notebook.cells) else [])
-    for cell in about_a_real_model(first):
+def judge(cells, notebook):
+    """Without a real model its cells say how to get it, and every text is true of what is shown."""
+    for cell in about_a_real_model(cells):
         assert smollm2.HOW in shown(cell), cell.source
-    assert not [cell.source for cell in first if recorded.CHANGED in shown(cell)], "try: make record"
-    assert not [cell.source for cell in first if "own model stands in" in shown(cell)]
-    assert unfulfilled(first, notebook) == []
+    assert not [cell.source for cell in cells if recorded.CHANGED in shown(cell)], "try: make record"
+    assert not [cell.source for cell in cells if "own model stands in" in shown(cell)]
+    assert unfulfilled(cells, notebook) == []
+
+
+def hidden_model(notebook):
+    """What hides a real model that lies in the cache, before the cells."""
+    return [HIDE] if about_a_real_model(notebook.cells) else []
+
+
+@pytest.mark.parametrize("as_it_is", [name for name in NAMES if name != TWICE])
+def test_runs(as_it_is, folder):
+    """Without a real model, even where one lies in the cache."""
+    notebook = nbformat.read(NOTEBOOKS / as_it_is, as_version=4)
+    judge(run(notebook, folder, hidden_model(notebook)), notebook)
+
+
+@pytest.mark.parametrize(
+    "graded", [name if name == TWICE else pytest.param(name, marks=pytest.mark.full) for name in NAMES]
+)
+def test_runs_again_and_passes_when_graded(graded, folder):
+    notebook = nbformat.read(NOTEBOOKS / graded, as_version=4)
+    judge(run_twice(notebook, folder, hidden_model(notebook)), notebook)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.full] * (path.stem not in QUICK)) for path in OTHER],
+    ids=[f"{path.parent.name}/{path.stem}" for path in OTHER],
+)
+def test_runs_in_another_language(path, folder):
+    """In its own folder, one deeper, as JupyterLab starts it; what it shows is in that language."""
+    (folder / path.parent.name).mkdir()
+    notebook = nbformat.read(path, as_version=4)
+    before = [HIDE] if about_a_real_model(notebook.cells) else []
+    cells = code_cells(notebook)
+    hidden = [nbformat.v4.new_code_cell(source) for source in before]
+    whole = nbformat.v4.new_notebook(cells=hidden + cells, metadata=notebook.metadata)
+    NotebookClient(whole, **PATIENT, resources={"metadata": {"path": folder / path.parent.name}}).execute()
+    assert swallowed_errors(whole) == []
+    assert not [cell.source for cell in cells if recorded.CHANGED in shown(cell)]
+    reports = [shown(cell) for cell in cells if "exercise" in cell.metadata.get("tags", ())]
+    assert reports and all("not attempted" not in report for report in reports)
 
 
 @pytest.mark.full

@@ -16,6 +16,7 @@ from minillama.pth import OLD
 from tests.fuzz.originals import model, originals, place, sentencepiece
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.full
 BEGIN = """
 import json, os, resource, sys, time
 from minillama import Llama
@@ -86,8 +87,9 @@ def test_weights_in_8_bits_are_never_all_there_as_floats(tmp_path):
         small = place(tmp_path / f"small-{format}", originals()[format])
         ((most, after, size),) = run(GROWN, small, tmp_path / format)
         assert file > 190 * 2**20 and size < file / 3.5
-        assert most < file + size + 24 * 2**20, format  # a matrix has 3 MiB, a copy of the weights 200
-        assert after < size + 24 * 2**20, format  # the file is let go
+        room = 64 * 2**20  # machines differ in what they read ahead; a matrix has 3 MiB, all as floats 200
+        assert most < file + size + room, format
+        assert after < size + room, format  # the file is let go
 
 
 WITHOUT_TRACE = """

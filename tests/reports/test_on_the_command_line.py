@@ -78,6 +78,7 @@ def test_a_folder_where_a_file_should_be_is_no_traceback(checkpoint, tmp_path, n
     assert name.partition(".")[0] in said.out + said.err and said.err.count("\n") <= 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("page", ["cp1252", "gbk", "ascii"])
 @pytest.mark.parametrize("command", [["doctor"], ["complete", "从前 🙂", "--max-gen-len", "3", "--temperature", "0"]])
 def test_what_a_code_page_lacks_is_escaped(page, command):
@@ -94,6 +95,7 @@ def test_what_a_code_page_lacks_is_escaped(page, command):
         ({"WORLD_SIZE": "0"}, [b"WORLD_SIZE is '0'"]),
     ],
 )
+@pytest.mark.full
 def test_half_of_torchruns_variables_is_an_error_that_says_so(variables, words):
     run = shell("complete", "Once", "--max-gen-len", "2", **variables)
     assert run.returncode == 2 and b"Traceback" not in run.stderr
@@ -101,10 +103,12 @@ def test_half_of_torchruns_variables_is_an_error_that_says_so(variables, words):
     assert shell("complete", "Once", "--max-gen-len", "2", "--model-parallel-size", "1", **variables).returncode == 0
 
 
+@pytest.mark.full
 def test_an_empty_world_size_is_none():
     assert shell("complete", "Once", "--max-gen-len", "2", WORLD_SIZE="").returncode == 0
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk_under_the_output_is_no_traceback():
     with open("/dev/full", "wb") as full:
@@ -124,6 +128,7 @@ def test_a_name_too_long_for_the_system_is_no_traceback(capsys):
     assert capsys.readouterr().err.startswith("minillama: ")
 
 
+@pytest.mark.full
 @pytest.mark.skipif(os.name != "posix", reason="streams are closed as on Unix")
 @pytest.mark.parametrize("closed", [[0], [0, 1, 2]], ids=["input", "all"])
 def test_streams_that_are_closed_are_no_traceback(closed):

@@ -12,6 +12,7 @@ from minillama.widgets import (
     CacheView,
     GenerateStepper,
     LogprobHeatmap,
+    Predict,
     TemperatureExplorer,
     TopPExplorer,
     front,
@@ -29,6 +30,7 @@ EXPLORERS = {  # and what makes one with hostile text in its data
     BeamView: lambda llama: BeamView(llama, PROMPTS, n_beams=2, max_gen_len=2),
     GenerateStepper: lambda llama: GenerateStepper(llama, PROMPTS),
     LogprobHeatmap: lambda llama: LogprobHeatmap(llama, PROMPTS),
+    Predict: lambda _: Predict(HOSTILE, ["yes", HOSTILE], HOSTILE, HOSTILE),
 }
 
 
@@ -91,8 +93,8 @@ def test_the_page_holds_its_data_and_nothing_ends_its_script(explorer):
     )
     values = json.loads(re.search(r'^start\("\w+", (.*), render\);$', page, re.M)[1])
     assert values.keys() == {*explorer.trait_names(front=True)} and values.keys() >= {"data", "floats"}
-    given = [*values["data"].get("prompts", ()), *values["data"].get("pieces", ()), *values.get("prompts", ())]
-    assert HOSTILE in [*given, values.get("prompt")]
+    named = (values["data"].get(name, ()) for name in ("prompts", "pieces", "options"))
+    assert HOSTILE in [values.get("prompt"), *values.get("prompts", ()), *(text for texts in named for text in texts)]
     assert explorer.still() in page and f'data-ml-still="{explorer.data["id"]}"' in page
 
 

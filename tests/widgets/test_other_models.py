@@ -21,7 +21,7 @@ MAKERS = {
     "ChatView": lambda llama: widgets.ChatView(llama, [{"role": "user", "content": "a"}]),
     "GenerateStepper": lambda llama: widgets.GenerateStepper(llama, ["a"]),
     "LogprobHeatmap": lambda llama: widgets.LogprobHeatmap(llama, ["a"]),
-    "Predict": lambda llama: widgets.Predict("?", ["a"]),
+    "Predict": lambda llama: widgets.Predict("?", ["a"], "a"),
     "TemperatureExplorer": lambda llama: widgets.TemperatureExplorer(llama, ["a"]),
     "TokenView": lambda llama: widgets.TokenView(llama.tokenizer, "a 小猫"),
     "TopPExplorer": lambda llama: widgets.TopPExplorer(llama, ["a"]),

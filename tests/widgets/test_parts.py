@@ -99,9 +99,9 @@ def test_a_message_has_a_role_and_a_second_sign():
 
 @pytest.mark.parametrize("answer", [None, "1", "2"])
 def test_a_reveal_has_the_same_form(answer):
-    question = Predict("Which?", ["1", "2"])
-    question.choice.value = answer
-    page = question.reveal(1)._repr_html_()
+    question = Predict("Which?", ["1", "2"], 1)
+    question.choice = answer
+    page = question.reveal()._repr_html_()
     assert SIGNS[{None: "missing", "1": "passed", "2": "failed"}[answer]] in page and 'class="ml ml-reveal"' in page
 
 

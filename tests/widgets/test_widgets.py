@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from minillama.sampling import apply_temperature, nucleus
-from minillama.widgets import Predict, TopPExplorer
+from minillama.widgets import TopPExplorer
 from minillama.widgets.top_p import next_token_logits
 
 PROMPTS = ["Once upon a time", "The cat"]
@@ -113,18 +113,3 @@ def test_bad_arguments(llama):
         TopPExplorer(llama, PROMPTS, n_rows=0)
     with pytest.raises(ValueError, match="seed"):
         TopPExplorer(llama, PROMPTS, seed=-1)
-
-
-def test_predict():
-    question = Predict("How many <b>tokens</b>?", ["2", "3"])
-    assert "<b>tokens" not in question.children[0].value
-    unsure = question.reveal(3)
-    assert unsure.right is None and "no choice" in repr(unsure) and "The answer: 3." in repr(unsure)
-    question.choice.value = "2"
-    wrong = question.reveal(3)
-    assert wrong.right is False and "You chose 2." in repr(wrong)
-    question.choice.value = "3"
-    assert question.reveal(3, "Because <i>.").right is True
-    assert "&lt;i&gt;" in question.reveal(3, "Because <i>.")._repr_html_()
-    with pytest.raises(ValueError, match="answer must be one of the options"):
-        question.reveal(7)
