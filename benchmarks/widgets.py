@@ -18,15 +18,17 @@ from benchmarks.record import Record, parser
 from tests.browser.jupyterlab import HANDLE, chromium, close_all, jupyterlab, open_and_run, open_lab
 
 SLIDERS = {
-    "02_prompt_batch.ipynb": {".w-canvas": [".s-max-gen-len"]},
+    "04_inside_forward.ipynb": {".w-attention": [".s-head", ".s-token"]},
     "05_kv_cache.ipynb": {".w-cache": [".s-call"]},
     "06_softmax_temperature.ipynb": {".w-temperature": [".s-temperature"]},
     "07_top_p.ipynb": {".w-top-p": [".s-top-p", ".s-temperature"]},
     "09_generate_loop.ipynb": {".w-stepper": [".s-step"]},
-    "10_logprobs.ipynb": {".w-heatmap": [".s-threshold"]},
+    "10_logprobs.ipynb": {".w-heatmap": [".s-threshold-a"]},
+    "17_steering_and_search.ipynb": {".w-beam": [".s-step"]},
 }
+STOP = "[tabindex='0']"  # where the keys go, if what is moved is no slider
 
-VIEW = ".widget-html, .fx-rows"
+VIEW = ".widget-html, .fx-rows, .fx-lows, .fx-tokens, .fx-slots, .fx-table"
 # The clock starts at the event's own time stamp and stops in the first animation frame after the view has changed.
 ARM = """([slider, widget, view]) => {
   window.redrawn = new Promise((resolve, reject) => {
@@ -52,12 +54,15 @@ def press(page: Page, widget: str, slider: str, presses: int) -> tuple[str, list
 
     The keys alternate, each far enough to change the view.
     """
-    handle = page.locator(f"{widget} {slider}:is([role=slider]), {widget} {slider} :is({HANDLE})")
+    handle = page.locator(f"{widget} {slider}:is([role=slider]), {widget} {slider} :is({HANDLE}, {STOP})")
     handle.scroll_into_view_if_needed()
+    paged = handle.get_attribute("role") == "slider" or handle.evaluate("node => node.matches('input')")
+    keys = ("PageUp", "PageDown") if paged else ("End", "Home")
+    handle.press(keys[1])  # so that the first press that counts moves something
     times = []
     for n in range(presses + 3):
         page.evaluate(ARM, [slider, widget, VIEW])
-        handle.press("PageDown" if n % 2 else "PageUp")
+        handle.press(keys[n % 2])
         times.append(page.evaluate("() => window.redrawn"))
         page.wait_for_timeout(100)
     drawn = "kernel" if "noUi" in (handle.get_attribute("class") or "") else "browser"

@@ -7,6 +7,7 @@ out in another way.
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from pathlib import Path
 
 from minillama import allowed, checkpoint, parallel
@@ -134,3 +135,20 @@ def _instead(reason: str) -> Path:
     """The folder of the course's own model, after the line that says why."""
     print(say("This model {reason}: the course's own model stands in.", reason=reason))
     return checkpoint.own_model()
+
+
+@allowed.only(text=allowed.text, width=allowed.count)
+def wrapped(text: str, width: int = 80) -> str:
+    """text as it is printed, in lines of at most `width` columns: a page breaks a longer line inside its words.
+
+    Its own lines stay. A Chinese line has no spaces and may break anywhere, so it is left to the page, as is a longer
+    word.
+
+    >>> print(wrapped("Once upon a time,\\nthere was a cat.", width=9))
+    Once upon
+    a time,
+    there was
+    a cat.
+    """
+    lines = text.split("\n")
+    return "\n".join(textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in lines)

@@ -70,8 +70,6 @@ def new_figure(*grid: int, figsize: tuple[float, float], **options) -> Iterator:
     with matplotlib.rc_context({**_COLOURS, "font.family": _font_names(), "text.parse_math": False}):
         figure = Drawing(figsize=figsize, layout="constrained")
         yield figure, figure.subplots(*grid, **options)
-        for ax in figure.axes:  # their ticks are made when they are drawn
-            ax.tick_params(which="both", color=INK, labelcolor=INK)
 
 
 def legend(ax, names: Sequence[str], longest: int = LONGEST_NAME, **options) -> None:

@@ -14,6 +14,8 @@ STYLE = f"""<style>
 .ml {{ color: var(--jp-ui-font-color1, inherit); font-size: 13px; line-height: 1.45; overflow-x: auto; }}
 .widget-html-content:has(> .ml) {{ min-width: 0; }} /* else a wide table widens the widget, and nothing scrolls */
 .ml table {{ border-collapse: collapse; table-layout: auto; margin: 6px 0; }}
+.ml.ml table {{ margin: 6px 0; }} /* doubled, for JupyterLab has a table style of its own, as in the next lines */
+.ml.ml.ml tr, .ml.ml.ml tr:hover {{ background: transparent; }}
 .ml caption {{ text-align: left; padding: 2px 0 6px; }}
 .ml th, .ml td {{ padding: 2px 10px; text-align: right; white-space: nowrap; border: none;
   font-variant-numeric: tabular-nums; color: inherit; background: transparent; }}
@@ -102,6 +104,8 @@ STYLE = f"""<style>
 .ml .ml-segment {{ display: inline-flex; flex-direction: column; padding: 0 2px; }}
 .ml .ml-segment > .ml-note {{ font-size: 11px; border-bottom: 2px solid {GREY}; }}
 .ml .ml-segment .ml-chips {{ margin: 2px 0; }}
+.ml.ml-panel {{ display: flex; flex-direction: column-reverse; height: 260px; overflow-y: auto; }} /* the end is seen */
+.ml.ml-panel > div {{ margin-bottom: auto; }}
 .ml .ml-said {{ margin: 4px 0; padding: 2px 10px; border-left: 4px solid {BLUE}; }}
 .ml .ml-said-assistant {{ border-left: 4px double {GREEN}; }}
 </style>"""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from minillama import Llama, checkpoint, course
-from minillama.course import fitted, known_probabilities, model_folder
+from minillama.course import fitted, known_probabilities, model_folder, wrapped
 
 OWN = checkpoint.own_model()
 
@@ -138,3 +138,13 @@ def test_a_text_is_cut_where_the_context_ends(llama, capsys):
 def test_needs_are_judged(needs):
     with pytest.raises((TypeError, ValueError), match=f"{next(iter(needs))} must be"):
         model_folder(**needs)
+
+
+def test_a_printed_text_breaks_between_words():
+    story = "Once upon a time, there was a well-known cat. " * 9
+    lines = wrapped(story).split("\n")
+    assert max(map(len, lines)) <= 80 < len(lines[0]) + len(lines[1].split()[0]) + 1, "as much as there is room for"
+    assert " ".join(lines).split() == story.split()
+    chinese, long_word = "从前，有一只小猫。" * 20, "a" * 99
+    assert wrapped(f"{chinese}\n\n{long_word}\n") == f"{chinese}\n\n{long_word}\n"
+    assert wrapped("a b c", width=3) == "a b\nc" and wrapped("") == ""

@@ -9,9 +9,9 @@ import ipywidgets as W
 
 from minillama import allowed, arguments, calls, loop
 from minillama.generation import Llama
-from minillama.markup import STYLE, escape, wrap
+from minillama.markup import escape, wrap
 from minillama.widgets.labels import labels
-from minillama.widgets.parts import Picture, boxes, hook, refusal, sized, small
+from minillama.widgets.parts import Picture, View, boxes, hook, refusal, sized, small
 from minillama.widgets.prompts import no_room, prompts_field, read_prompts
 
 
@@ -125,8 +125,8 @@ def show_canvas(
     return Picture(page, "\n".join([caption(canvas, text), *map(str, canvas.tokens)]))
 
 
-class CanvasView(W.VBox):
-    """A field with one prompt per line and a slider for max_gen_len: the canvas and its mask, as the loop makes them.
+class CanvasView(View):
+    """A field with one prompt per line and one for max_gen_len: the canvas and its mask, as the loop makes them.
 
     prompts: a list of str. max_gen_len: from 0 to the model's max_seq_len; None for 8, if that is not too many.
     n_columns: how many columns of a wide canvas are shown. The model is not run. Blank lines are ignored; if no canvas
@@ -154,18 +154,17 @@ class CanvasView(W.VBox):
         self.pieces = llama.tokenizer.pieces(range(llama.tokenizer.n_words))
 
         self.prompts = prompts_field(prompts, self.text, "560px")
-        self.max_gen_len = W.IntSlider(
-            max_gen_len, min=0, max=self.max_seq_len, description=self.text["max_gen_len"], **sized("420px")
+        self.max_gen_len = W.BoundedIntText(
+            max_gen_len, min=0, max=self.max_seq_len, description=self.text["max_gen_len"], **sized("200px")
         )
         self.view = W.HTML()
         hook({"s-prompts": self.prompts}, self._edited)
         hook({"s-max-gen-len": self.max_gen_len}, self._draw)
-        super().__init__([self.prompts, self.max_gen_len, self.view, W.HTML(STYLE)])
-        self.add_class("w-canvas")
+        super().__init__([self.prompts, self.max_gen_len, self.view], "w-canvas")
         self._edited()
 
     def _edited(self, _change=None) -> None:
-        """Encode the prompts; the slider re-uses their ids."""
+        """Encode the prompts; max_gen_len re-uses their ids."""
         self.prompt_tokens, self.notes, self.problem = read_prompts(
             self.prompts.value, self.tokenizer, self.max_batch_size, self.text
         )

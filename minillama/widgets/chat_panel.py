@@ -15,10 +15,10 @@ from minillama import allowed, arguments, calls
 from minillama.chat import encode_dialog, format_tags, has_special_tags
 from minillama.generation import Llama
 from minillama.guard import CacheTaken, giving_way
-from minillama.markup import STYLE, escape, wrap
+from minillama.markup import escape, wrap
 from minillama.sampling import Sampling
 from minillama.widgets.labels import labels
-from minillama.widgets.parts import LONGEST_SENT, box, hook, sized, small
+from minillama.widgets.parts import LONGEST_SENT, View, box, hook, sized, small
 
 REDRAW = 0.05  # seconds: a fast model writes more often than a page can be drawn
 MAX_TURNS = 30  # that are drawn; the model reads all of them
@@ -64,7 +64,7 @@ def _in_turn(act: Callable[[], object]) -> None:
     act() if loop is None else loop.add_callback(act)
 
 
-class ChatPanel(W.VBox):
+class ChatPanel(View):
     """A chat with the model: a system field, a message field, and the buttons Send, Stop and Clear.
 
     system: the first text of the system field; temperature, top_p, max_gen_len and seed as for `Llama.stream`. Raises
@@ -120,10 +120,9 @@ class ChatPanel(W.VBox):
             self.buttons[name].on_click(lambda _, act=act: act())
         hook({"s-system": self.system, "s-message": self.message, "s-status": self.status})
         super().__init__(
-            [self.system, self.view, self.message, W.HBox(list(self.buttons.values())), self.status, W.HTML(STYLE)]
+            [self.system, self.view, self.message, W.HBox(list(self.buttons.values())), self.status], "w-chat-panel"
         )
-        self.add_class("w-chat-panel")
-        self.buttons["stop"].disabled = True
+        self.buttons["send"].button_style, self.buttons["stop"].disabled = "primary", True
         self._draw()
         self._say("panel_ready")
 
@@ -204,13 +203,14 @@ class ChatPanel(W.VBox):
             threading.Thread(target=self._entered, daemon=True).start()
 
     def _entered(self) -> None:
-        """Send the message as soon as its text has arrived and no cell runs; if none does, say that it is empty."""
+        """Send the message as soon as its text has arrived and no cell runs; if there is none, do nothing."""
         usual, longest = KEY_TO_TEXT
         end = time.monotonic() + longest
         time.sleep(usual)
         while not (self.message.value or self.running) and time.monotonic() < end:
             time.sleep(usual)
-        _in_turn(self.send)
+        if self.message.value.strip():
+            _in_turn(self.send)
 
     def _open(self, question: str) -> Iterator[str] | None:
         """The stream of an answer, not yet started; None, with a message on the page, for what must not be run."""

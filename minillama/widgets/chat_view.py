@@ -10,12 +10,13 @@ import ipywidgets as W
 from minillama import allowed, arguments
 from minillama.chat import Dialog, format_tags, segment_dialog
 from minillama.generation import Llama
-from minillama.markup import STYLE, escape, wrap
+from minillama.markup import escape, wrap
 from minillama.tokenizer import Tokenizer
 from minillama.widgets.labels import labels
 from minillama.widgets.parts import (
     LONGEST,
     Picture,
+    View,
     box,
     boxes,
     chip,
@@ -112,7 +113,7 @@ def dialog_of(system: str, messages: str) -> list[dict[str, str]]:
     return first + [{"role": ("user", "assistant")[k % 2], "content": line} for k, line in enumerate(lines)]
 
 
-class ChatView(W.VBox):
+class ChatView(View):
     """A field for the system text and one for the messages, one per line; below them the segments, as you type.
 
     dialog: the first contents of the fields, messages {"role": ..., "content": ...} of one line each, the last one the
@@ -134,11 +135,10 @@ class ChatView(W.VBox):
         self.text, self.llama = labels(language), llama
         self.system = W.Textarea(system, description=self.text["chat_system"], rows=1, **sized("720px"))
         names = {"description": self.text["chat_messages"], "tooltip": self.text["chat_tip"]}
-        self.messages = W.Textarea("\n".join(contents), rows=4, **names, **sized("720px"))
+        self.messages = W.Textarea("\n".join(contents), rows=min(len(contents) + 1, 12), **names, **sized("720px"))
         self.view = W.HTML()
         hook({"s-system": self.system, "s-messages": self.messages}, self._draw)
-        super().__init__([self.system, self.messages, self.view, W.HTML(STYLE)])
-        self.add_class("w-chat")
+        super().__init__([self.system, self.messages, self.view], "w-chat")
         self._draw()
 
     @property

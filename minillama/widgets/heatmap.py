@@ -5,23 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import ipywidgets as W
+import traitlets as T
 
 from minillama import allowed, arguments
 from minillama.generation import Llama
 from minillama.logprobs import perplexity, sequence_logprob
-from minillama.markup import STYLE, escape, wrap
-from minillama.widgets.labels import labels
-from minillama.widgets.parts import LONGEST, Picture, box, columns, hook, line, number, sized, small, table
+from minillama.markup import escape, visible, wrap
+from minillama.widgets.front import SENT, Explorer
+from minillama.widgets.labels import labels, only
+from minillama.widgets.parts import LONGEST, Picture, box, columns, number, small, table
 from minillama.widgets.prompts import trouble
 from minillama.widgets.scores import ScoredText, ScoredToken, score
 
 MAX_TOKENS = 300  # coloured in a panel; the others are only counted
 MAX_ROWS = 10  # uncertain tokens listed in a panel
-MAX_WRITTEN = 60  # the length slider's end
-HOTTEST = 2.0  # the temperature sliders' end
+MAX_WRITTEN = 60  # the largest max_gen_len
+HOTTEST = 2.0  # the highest temperature
 LOWEST = -7.0  # this log-probability and all lower ones have the darkest colour
 LEGEND = (1.0, 0.5, 0.1, 0.03, 0.01, 0.001)  # probabilities
+WORDS = ("max_gen_len", "from_prompt", "generated", "prompts", "col_*", "heat_*", "settings*")
 CIVIDIS = ("#00224e", "#1a386f", "#434e6c", "#61656f", "#7d7c78", "#9b9476", "#bcae6c", "#dec958", "#fee838")
 
 
@@ -141,7 +143,7 @@ def _token(place: int, token: ScoredToken, vocab_size: int, threshold: float, te
         prob = math.exp(token.logprob)
         says = text["heat_tip"].format(
             place=place, piece=token.piece, prob=percent(prob), logprob=token.logprob, rank=token.rank,
-            vocab_size=vocab_size, best=token.best, best_prob=percent(token.best_prob),
+            vocab_size=vocab_size, best=token.top[0][0], best_prob=percent(token.top[0][1]),
         )  # fmt: skip
         below = token.is_below(threshold)
         fill, ink = shade(token.logprob)
@@ -163,7 +165,8 @@ def _uncertain(seen: Sequence[tuple[int, ScoredToken]], name: str, threshold: fl
     for place, token in below[:MAX_ROWS]:
         cells = [percent(math.exp(token.logprob)), f"{token.logprob:.2f}", str(token.rank)]
         numbers = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        best = escape(f"{token.best} {percent(token.best_prob)}")
+        piece, prob = token.top[0]
+        best = escape(f"{piece} {percent(prob)}")
         body.append(
             f'<tr class="ml-low"><td>{place}</td><th scope="row">{escape(token.piece)}</th>{numbers}'
             f'<td class="ml-name">{best}</td></tr>'
@@ -214,15 +217,24 @@ def show_logprobs(
 # ---- the widget ------------------------------------------------------------------------------------------------------
 
 
-class LogprobHeatmap(W.VBox):
+class LogprobHeatmap(Explorer):
     """Two prompts, or one at two temperatures: their texts coloured by log-probability, side by side.
 
     prompts: one or two texts. temperatures: two, from 0 to 2. max_gen_len: from 0 to 60; None for 20, if there is room
-    for so many. threshold: tokens with a smaller probability are marked and listed. echo: show the prompts' tokens. A
-    new prompt, temperature or length runs the model again; threshold and echo re-use its last results. Raises TypeError
-    or ValueError, naming the argument, if prompts is not a list of one or two str, a number is out of range or the
-    language has no labels.
+    for so many. threshold: tokens with a smaller probability are marked and listed. echo: show the prompts' tokens. All
+    of these can be read and set (`prompts` has two then). A new prompt, temperature or length runs the model again;
+    threshold and echo only change what is shown. `runs` are the two `ScoredText`, or a str that says why there is none.
+    Raises TypeError or ValueError, naming the argument, if prompts is not a list of one or two str, a number is out of
+    range or the language has no labels.
     """
+
+    name, uses = "heatmap", ("grid", "reading")
+    prompts = T.Any().tag(**SENT)
+    temperatures = T.Any().tag(**SENT)
+    max_gen_len = T.Any().tag(**SENT)
+    threshold = T.Any().tag(**SENT)
+    echo = T.Any().tag(**SENT)
+    scored = T.List().tag(**SENT)  # `runs` as the page needs them
 
     @allowed.only(
         llama=allowed.an(Llama),
@@ -248,53 +260,69 @@ class LogprobHeatmap(W.VBox):
         if len(prompts) > 2 or len(temperatures) != 2:
             sizes = f"{len(prompts)} and {len(temperatures)}"
             raise ValueError(f"prompts must be one or two, and temperatures two, got {sizes}; leave some out")
-        for k, temperature in enumerate(temperatures):
-            arguments.number(f"temperatures[{k}]", temperature, 0, HOTTEST)
-        longest = min(MAX_WRITTEN, llama.model.params.max_seq_len - 1)
-        max_gen_len = min(20, longest) if max_gen_len is None else max_gen_len
-        arguments.whole("max_gen_len", max_gen_len, 0, longest)
-        arguments.number("threshold", threshold, 0, 1)
+        self.longest = min(MAX_WRITTEN, llama.model.params.max_seq_len - 1)
         self.text, self.llama, self.seed = labels(language), llama, seed
-
-        late = {"continuous_update": False, **sized("420px")}  # these run the model, so only when they are released
-        names, prompts = "AB", [*prompts, prompts[0]][:2]
-        self.prompts = [
-            W.Text(prompt, description=self.text["heat_in_prompt"].format(run=name), **late)
-            for name, prompt in zip(names, prompts, strict=True)
-        ]
-        title = self.text["heat_in_temperature"]
-        self.temperatures = [
-            W.FloatSlider(value, min=0, max=HOTTEST, step=0.1, description=title.format(run=name), **late)
-            for name, value in zip(names, temperatures, strict=True)
-        ]
-        self.length = W.IntSlider(max_gen_len, min=0, max=longest, description=self.text["max_gen_len"], **late)
-        self.echo = W.Checkbox(echo, description=self.text["heat_in_echo"], indent=False, layout=W.Layout(width="auto"))
-        title = self.text["heat_in_threshold"]
-        self.threshold = W.FloatSlider(threshold, min=0, max=1, step=0.01, description=title, **sized("420px"))
-        self.view = W.HTML()
-        for k, name in enumerate("ab"):
-            controls = {f"s-prompt-{name}": self.prompts[k], f"s-temperature-{name}": self.temperatures[k]}
-            hook(controls, lambda _, k=k: self._run(k))
-        hook({"s-length": self.length}, lambda _: self._run(0, 1))
-        hook({"s-echo": self.echo, "s-threshold": self.threshold}, self._draw)
-        lines = [line(*pair) for pair in zip(self.prompts, self.temperatures, strict=True)]
-        lines.append(line(self.threshold, self.length, self.echo))
-        super().__init__([*lines, self.view, W.HTML(STYLE)])
-        self.add_class("w-heatmap")
         self.runs: list[ScoredText | str] = ["", ""]
-        self._run(0, 1)
+        self.ran: list[tuple] = [(), ()]  # what each was run with
+        data = {"text": only(self.text, WORDS), "vocab_size": llama.tokenizer.n_words, "cividis": CIVIDIS,
+                "lowest": LOWEST, "legend": LEGEND, "longest": self.longest, "hottest": HOTTEST}  # fmt: skip
+        max_gen_len = min(20, self.longest) if max_gen_len is None else max_gen_len
+        super().__init__(data, prompts=[*prompts, prompts[0]][:2], temperatures=temperatures, threshold=threshold,
+                         max_gen_len=max_gen_len, echo=echo)  # fmt: skip
+        self.observe(self._run, ["prompts", "temperatures", "max_gen_len"])
+        self._run()
 
-    def _run(self, *which: int) -> None:
-        for k in which:
-            prompt = self.prompts[k].value
-            if len(prompt) > LONGEST:
-                problem = self.text["heat_long"].format(n=len(prompt), most=LONGEST)
-            else:
-                problem = trouble(self.llama, prompt, self.length.value, self.text)
-            self.runs[k] = problem or score(
-                self.llama, prompt, self.length.value, self.temperatures[k].value, seed=self.seed
-            )
-        self._draw()
+    def __repr__(self) -> str:
+        return f"LogprobHeatmap(temperatures={self.temperatures}, threshold={self.threshold}, echo={self.echo})"
 
-    def _draw(self, _change=None) -> None:
-        self.view.value = heatmap_html(self.runs, self.threshold.value, self.echo.value, self.text, style=False)
+    @T.validate("prompts", "temperatures", "max_gen_len", "threshold", "echo")
+    def _judge(self, proposal):
+        name, value = proposal["trait"].name, proposal["value"]
+        if name == "echo":
+            return arguments.flag(name, value)
+        if name == "threshold":
+            return arguments.number(name, value, 0, 1)
+        if name == "max_gen_len":
+            return arguments.whole(name, value, 0, self.longest)
+        arguments.listing(name, value, "str" if name == "prompts" else "numbers")
+        if len(value) != 2:
+            raise ValueError(f"{name} must be two, one for each run, got {len(value)}")
+        if name == "temperatures":
+            return [arguments.number(f"{name}[{k}]", each, 0, HOTTEST) for k, each in enumerate(value)]
+        for k, each in enumerate(value):  # what is in them, the run answers in place
+            arguments.kind(f"{name}[{k}]", each, str)
+        return [*value]
+
+    def _run(self, _change=None) -> None:
+        """Run the model for each text whose prompt, temperature or length is new."""
+        asked = [(*each, self.max_gen_len) for each in zip(self.prompts, self.temperatures, strict=True)]
+        if asked == self.ran:
+            return
+        for k, (prompt, temperature, max_gen_len) in enumerate(asked):
+            if asked[k] != self.ran[k]:
+                problem = self._problem(prompt, max_gen_len)
+                self.runs[k] = problem or score(self.llama, prompt, max_gen_len, temperature, seed=self.seed)
+        self.ran = asked
+        self.scored = [run_data(run, *values) for run, values in zip(self.runs, asked, strict=True)]
+
+    def _problem(self, prompt: str, max_gen_len: int) -> str:
+        if len(prompt) > LONGEST:
+            return self.text["heat_long"].format(n=len(prompt), most=LONGEST)
+        return trouble(self.llama, prompt, max_gen_len, self.text)
+
+    def still(self) -> str:
+        return heatmap_html(self.runs, self.threshold, self.echo, self.text)
+
+
+def run_data(run: ScoredText | str, prompt: str, temperature: float, max_gen_len: int) -> dict:
+    """A run for the page, as JSON: all scores, but only the first MAX_TOKENS tokens."""
+    asked = {"prompt": prompt, "temperature": temperature, "max_gen_len": max_gen_len}
+    if isinstance(run, str):
+        return {**asked, "problem": run}
+    shown = run.tokens[:MAX_TOKENS]
+    tops = [token.top and [[visible(piece), float(f"{prob:.3g}")] for piece, prob in token.top] for token in shown]
+    return {
+        **asked, "problem": "", "n_prompt": sum(token.from_prompt for token in run.tokens),
+        "pieces": [visible(token.piece) for token in shown], "ranks": [token.rank for token in shown], "tops": tops,
+        "logprobs": [token.logprob and round(max(token.logprob, -9999.0), 6) for token in run.tokens],
+    }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Every word that a widget shows, in English; locale/ has the others. The views fill in what is in braces."""
+"""Every word that a widget shows, the explorers' here and the views' beside it. What is in braces is filled in."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 from minillama import words
 from minillama.arguments import shown
+from minillama.widgets.view_labels import VIEWS
 
 EN = {
     # ---- shared
@@ -14,11 +15,15 @@ EN = {
     "temperature": "temperature",
     "top_p": "top_p",
     "max_gen_len": "max_gen_len",
+    "alone": "Run the notebook to change it.",
     "from_prompt": "▸ prompt",
     "generated": "● generated",
     "row": "row {k}",
     "prompts": "prompts",
     "prompts_tip": "One prompt per line; blank lines are ignored",
+    "settings": "prompts and settings",
+    "settings_alone": "Run the notebook to run the model with other prompts and settings.",
+    "settings_running": "The model is running …",
     "more_tokens": "… {n} more tokens",
     "more_columns": "… {n} more columns are not shown.",
     "cut": "Only the first {n} characters are used.",
@@ -102,9 +107,9 @@ EN = {
     "short_state": "state",
     "short_tokens": "tokens",
     "short_mean": "mean",
+    "short_mark": "chosen",
     # ---- predictions
     "predict_reveal": "Reveal",
-    "predict_first": "Choose before you run the next cells.",
     "predict_keys": "Keys 1 to {n} choose, Enter reveals.",
     "predict_unfold": "Choose an answer, then open this to see the right one.",
     "predict_is_right": "Right: “{answer}”.",
@@ -114,28 +119,6 @@ EN = {
     "right_option": "✓ the answer",
     "right_chosen": "✓ your choice: right",
     "wrong_chosen": "✗ your choice: wrong",
-    # ---- the canvas
-    "canvas_table": "The canvas and its mask before the first step",
-    "canvas_caption": "bsz = {bsz}. total_len = min(max_seq_len, longest prompt + max_gen_len) "
-    "= min({max_seq_len}, {longest} + {max_gen_len}) = {total_len}.",
-    "canvas_read": "read by call no.",
-    "canvas_legend": "✓ True: a token of the prompt. · False: empty until the loop writes it. "
-    "The last row says which call of forward reads the column (–: none).",
-    # ---- tokens
-    "tok_text": "text",
-    "tok_bos": "bos",
-    "tok_eos": "eos",
-    "tok_count": "{tokens} tokens from {chars} characters ({bytes} bytes in UTF-8).",
-    "tok_empty": "There is no text yet: type some.",
-    "tok_cut": "The text is too long for this view: the first {kept} characters are shown, {cut} are left out.",
-    "tok_pieces": "The text, cut into tokens",
-    "tok_whole": "= {character}",
-    "tok_table": "The tokens, one per row",
-    "tok_more": "… {n} more tokens; the coloured pieces above show them all",
-    "tok_kind_text": "text",
-    "tok_kind_byte": "byte",
-    "tok_kind_control": "control",
-    "tok_waits": "… none yet",
     # ---- temperature
     "temp_own": "or your own",
     "temp_own_tip": "Type a prompt and press Enter; leave this empty to use the one above",
@@ -213,68 +196,20 @@ EN = {
     "beam_keys": "Click a step, or move to it with the arrow keys, Home and End.",
     "beam_legend": "●: among the best, goes on. ✗: not among them. ■: eos, and keeps its place. ★: the best sum, the "
     "best mean. The probability is that of the whole text since the prompt.",
-    # ---- echo
-    "echo_table": "One prompt completed with and without echo, one token per row",
-    "echo_legend": "▸ a token of the prompt, returned only with echo. ● a generated token. – not in this result.",
-    # ---- a dialog
-    "chat_system": "system",
-    "chat_messages": "messages",
-    "chat_tip": "One message per line: the user's, the assistant's, the user's …; blank lines are ignored",
-    "chat_count": "{n} tokens, {texts} of them bos. The context holds {most}: {room} left for the answer.",
-    "chat_full": "{n} tokens leave no room for an answer: max_seq_len is {most}. Shorten the dialog.",
-    "chat_line": "Text {k}, starting at bos",
-    "chat_more": "… {n} more tokens are not shown.",
-    "chat_is_bos": "bos",
-    "chat_is_eos": "eos",
-    "chat_is_tag": "tag",
-    "chat_is_system": "system",
-    "chat_is_user": "user",
-    "chat_is_assistant": "assistant",
-    "chat_none": "There is no message yet. Write the user's message in the first line.",
-    "chat_even": "There are {n} messages, so the last one is the assistant's and there is nothing to answer. "
-    "Add a line.",
-    "chat_cannot": "This dialog cannot be encoded: {reason}.",
-    "chat_tags": "A message contains {tags}, so chat_completion refuses this dialog. These are the ids it would have.",
-    # ---- a chat
-    "panel_message": "message",
-    "panel_tip": "Type a message, then press Enter",
-    "panel_send": "Send",
-    "panel_send_tip": "Send the message to the model",
-    "panel_stop": "Stop",
-    "panel_stop_tip": "Stop the answer here",
-    "panel_clear": "Clear",
-    "panel_clear_tip": "Forget all messages",
-    "panel_log": "The chat so far",
-    "panel_empty": "Nothing has been said yet.",
-    "panel_more": "… {n} earlier turns are not shown; the model still reads them.",
-    "panel_silent": "(no words: the answer began with eos)",
-    "panel_is_running": "▌",
-    "panel_is_stopped": "■ stopped",
-    "panel_is_failed": "✗ interrupted",
-    "panel_ready": "Ready.",
-    "panel_running": "▶ Answering …",
-    "panel_busy": "Busy: the answer is still being written. Wait until it is finished, or press Stop.",
-    "panel_other": "Busy: this Llama is answering in another panel. Wait until it has finished, or stop it there.",
-    "panel_nothing": "The message is empty. Write something first.",
-    "panel_tags": "Refused: your message contains one of the format's own tags ({tags}). The model was not run.",
-    "panel_tags_before": "Refused: the system text, or an earlier message, contains one of the format's own tags. "
-    "Change the system text, or press Clear.",
-    "panel_long": "The message is too long: the dialog has {n} tokens, the context holds {most}, and the answer needs "
-    "at least one of them. Shorten it.",
-    "panel_huge": "Too long: a field has more than {most} characters. Shorten it.",
-    "panel_full": "The chat is too long: with this message it has {n} tokens, the context holds {most}, and the answer "
-    "needs at least one of them. Press Clear, or shorten the system text.",
-    "panel_cannot": "This message cannot be sent: {reason}",
-    "panel_taken": "The answer was interrupted: a cell or another widget used this Llama. Send your message again; "
-    "the unfinished answer is not remembered.",
-    "panel_error": "The answer was interrupted. {error}: {reason}",
-    "panel_kept": "Stopped. What was written so far is kept.",
-    "panel_lost": "Stopped before the first word. The message was not kept.",
     # ---- log-probabilities
     "heat_in_prompt": "prompt {run}",
     "heat_in_temperature": "temperature {run}",
     "heat_in_echo": "echo: show the prompt",
-    "heat_in_threshold": "threshold",
+    "heat_slider": "threshold, run {run}",
+    "heat_spoken": "probability {prob}, −log p {nats}",
+    "heat_axis": "−log p",
+    "heat_count": "Uncertain: a probability below {prob}, that is, −log p above {nats}.",
+    "heat_dashed": "dashed: below the threshold",
+    "heat_about": "{place}: {piece} has {prob}, logprob {logprob:.3f}, rank {rank} of {vocab_size:,}.",
+    "heat_top": "Most probable here: {best}.",
+    "heat_lows": "The most uncertain tokens of {run}",
+    "heat_keys": "Drag the line, or move it with the arrow keys. In the texts left and right go from token to token, "
+    "up and down to the other text. ▸: the prompt. ●: generated.",
     "heat_table": "The two runs compared",
     "heat_caption": "Uncertain: a probability below {threshold:.2f}, that is, a log-probability below {logprob}.",
     "heat_legend": "Probability:",
@@ -293,20 +228,16 @@ EN = {
     # ---- the generate loop, step by step
     "step_seed": "seed",
     "step_slider": "step",
-    "step_row": "row",
     "step_run": "run",
     "step_run_tip": "Run the model again with these prompts and settings",
+    "step_play": "▶ play",
+    "step_pause": "❚❚ pause",
     "step_back": "◀ back",
-    "step_back_tip": "One step back",
     "step_forth": "step ▶",
-    "step_forth_tip": "One step forward",
     "step_first_new": "first generated token of row {k}",
-    "step_first_new_tip": "Go to the step that writes the first token after this row's prompt",
-    "step_stops": "row {k} stops",
-    "step_stops_tip": "Go to the step that writes this row's last token; anything written later is cut",
-    "step_stops_eos": "row {k} stops (eos)",
-    "step_stops_length": "row {k} stops (max_gen_len)",
-    "step_stops_room": "row {k} stops (max_seq_len)",
+    "step_stops": "last token of row {k}",
+    "step_unchanged": "Nothing changed: these are the settings of the run that you see.",
+    "step_ran": "The model has run.",
     "step_changed": "The settings have changed. Press run to see what they do.",
     "step_table": "The canvas after this step",
     "step_number": "Step {k} of {n}.",
@@ -320,7 +251,18 @@ EN = {
     "step_forward": "forward",
     "step_legend": "P: prompt. +: generated. ■: eos, also shown beside a row that has reached it. "
     "×: written after the end of the row, cut later. ·: still empty. R: read by forward in this step. "
-    "W: written in this step.",
+    "W: written in this step. ◀: the candidate.",
+    "step_keys": "Click a cell, or use the arrow keys: left and right change the step, up and down the row. Home and "
+    "End go to the ends, space plays. Point at a line of the loop to see its cells.",
+    "step_tokens": "tokens",
+    "step_lines": "The lines of the loop, with their values for this row",
+    "step_what_reads": "columns {first} to {last} of all rows",
+    "step_what_reads_one": "column {first} of all rows",
+    "step_what_candidate": "{named} (rank {rank}, probability {prob:.4f})",
+    "step_what_own": "The prompt's token: rank {rank}, probability {prob:.4f}.",
+    "step_is_candidate": "◀",
+    "step_is_own": "P",
+    "step_is_both": "◀ P",
     "step_column": "column {column}",
     "step_detail": "Row {row}, column {column}.",
     "step_same": "Inside the prompt. The candidate happens to be the prompt's own token.",
@@ -335,7 +277,7 @@ EN = {
     "step_argmax": "◀ candidate: the most probable",
     "step_own": "P the prompt's own (rank {rank})",
     "step_more_logprobs": "… {n} more before these",
-}
+} | VIEWS
 
 
 def labels(language: str) -> dict[str, str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 
 import ipywidgets as W
 
-from minillama.markup import escape, wrap
+from minillama.markup import STYLE, escape, wrap
 
 # How many characters of a field are used.
 LONGEST = 4000  # of a prompt or a dialog; the rest is left out, with a note
@@ -102,6 +103,40 @@ def chip(piece: str, i: int, css: str, role: str = "") -> str:
     role = f' role="{role}"' if role else ""
     ids = f'<span class="ml-id">{i}</span>'
     return f'<span class="ml-chip {css}"{role}><span class="ml-piece">{escape(piece)}</span>{ids}</span>'
+
+
+class View(W.VBox):
+    """Controls and below them a view, an HTML widget whose page they change.
+
+    Where one is shown, its still is shown beside it, hidden as long as the widget lives: a notebook that is opened with
+    another kernel has no widget, and shows the still.
+    """
+
+    view: W.HTML
+    text: Mapping[str, str]
+
+    def __init__(self, controls: Sequence[W.Widget], name: str):
+        self.key = uuid.uuid4().hex
+        still = f'[data-ml-still="{self.key}"]'
+        hidden = f"<style>{still}, .jp-OutputArea-child:has({still}) {{ display: none !important; }}</style>"
+        super().__init__([*controls, W.HTML(STYLE + hidden)])
+        self.add_class(name)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def still(self) -> str:
+        """What the view shows now, as a page of its own, and that the controls need the notebook."""
+        below = wrap(small(self.text["alone"]), style=False)
+        return f'<div data-ml-still="{self.key}">{STYLE}{self.view.value}{below}</div>'
+
+    def _ipython_display_(self) -> None:
+        """Two outputs, for JupyterLab shows one MIME type of each: the widget, and what stays where it cannot live."""
+        from IPython.display import display
+
+        bundle = {kind: data for kind, data in self._repr_mimebundle_().items() if kind != "text/plain"}
+        display({**bundle, "text/html": ""}, raw=True)  # a page without widgets shows nothing here
+        display({"text/html": self.still(), "text/plain": repr(self)}, raw=True)
 
 
 # ---- the controls ----------------------------------------------------------------------------------------------------

@@ -30,9 +30,8 @@ class Predict(Explorer):
 
     options: the answers, a list of str that differ. answer: the right one, as str(answer) stands in the options, or a
     function without arguments that returns (answer, because); it is called here, so that an error in it is seen at
-    once. because: a sentence or two on it. Without an answer there is no button: a later cell calls `reveal`.
-    `choice`, an option or None, can be read and set; `revealed` tells whether the answer was shown after a choice,
-    which `check.progress` then remembers.
+    once. because: a sentence or two on it. `choice`, an option or None, can be read, and set until the answer is shown;
+    `revealed` tells whether it was shown after a choice, which `check.progress` then remembers.
 
     Raises TypeError or ValueError if options is empty or no list of str, an option stands in it twice, the answer is
     none of them, or the language has no labels.
@@ -49,22 +48,18 @@ class Predict(Explorer):
     score = T.Any().tag(**SENT)  # (right, answered) of the notebook's predictions, once this one is revealed
 
     @allowed.only(question=allowed.text, options=allowed.texts, because=allowed.text)
-    def __init__(self, question: str, options: Sequence[str], answer=None, because: str = "", language: str = "en"):
+    def __init__(self, question: str, options: Sequence[str], answer, because: str = "", language: str = "en"):
         arguments.texts("options", options)
         self.text, self.options = labels(language), list(options)
         if len(set(options)) < len(options):
             raise ValueError(f"options must differ, got {arguments.shown(self.options)}")
         if callable(answer):
             answer, because = answered(answer())
+        place = self.options.index(one_option(answer, self.options))
         data = {"question": question, "options": self.options, "shown": [visible(each) for each in options],
-                "text": only(self.text, WORDS), **self._told(answer, because)}  # fmt: skip
+                "answer": place, "because": because, "text": only(self.text, WORDS)}  # fmt: skip
         super().__init__(data, choice=None, revealed=False, score=None)
         self.observe(self._note, "revealed")
-
-    def _told(self, answer, because: str) -> dict:
-        """The place of the answer among the options, and a sentence on it."""
-        place = None if answer is None else self.options.index(one_option(answer, self.options))
-        return {"answer": place, "because": because}
 
     def __repr__(self) -> str:
         return f"Predict({arguments.shown(self.data['question'])}, {len(self.options)} options)"
@@ -90,17 +85,8 @@ class Predict(Explorer):
         """Whether the choice is right; None without one."""
         return None if self.choice is None else self.options.index(self.choice) == self.data["answer"]
 
-    @allowed.only(because=allowed.text)
-    def reveal(self, answer=None, because: str = "") -> Reveal:
-        """Show what the button shows; without a choice it tells the answer all the same.
-
-        answer and because: as for Predict, if they were not given there. Raises ValueError if the answer is none of the
-        options, or if there is none.
-        """
-        if answer is not None:
-            self.data = {**self.data, **self._told(answer, because)}
-        if self.data["answer"] is None:
-            raise ValueError("answer is missing: give it to reveal, or to Predict")
+    def reveal(self) -> Reveal:
+        """Show what the button shows; without a choice it tells the answer all the same."""
         self.revealed = self.choice is not None
         return Reveal(self.right, self.said(self.right))
 
@@ -112,8 +98,6 @@ class Predict(Explorer):
 
     def still(self) -> str:
         """The answer, folded: the question and its options stand in the text above it."""
-        if self.data["answer"] is None:
-            return wrap(box(self.text["predict_first"]), "ml-predict")
         summary = f"<summary>{escape(self.text['predict_unfold'])}</summary>"
         return wrap(f"<details>{summary}{escape(self.said(None))}</details>", "ml-predict")
 

@@ -9,6 +9,8 @@ import torch
 
 from minillama.generation import Llama
 
+N_TOP = 5
+
 
 @dataclass(frozen=True)
 class ScoredToken:
@@ -18,8 +20,7 @@ class ScoredToken:
     from_prompt: bool
     logprob: float | None
     rank: int | None  # 1: no token was more probable
-    best: str | None  # the most probable token there …
-    best_prob: float | None  # … and its probability
+    top: list[tuple[str, float]] | None  # the N_TOP most probable tokens there, and their probabilities
 
     def is_below(self, threshold: float) -> bool:
         return self.logprob is not None and math.exp(self.logprob) < threshold
@@ -45,11 +46,12 @@ def score(
     logits = llama.logits([row])[0, :-1]  # (seqlen - 1, vocab_size)
     own = logits.gather(-1, torch.tensor(row[1:], device=logits.device)[:, None])  # (seqlen - 1, 1)
     ranks = (1 + (logits > own).sum(-1)).tolist()
-    best_probs, best = logits.softmax(-1).max(-1)  # (seqlen - 1,) each
-    names, best_names = llama.tokenizer.pieces(row), llama.tokenizer.pieces(best.tolist())
-    columns = ([None, *ranks], [None, *best_names], [None, *best_probs.tolist()])
+    best = logits.softmax(-1).topk(min(N_TOP, logits.shape[-1]), dim=-1)  # (seqlen - 1, N_TOP) twice
+    tops = [[*zip(llama.tokenizer.pieces(i), p, strict=True)]
+            for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]  # fmt: skip
+    columns = (llama.tokenizer.pieces(row), logprobs, [None, *ranks], [None, *tops])
     scored = [
-        ScoredToken(name, i < len(ids), logprob, *more)
-        for i, (name, logprob, *more) in enumerate(zip(names, logprobs, *columns, strict=True))
+        ScoredToken(name, i < len(ids), logprob, rank, top)
+        for i, (name, logprob, rank, top) in enumerate(zip(*columns, strict=True))
     ]
     return ScoredText(prompt, temperature, scored, llama.tokenizer.n_words)

@@ -1,32 +1,52 @@
-"""GenerateStepper: run the generate loop once, then step through it column by column."""
+"""GenerateStepper: run the generate loop once, then walk along it as along a timeline."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import ipywidgets as W
+import torch
+import traitlets as T
 
 from minillama import allowed, arguments
 from minillama.generation import Llama
-from minillama.markup import STYLE
-from minillama.widgets.labels import labels
-from minillama.widgets.parts import hook, line, refusal, sized
-from minillama.widgets.prompts import no_room, prompts_field, read_prompts
-from minillama.widgets.steps import Run, record, stepper_html
+from minillama.markup import visible
+from minillama.widgets.front import SENT, Explorer, packed
+from minillama.widgets.labels import labels, only
+from minillama.widgets.parts import refusal
+from minillama.widgets.prompts import no_room, read_prompts
+from minillama.widgets.stages import Stages
+from minillama.widgets.steps import SIGNS, Run, record, stepper_html
 
-LONGEST_RUN = 64  # the end of the slider max_gen_len
+LONGEST_RUN = 64  # the largest max_gen_len
 LARGEST_SEED = 999_999
+MOST_SENT = 12_000  # candidates of a run, all steps and rows together: about 130 kB in a page
+SETTINGS = ("prompts", "max_gen_len", "temperature", "top_p", "seed", "logprobs")
+WORDS = ("row", "prompts", "prompts_tip", "max_gen_len", "temperature", "top_p", "greedy", "kept", "is_*", "col_*",
+         "short_*", "stages_table", "top_rest", "top_rest_kept", "step_*", "settings*")  # fmt: skip
 
 
-class GenerateStepper(W.VBox):
+class GenerateStepper(Explorer):
     """A run of the generate loop on a few prompts, to play or to step through.
 
     prompts: a list of str. max_gen_len: from 1 to 64. temperature: from 0 to 2. n_rows: how many candidates each step
-    lists. n_columns: how many columns of a wide canvas are shown, at least 4. The model runs when the widget is made
-    and when `run` is pressed; step, row and jumps only change what is shown. If the prompts cannot be run, a message
-    says why. Raises TypeError or ValueError, naming the argument, if prompts is empty or not a list of str, a number is
-    out of range or the language has no labels.
+    lists, from 1 to 50 (fewer in a run of many rows and steps). `step` (0: before the first), `row` and all arguments
+    but n_rows and language can be read and set. The model runs when the widget is made, when `run` is pressed and when
+    `run()` is called; `step` and `row` only change what is shown. If the prompts cannot be run, a message says why.
+    Raises TypeError or ValueError, naming the argument, if prompts is empty or not a list of str, a number is out of
+    range or the language has no labels.
     """
+
+    name, uses = "stepper", ("grid", "timeline", "candidates")
+    prompts = T.Any().tag(**SENT)
+    max_gen_len = T.Any().tag(**SENT)
+    temperature = T.Any().tag(**SENT)
+    top_p = T.Any().tag(**SENT)
+    seed = T.Any().tag(**SENT)
+    logprobs = T.Any().tag(**SENT)
+    step = T.Any(0).tag(**SENT)
+    row = T.Any(0).tag(**SENT)
+    asked = T.Int(0).tag(**SENT)  # how often the page has asked for a run
+    ran = T.Dict().tag(**SENT)  # the last run as the page needs it; its candidates are in `floats`
 
     @allowed.only(
         llama=allowed.an(Llama),
@@ -36,8 +56,8 @@ class GenerateStepper(W.VBox):
         top_p=allowed.plain,
         seed=allowed.plain,
         logprobs=allowed.flag,
+        n_rows=allowed.plain,
     )
-    @allowed.only(n_rows=allowed.plain, n_columns=allowed.plain)
     def __init__(
         self,
         llama: Llama,
@@ -47,116 +67,91 @@ class GenerateStepper(W.VBox):
         top_p: float = 0.9,
         seed: int = 1,
         logprobs: bool = False,
-        n_rows: int = 8,
-        n_columns: int = 16,
+        n_rows: int = 40,
         language: str = "en",
     ):
-        arguments.texts("prompts", prompts)
-        arguments.whole("max_gen_len", max_gen_len, 1, LONGEST_RUN)
-        arguments.number("temperature", temperature, 0, 2)
-        arguments.number("top_p", top_p, 0, 1)
-        arguments.whole("seed", seed, 0, LARGEST_SEED)
-        arguments.whole("n_rows", n_rows, 1, 50)
-        arguments.whole("n_columns", n_columns, 4)
+        self.n_rows = arguments.whole("n_rows", n_rows, 1, 50)
         self.text, self.llama = labels(language), llama
-        self.n_rows, self.n_columns = n_rows, n_columns
         self.pieces = llama.tokenizer.pieces(range(llama.tokenizer.n_words))
         self.recorded: Run | None = None
-        self.notes: list[str] = []
-        self.problem = ""
+        data = {"text": only(self.text, WORDS), "signs": SIGNS, "longest_run": LONGEST_RUN,
+                "largest_seed": LARGEST_SEED, "vocab_size": len(self.pieces)}  # fmt: skip
+        super().__init__(data, prompts=prompts, max_gen_len=max_gen_len, temperature=temperature, top_p=top_p,
+                         seed=seed, logprobs=logprobs)  # fmt: skip
+        self.observe(lambda _: self.run(), "asked")
+        self.run()
 
-        wide, narrow = sized("330px"), sized("150px")
-        self.prompts = prompts_field(prompts, self.text, "670px")
-        self.max_gen_len = W.IntSlider(max_gen_len, 1, LONGEST_RUN, description=self.text["max_gen_len"], **wide)
-        self.temperature = W.FloatSlider(
-            temperature, min=0, max=2, step=0.05, description=self.text["temperature"], **wide
+    def __repr__(self) -> str:
+        n_steps = len(self.recorded.steps) if self.recorded else 0
+        return f"GenerateStepper({len(self.prompts)} prompts, {n_steps} steps, step={self.step}, row={self.row})"
+
+    @T.validate(*SETTINGS, "step", "row")
+    def _judge(self, proposal):
+        name, value = proposal["trait"].name, proposal["value"]
+        if name == "prompts":  # what is in them, `run` answers in place
+            arguments.listing(name, value, "str")
+            for k, each in enumerate(value):
+                arguments.kind(f"prompts[{k}]", each, str)
+            return [*value]
+        if name == "logprobs":
+            return arguments.flag(name, value)
+        if name in ("temperature", "top_p"):
+            return arguments.number(name, value, 0, {"temperature": 2, "top_p": 1}[name])
+        n_steps, n_rows = (len(self.recorded.steps), len(self.recorded.prompt_tokens)) if self.recorded else (0, 1)
+        lowest, highest = {"max_gen_len": (1, LONGEST_RUN), "seed": (0, LARGEST_SEED), "step": (0, n_steps),
+                           "row": (0, n_rows - 1)}[name]  # fmt: skip
+        return arguments.whole(name, value, lowest, highest)
+
+    def run(self) -> None:
+        """Run the model with the settings as they are; what is shown begins before the first step."""
+        settings = {name: getattr(self, name) for name in SETTINGS}
+        params, sampler = self.llama.model.params, [settings[name] for name in SETTINGS[2:]]
+        prompt_tokens, notes, problem = read_prompts(
+            "\n".join(self.prompts), self.llama.tokenizer, params.max_batch_size, self.text
         )
-        self.top_p = W.FloatSlider(top_p, min=0, max=1, step=0.01, description=self.text["top_p"], **wide)
-        self.seed = W.BoundedIntText(seed, min=0, max=LARGEST_SEED, description=self.text["step_seed"], **narrow)
-        self.logprobs = W.Checkbox(logprobs, description="logprobs", indent=False, layout=W.Layout(width="100px"))
-        self.run = self._button("run", self._run, button_style="primary")
-        self.play = W.Play(value=0, min=0, max=1, interval=700, show_repeat=False)
-        self.step = W.IntSlider(0, 0, 1, description=self.text["step_slider"], **wide)
-        self.back = self._button("back", lambda: self._go(self.step.value - 1))
-        self.forth = self._button("forth", lambda: self._go(self.step.value + 1))
-        self.row = W.Dropdown(options=[("", 0)], description=self.text["step_row"], **narrow)
-        self.first_new = self._button("first_new", lambda: self._jump(lambda run, k: run.first_new(k)))
-        self.stops = self._button("stops", lambda: self._jump(lambda run, k: run.stops[k][0]))
-        self.view = W.HTML()
+        problem = problem or no_room(prompt_tokens, self.max_gen_len, params.max_seq_len, self.text)
+        sent, rows = {"settings": settings, "notes": notes, "problem": problem, "asked": self.asked}, []
+        with self.hold_sync():
+            self.step = self.row = 0
+            self.recorded = None
+            if not problem:
+                self.recorded = record(self.llama, prompt_tokens, self.max_gen_len, *sampler, self.n_rows)
+                n_shown = max(1, min(self.n_rows, MOST_SENT // (len(self.recorded.steps) * len(prompt_tokens))))
+                n_shown = min(n_shown, len(self.pieces))
+                sent |= run_data(self.recorded, self.pieces, n_shown)
+                rows = [candidates(table, next_token, n_shown) for step in self.recorded.steps
+                        for table, next_token in zip(step.tables, step.next_token, strict=True)]  # fmt: skip
+            self.floats = packed(rows) if rows else b""
+            self.ran = sent
 
-        self.settings = {"s-prompts": self.prompts, "s-max-gen-len": self.max_gen_len,
-                         "s-temperature": self.temperature, "s-top-p": self.top_p, "s-seed": self.seed,
-                         "s-logprobs": self.logprobs}  # fmt: skip
-        hook(self.settings | {"s-step": self.step}, self._draw)
-        hook({"s-row": self.row}, self._row_moved)
-        hook({"s-play": self.play})
-        W.link((self.play, "value"), (self.step, "value"))
-        lines = [
-            line(self.max_gen_len, self.temperature),
-            line(self.top_p, self.seed, self.logprobs, self.run),
-            line(self.play, self.step, self.back, self.forth),
-            line(self.row, self.first_new, self.stops),
-        ]
-        super().__init__([self.prompts, *lines, self.view, W.HTML(STYLE)])
-        self.add_class("w-stepper")
-        self._run()
-
-    def _button(self, name: str, pressed, **options) -> W.Button:
-        button = W.Button(
-            description=self.text[f"step_{name}"].format(k=0), tooltip=self.text[f"step_{name}_tip"],
-            layout=W.Layout(width="auto"), **options
-        )  # fmt: skip
-        button.add_class(f"s-{name.replace('_', '-')}")
-        button.on_click(lambda _: pressed())
-        return button
-
-    def _run(self) -> None:
-        """A new run with the settings of the controls; the view begins before its first step."""
-        params, max_gen_len = self.llama.model.params, self.max_gen_len.value
-        prompt_tokens, self.notes, self.problem = read_prompts(
-            self.prompts.value, self.llama.tokenizer, params.max_batch_size, self.text
-        )
-        self.ran = self._values()
-        self.problem = self.problem or no_room(prompt_tokens, max_gen_len, params.max_seq_len, self.text)
-        self.play.playing = False
-        self.recorded = None
-        if not self.problem:
-            sampler = (self.temperature.value, self.top_p.value, self.seed.value, self.logprobs.value)
-            self.recorded = record(self.llama, prompt_tokens, max_gen_len, *sampler, self.n_rows)
-        for control in (self.play, self.step, self.back, self.forth, self.row, self.first_new, self.stops):
-            control.disabled = self.recorded is None
-        if self.recorded:
-            self.step.value = 0
-            self.step.max = self.play.max = len(self.recorded.steps)
-            self.row.options = [(str(k), k) for k in range(len(prompt_tokens))]
-        self._row_moved()
-
-    def _values(self) -> list:
-        return [control.value for control in self.settings.values()]
-
-    def _row_moved(self, _change=None) -> None:
-        if self.recorded and self.row.value is not None:
-            k = self.row.value
-            _, why = self.recorded.stops[k]
-            self.first_new.description = self.text["step_first_new"].format(k=k)
-            self.first_new.disabled = self.recorded.first_new(k) is None
-            self.stops.description = self.text[f"step_stops_{why}"].format(k=k)
-        self._draw()
-
-    def _go(self, number: int | None) -> None:
-        if self.recorded and number is not None:
-            self.step.value = min(max(number, 0), len(self.recorded.steps))
-
-    def _jump(self, find: Callable[[Run, int], int | None]) -> None:
-        if self.recorded:
-            self._go(find(self.recorded, self.row.value))
-
-    def _draw(self, _change=None) -> None:
-        notes = [*self.notes, *([self.text["step_changed"]] if self._values() != self.ran else [])]
+    def still(self) -> str:
         if not self.recorded:
-            self.view.value = refusal(self.problem, "ml-stepper", notes)
-            return
-        self.view.value = stepper_html(
-            self.recorded, self.step.value, self.row.value or 0, self.pieces, self.text, self.n_columns, notes,
-            style=False,
-        )  # fmt: skip
+            return refusal(self.ran["problem"], "ml-stepper", self.ran["notes"])
+        return stepper_html(self.recorded, self.step, self.row, self.pieces, self.text, notes=self.ran["notes"])
+
+
+def run_data(run: Run, pieces: Sequence[str], n_shown: int) -> dict:
+    """A run for the page, as JSON; logprobs are (bsz, columns written) or None."""
+    rows = range(len(run.prompt_tokens))
+    ended = [next((n for n, step in enumerate(run.steps, start=1) if step.eos_reached[k]), 0) for k in rows]
+    ids = {i for t in run.prompt_tokens for i in t}
+    ids |= {i for step in run.steps for i in (*step.candidate, *step.next_token)}
+    ids |= {row.token for step in run.steps for table in step.tables for row in table.rows[:n_shown]}
+    scores = None
+    if run.steps[0].logprobs is not None:
+        scores = [[round(x, 3) for step in run.steps for x in step.logprobs[k]] for k in rows]
+    return {
+        "n_steps": len(run.steps), "first": run.steps[0].cur_pos, "total_len": run.total_len, "n_shown": n_shown,
+        "prompt_tokens": run.prompt_tokens, "candidate": [step.candidate for step in run.steps],
+        "next_token": [step.next_token for step in run.steps], "pad_id": run.pad_id, "stop_ids": [*run.stop_ids],
+        "stops": run.stops, "ended": ended, "logprobs": scores, "names": {i: visible(pieces[i]) for i in sorted(ids)},
+    }  # fmt: skip
+
+
+def candidates(table: Stages, next_token: int, n_shown: int) -> torch.Tensor:
+    """A step's numbers for one row (5 + 2 * n_shown,): how many tokens are kept and their mass, the first one's
+    probability, next_token's logit and place, then the ids and the logits of the first n_shown."""
+    own = next(row for row in table.rows if row.token == next_token)
+    top = table.rows[:n_shown]
+    numbers = [table.n_kept, table.mass_kept, top[0].prob, own.logit, own.place]
+    return torch.tensor([*numbers, *(row.token for row in top), *(row.logit for row in top)])

@@ -10,10 +10,10 @@ from itertools import groupby
 import ipywidgets as W
 
 from minillama import allowed
-from minillama.markup import STYLE, escape, wrap
+from minillama.markup import escape, wrap
 from minillama.tokenizer import BaseTokenizer, Tokenizer
 from minillama.widgets.labels import labels
-from minillama.widgets.parts import LONGEST_DRAWN, Picture, chip, columns, count, hook, refusal, sized, table
+from minillama.widgets.parts import LONGEST_DRAWN, Picture, View, chip, columns, count, hook, refusal, sized, table
 
 MAX_ROWS = 40  # of the table; the coloured pieces are all shown
 N_HUES = 4
@@ -125,7 +125,7 @@ def show_tokens(tokenizer: Tokenizer, text: str, bos: bool = False, eos: bool = 
     return Picture(tokens_html(tokens, labels(language)), " ".join(f"{row.piece}({row.id})" for row in tokens.rows))
 
 
-class TokenView(W.VBox):
+class TokenView(View):
     """A text field, check boxes for bos and eos, and the tokens of the text, as you type.
 
     tokenizer: any of the package's. text, bos and eos: the first contents of the field and the boxes. Only the first
@@ -143,8 +143,7 @@ class TokenView(W.VBox):
         self.eos = W.Checkbox(eos, description=self.text["tok_eos"], indent=False, layout=W.Layout(width="auto"))
         self.view = W.HTML()
         hook({"s-text": self.input, "s-bos": self.bos, "s-eos": self.eos}, self._draw)
-        super().__init__([self.input, W.HBox([self.bos, self.eos]), self.view, W.HTML(STYLE)])
-        self.add_class("w-tokens")
+        super().__init__([self.input, W.HBox([self.bos, self.eos]), self.view], "w-tokens")
         self._draw()
 
     def _draw(self, _change=None) -> None:

@@ -5,7 +5,7 @@ import os
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import jupyterlab
+from tests.browser import axe, jupyterlab
 
 expect.set_options(timeout=20_000)  # milliseconds: the machine may be busy
 
@@ -48,4 +48,6 @@ def open_and_run(page):
         return page
 
     yield run
+    found = axe.violations(page) if opened else []
     jupyterlab.close_all(page)
+    assert found == [], f"axe-core, in what is left of {opened}"

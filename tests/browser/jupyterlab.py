@@ -225,13 +225,18 @@ def clear(field: Locator) -> None:
     field.press("Delete")
 
 
+def set_theme(page: Page, theme: str) -> None:
+    page.evaluate(SET_THEME, theme)
+    light = theme == "JupyterLab Light"
+    page.wait_for_function("light => document.body.dataset.jpThemeLight === String(light)", arg=light)
+    page.wait_for_timeout(300)
+
+
 def screenshot(page: Page, name: str, locator: Locator | None = None) -> None:
     """If $MINILLAMA_SCREENSHOTS is set, save what is seen in tests/browser/screenshots, light and dark."""
     if not os.environ.get("MINILLAMA_SCREENSHOTS"):
         return
     SCREENSHOTS.mkdir(exist_ok=True)
     for theme, label in (("JupyterLab Dark", "dark"), ("JupyterLab Light", "light")):
-        page.evaluate(SET_THEME, theme)
-        page.wait_for_function("light => document.body.dataset.jpThemeLight === String(light)", arg=label == "light")
-        page.wait_for_timeout(300)
+        set_theme(page, theme)
         (locator or page).screenshot(path=SCREENSHOTS / f"{name}-{label}.png")

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import check_prediction, clear, press, screenshot, settle, show
+from tests.browser.jupyterlab import check_prediction, clear, screenshot, settle, show
 
 pytestmark = pytest.mark.browser
 
@@ -38,14 +38,19 @@ def test_02_prompt_batch(open_and_run):
     bsz, total_len = numbers(widget)
     assert bsz == 3
 
-    press(page, widget.locator(".s-max-gen-len"), "ArrowRight")
+    length = widget.get_by_label("max_gen_len")
+    length.press("ArrowUp")
     shows(widget, 3, total_len + 1)
-    press(page, widget.locator(".s-max-gen-len"), "End")  # max_seq_len caps it
+    length.fill("9999")
+    length.press("Enter")  # max_seq_len caps it
     shows(widget, 3, 512)
     expect(widget.get_by_text("more columns are not shown")).to_be_visible()
-    press(page, widget.locator(".s-max-gen-len"), "Home")  # max_gen_len = 0
+    length.fill("0")
+    length.press("Enter")
+    settle(page)
     assert numbers(widget)[1] < total_len
-    press(page, widget.locator(".s-max-gen-len"), "ArrowRight")
+    length.press("ArrowUp")
+    settle(page)
 
     write(page, widget, "One cat\nOne dog")
     assert numbers(widget)[0] == 2

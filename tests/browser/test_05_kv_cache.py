@@ -1,9 +1,9 @@
-"""Notebook 05 in JupyterLab: every control of CacheView moved by keyboard."""
+"""Notebook 05 in JupyterLab: CacheView moved by keyboard, from the kernel and with prompts that are typed."""
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import ERRORS, check_prediction, press, screenshot, show
+from tests.browser.jupyterlab import ERRORS, check_prediction, in_kernel, press, screenshot, settle, show
 
 pytestmark = pytest.mark.browser
 
@@ -11,42 +11,42 @@ pytestmark = pytest.mark.browser
 def test_05_kv_cache(open_and_run):
     page = open_and_run("05_kv_cache.ipynb")
     widget = page.locator(".w-cache")
-    show(widget.locator("table"))
+    show(widget.locator(".s-call"))
     screenshot(page, "05_kv_cache-widget", widget)
-    table, count = widget.locator("table"), widget.locator(".ml-count")
-    expect(count).to_contain_text("Call 1 of")
+    call, count = widget.locator(".s-call [tabindex='0']"), widget.locator(".ml-count")
+    expect(count).to_contain_text("Call 1 of 6: forward(tokens[:, 0:10], 0)")
+    height = widget.bounding_box()["height"]
 
-    prefill = table.inner_text()
-    press(page, widget.locator(".s-call"), "End")
-    expect(count).to_contain_text("Writes slot ")
-    expect(widget.locator("tr.ml-query")).to_have_count(1)
-    decode = table.inner_text()
-    press(page, widget.locator(".s-call"), "ArrowLeft")
-    assert table.inner_text() not in (prefill, decode)
-    press(page, widget.locator(".s-call"), "Home")
-    assert table.inner_text() == prefill
+    call.press("End")
+    expect(count).to_contain_text("Writes slot 14, reads slots 0 to 14.")
+    expect(widget.locator(".s-call .fx-slotrow:focus")).to_have_count(1)
+    call.press("ArrowUp")
+    settle(page)
+    assert in_kernel(page, "explorer.call, len(explorer.calls)") == "(5, 6)"
 
     press(page, widget.locator(".s-piece"), "Home")  # one token of the prompt at a time
-    expect(widget.locator("tr.ml-query")).to_have_count(1)
+    expect(widget.locator(".fx-mask .fx-now")).to_have_count(1)
     press(page, widget.locator(".s-piece"), "ArrowRight", 2)
-    press(page, widget.locator(".s-call"), "ArrowRight")
+    in_kernel(page, "explorer.call = 2")
     expect(count).to_contain_text("Writes slots 3 to 5, reads slots 0 to 5")
-    expect(widget.locator("tr.ml-query")).to_have_count(3)
+    assert in_kernel(page, "explorer.calls[explorer.call - 1]") == "(3, 6)"
+    assert widget.bounding_box()["height"] == height
     screenshot(page, "05_kv_cache-piece", widget)
-    press(page, widget.locator(".s-piece"), "End")
 
     widget.locator(".s-cached input").press("Space")
-    expect(count).to_contain_text("Writes slots 0 to")
-    widget.locator(".s-cached input").press("Space")
+    settle(page)
+    assert in_kernel(page, "explorer.cached, explorer.calls[1]") == "(False, (0, 11))"
+    expect(count).to_contain_text("Writes slots 0 to 10")
 
     prompt = widget.locator(".s-prompt input")
     prompt.fill("The <b>cat</b>")
     prompt.press("Enter")
-    expect(widget.locator("tr.ml-tokens")).to_contain_text("cat")
-    assert widget.locator("table b", has_text="cat").count() == 0
+    expect(widget.locator(".fx-slothead", has_text="▁The").first).to_be_visible()
+    expect(count).to_contain_text("Call 1 of")
+    assert widget.locator("b").count() == 0
     prompt.fill("")
     prompt.press("Enter")
-    expect(count).to_contain_text("The prompt is empty")
+    expect(widget.get_by_role("alert")).to_contain_text("The prompt is empty")
     expect(page.locator(ERRORS)).to_have_count(0)
     screenshot(page, "05_kv_cache")
 

@@ -1,122 +1,70 @@
-"""Notebook 09 in JupyterLab: every control of GenerateStepper by keyboard, play included; the learner's flowchart."""
-
-import re
+"""Notebook 09 in JupyterLab: GenerateStepper and the kernel (its other controls: test_explorers.py); the flowchart."""
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import ERRORS, check_prediction, clear, press, screenshot, settle, show
+from minillama.widgets.labels import EN
+from tests.browser.jupyterlab import ERRORS, check_prediction, clear, in_kernel, screenshot, settle, show
 
 pytestmark = pytest.mark.browser
 
 
-def step_of(widget):
-    """The step shown, and how many there are."""
-    found = re.search(r"Step (\d+) of (\d+)\.", widget.locator(".ml-count").first.inner_text())
-    return int(found[1]), int(found[2])
-
-
-def signs(widget, row):
-    """The signs of a row of the canvas, from left to right."""
-    places = widget.locator("tr.ml-step-row").nth(row).locator("small").all_inner_texts()
-    return "".join(place[0] for place in places)
-
-
-def push(page, widget, name):
-    """Press a button by keyboard."""
-    settle(page)  # what was typed before
-    widget.locator(f"button.s-{name}").press("Enter")
-    settle(page)
-
-
-def write(page, widget, text):
-    """Replace the prompts by typing, and run."""
+def write(widget, text):
+    """Replace the prompts by typing, and run; the settings are open."""
     field = widget.locator(".s-prompts textarea")
     clear(field)
     field.press_sequentially(text)
-    expect(widget).to_contain_text("The settings have changed")
-    push(page, widget, "run")
-    expect(widget).not_to_contain_text("The settings have changed")
+    expect(widget.locator("[role=status]")).to_have_text(EN["step_changed"])
+    widget.locator(".s-run").press("Enter")
 
 
-def test_09_stepping_jumps_and_play(open_and_run):
+def test_09_the_stepper_and_the_kernel(open_and_run):
     page = open_and_run("09_generate_loop.ipynb")
     widget = page.locator(".w-stepper")
-    show(widget.locator(".ml-count").first)
-    start, n = step_of(widget)
-    assert start == 0 and n > 1 and widget.locator(".ml-where").count() == 0
-
-    press(page, widget.locator(".s-step"), "ArrowRight")
-    assert step_of(widget) == (1, n)
-    expect(widget.locator(".ml-where")).to_contain_text("torch.where")
+    count, status, settings = (widget.locator(name) for name in (".ml-count", "[role=status]", ".s-settings"))
+    show(count)
+    expect(page.locator(".fx-stepper")).to_have_count(1)  # the still is hidden, not started
     screenshot(page, "09_generate_loop-widget", widget)
-    push(page, widget, "forth")
-    assert step_of(widget) == (2, n)
-    push(page, widget, "back")
-    assert step_of(widget) == (1, n)
-    press(page, widget.locator(".s-step"), "End")
-    assert step_of(widget) == (n, n)
-    expect(widget.locator(".ml-count").first).to_contain_text("the loop ends here")
-    screenshot(page, "09_generate_loop-end", widget)
+    total = int(in_kernel(page, "len(stepper.recorded.steps)"))
+    expect(count).to_contain_text(f"Step 0 of {total}.")
+    widget.locator(".s-step [tabindex='0']").press("ArrowRight")
+    settle(page)
+    assert in_kernel(page, "stepper.step, stepper.row") == "(1, 0)"
+    in_kernel(page, "stepper.step, stepper.row = 2, 1")
+    expect(count).to_contain_text("Step 2 of")
+    expect(widget.locator(".fx-gridname.fx-chosen")).to_contain_text("row 1")
+    assert "must be a whole number from 0 to" in in_kernel(page, "stepper.step = 999")
 
-    for row in (0, 1):
-        widget.locator(".s-row select").select_option(index=row)
-        expect(widget.locator("button.s-first-new")).to_have_text(f"first generated token of row {row}")
-        push(page, widget, "first-new")
-        assert signs(widget, row).count("+") + signs(widget, row).count("■") == 1
-        push(page, widget, "stops")
-        expect(widget.locator(".ml-step-chosen th")).to_contain_text(f"row {row}")
-        assert "×" not in signs(widget, row)
-
-    press(page, widget.locator(".s-step"), "Home")
-    assert step_of(widget) == (0, n)
-    play = widget.locator(".s-play button").first
-    play.press("Enter")
-    expect(widget.locator(".ml-count").first).to_contain_text("Step 2 of", timeout=10_000)
-    play.press("Enter")  # pause
-    page.wait_for_timeout(1000)
-    paused = step_of(widget)
-    page.wait_for_timeout(1800)
-    assert step_of(widget) == paused and paused[0] >= 2
-    handle = widget.locator(".s-step .noUi-handle")
-    assert float(handle.get_attribute("aria-valuenow")) == paused[0]  # the slider follows
-
-
-def test_09_settings_run_again(open_and_run):
-    page = open_and_run("09_generate_loop.ipynb")
-    widget = page.locator(".w-stepper")
-    total = step_of(widget)[1]
-    press(page, widget.locator(".s-max-gen-len"), "ArrowLeft")
-    expect(widget).to_contain_text("The settings have changed")
-    push(page, widget, "run")
-    assert step_of(widget)[0] == 0 and step_of(widget)[1] <= total
-
-    press(page, widget.locator(".s-temperature"), "End")  # 2
-    press(page, widget.locator(".s-top-p"), "End")  # 1
-    seed = widget.locator(".s-seed input")
-    seed.fill("7")
-    seed.press("Enter")
+    expect(settings).not_to_have_attribute("open", "")
+    settings.locator("summary").press("Enter")
+    run = widget.locator(".s-run")
+    run.press("Enter")
+    expect(status).to_have_text(EN["step_unchanged"])
+    for name, value in {"temperature": "2", "top-p": "1", "seed": "7", "max-gen-len": "999"}.items():
+        widget.locator(f".s-{name} input").fill(value)
     widget.locator(".s-logprobs input").press("Space")
-    push(page, widget, "run")
-    widget.locator(".s-row select").select_option(index=0)
-    push(page, widget, "first-new")
-    expect(widget.locator(".ml-step-detail")).to_contain_text("drawn (rank")
-    expect(widget.locator(".ml-where")).to_contain_text("logprobs, row 0")
+    expect(status).to_have_text(EN["step_changed"])
+    run.press("Enter")
+    expect(status).to_have_text(EN["step_ran"])
+    expect(settings).not_to_have_attribute("open", "")
+    expect(settings.locator("summary")).to_be_focused()
+    expect(count).to_contain_text("Step 0 of")
+    assert in_kernel(page, "stepper.max_gen_len, stepper.seed, stepper.logprobs") == "(64, 7, True)"  # 64 is the most
+    widget.locator(".s-first-new").press("Enter")
+    expect(widget.locator(".ml-where")).to_contain_text("sample_top_p(softmax(logits[:, -1] / 2), 1)")
+    expect(widget.locator(".fx-with-scores")).to_have_count(1)
     screenshot(page, "09_generate_loop-drawn", widget)
 
-
-def test_09_bad_input_is_answered_in_place(open_and_run):
-    page = open_and_run("09_generate_loop.ipynb")
-    widget = page.locator(".w-stepper")
-    write(page, widget, "a\n" * 9)
-    expect(widget.locator(".ml-failed")).to_contain_text("max_batch_size is 8")
-    expect(widget.locator("button.s-forth")).to_be_disabled()
-    write(page, widget, " ")
-    expect(widget.locator(".ml-failed")).to_contain_text("There is no prompt")
-    write(page, widget, "<b>bold</b>")
-    expect(widget.locator(".ml-failed")).to_have_count(0)
-    expect(widget.locator("tr.ml-step-row")).to_have_count(1)
-    assert widget.locator("table b", has_text="bold").count() == 0
+    settings.locator("summary").press("Enter")
+    write(widget, "a\n" * 9)
+    expect(widget.locator(".fx-failed")).to_contain_text("max_batch_size is 8")
+    expect(widget.locator(".s-step")).to_be_hidden()
+    write(widget, " ")
+    expect(widget.locator(".fx-failed")).to_contain_text("There is no prompt")
+    write(widget, "<b>bold</b>")
+    expect(widget.locator(".fx-failed")).to_be_hidden()
+    expect(widget.locator(".fx-gridname")).to_have_count(1)
+    assert widget.locator(".s-step b").count() == 0
     assert not page.locator(ERRORS).all_inner_texts()
 
 

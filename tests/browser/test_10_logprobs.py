@@ -1,87 +1,71 @@
-"""Notebook 10 in JupyterLab: LogprobHeatmap moved by keyboard."""
+"""Notebook 10 in JupyterLab: LogprobHeatmap's new runs; what needs no kernel is in test_explorers.py."""
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import check_prediction, press, screenshot, show
+from tests.browser.jupyterlab import check_prediction, in_kernel, screenshot, settle, show
 
 pytestmark = pytest.mark.browser
-
-TIP_IS_SHOWN = "element => getComputedStyle(element, '::after').content !== 'none'"
 
 
 def compared(widget):
     """The cells of the comparison, a row for each run."""
-    return [row.split("\t") for row in widget.locator("tr.ml-run").all_inner_texts()]
+    return [row.locator("> *").all_inner_texts() for row in widget.locator(".ml-run:visible").all()]
 
 
 def test_10_heatmap(open_and_run):
     page = open_and_run("10_logprobs.ipynb")
     widget = page.locator(".w-heatmap")
-    show(widget.locator("tr.ml-run").first)
+    show(widget.locator(".ml-run").first)
     screenshot(page, "10_logprobs")
     screenshot(page, "10_logprobs-widget", widget)
-    tokens = widget.locator(".ml-heat-token[tabindex]")
-    low = widget.locator("tr.ml-low")
-    expect(widget.locator(".ml-heat-panel")).to_have_count(2)
-    expect(widget.locator(".ml-heat-prompt")).to_have_count(2)
+    expect(widget.locator(".fx-panel")).to_have_count(2)
+    expect(page.locator(".fx-panel")).to_have_count(2)  # the still is hidden, not started
     cold, hot = compared(widget)
     assert cold[1] == "0.00" and hot[1] == "1.50"
 
-    threshold = widget.locator(".s-threshold")
-    press(page, threshold, "Home")  # no probability is below 0
-    expect(low).to_have_count(0)
-    expect(widget.locator(".ml-heat-number")).to_have_count(0)
-    press(page, threshold, "End")  # all that is scored, save what is certain
-    expect(threshold.locator(".widget-readout")).to_have_text("1.00")
-    assert low.count() > 0 and widget.locator(".ml-heat-number").count() > 10
-    press(page, threshold, "ArrowLeft", 50)
-    expect(threshold.locator(".widget-readout")).to_have_text("0.50")
-    screenshot(page, "10_logprobs-threshold", widget)
+    line = widget.locator(".fx-threshold").first
+    line.press("ArrowDown")
+    settle(page)
+    assert in_kernel(page, "explorer.threshold") == "0.15"
+    in_kernel(page, "explorer.threshold = 0.5")
+    expect(line).to_have_attribute("aria-valuetext", "probability 50%, −log p 0.69")
+    expect(line).to_be_focused()
+    assert "must be a number from 0 to 1" in in_kernel(page, "explorer.threshold = 9")
 
-    second, third, fifth = (tokens.nth(k) for k in (1, 2, 4))
-    assert "rank" in second.get_attribute("aria-label") and "Most probable here" in second.get_attribute("aria-label")
-    assert not second.evaluate(TIP_IS_SHOWN)
-    second.focus()
-    assert second.evaluate(TIP_IS_SHOWN)
-    page.keyboard.press("Tab")  # on to the next token
-    assert third.evaluate(TIP_IS_SHOWN) and not second.evaluate(TIP_IS_SHOWN)
-    fifth.hover()
-    assert fifth.evaluate(TIP_IS_SHOWN)
-    screenshot(page, "10_logprobs-focus", widget)
-    assert "Nothing predicts it" in tokens.first.get_attribute("aria-label")
-
-    echo = widget.locator(".s-echo input")
-    echo.press("Space")
-    expect(widget.locator(".ml-heat-prompt")).to_have_count(0)
-    assert int(compared(widget)[0][2]) < int(cold[2])
-    echo.press("Space")
-    expect(widget.locator(".ml-heat-prompt")).to_have_count(2)
-
-    press(page, widget.locator(".s-temperature-b"), "Home")  # both greedy
-    expect(widget.locator("tr.ml-run").nth(1)).to_contain_text("0.00")
+    widget.locator("summary").press("Enter")
+    heats = [widget.locator(f".s-temperature-{name} input") for name in "ab"]
+    heats[1].fill("0")  # both greedy
+    heats[1].press("Enter")
+    expect(widget.locator(".ml-run").nth(1)).to_contain_text("0.00")
+    expect(heats[1]).to_be_focused()
     one, other = compared(widget)
     assert one[1:] == other[1:]
-    press(page, widget.locator(".s-temperature-a"), "End")
-    expect(widget.locator("tr.ml-run").first).to_contain_text("2.00")
+    heats[0].fill("99")  # more than is allowed
+    heats[0].press("Enter")
+    expect(widget.locator(".ml-run").first).to_contain_text("2.00")
+    assert in_kernel(page, "explorer.temperatures") == "[2, 0]"
 
     for name in "ab":
         own = widget.locator(f".s-prompt-{name} input")
         own.fill("从前，有一只小" if name == "a" else "<b>The</b> weather")
         own.press("Enter")
-    expect(widget.locator(".ml-heat-prompt").nth(1)).to_contain_text("<")
-    press(page, widget.locator(".s-length"), "Home")  # score the prompts as they are
-    expect(widget.locator(".ml-heat-written")).to_have_count(0)
-    press(page, widget.locator(".s-length"), "ArrowRight", 5)
-    expect(widget.locator(".ml-heat-written").first).to_be_visible()
+    expect(widget.locator(".fx-reader").nth(1)).to_contain_text("<")
+    assert widget.locator(".fx-reader b").count() == 0
+    length = widget.locator(".s-length input")
+    for n, there in ((0, 0), (5, 2)):  # 0: the prompts are scored as they are
+        length.fill(str(n))
+        length.press("Enter")
+        expect(widget.locator('[role=list][aria-label*="generated"]:visible')).to_have_count(there)
 
     own.fill("龘" * 300)  # three tokens each: more than the context
     own.press("Enter")
-    expect(widget.locator(".ml-failed")).to_contain_text("cannot be run")
+    expect(widget.locator(".fx-failed")).to_contain_text("cannot be run")
+    assert len(compared(widget)) == 1
     screenshot(page, "10_logprobs-too-long", widget)
     own.fill("Once")
     own.press("Enter")
-    expect(widget.locator(".ml-failed")).to_have_count(0)
+    expect(widget.locator(".fx-failed")).to_have_count(0)
 
 
 def test_10_predictions_and_exercises(open_and_run):

@@ -1,5 +1,7 @@
 """Notebook 13 in JupyterLab: two ranks were started, their texts are there; predictions, judges, picture and links."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -17,8 +19,8 @@ def test_13_model_parallel(open_and_run):
 
     texts = page.locator(".jp-OutputArea-output", has_text="rank 1:").filter(has_text="alone:").first
     show(texts)
-    lines = [line.partition(":")[2].strip() for line in texts.inner_text().splitlines()]
-    assert len(set(lines[:3])) == 1 and lines[0], lines  # alone, rank 0, rank 1
+    said = re.findall(r"^(?:alone|rank \d): ([^[]+?)$(?=\n(?:rank|\[)|\Z)", texts.inner_text(), re.M)
+    assert len(said) == 3 and len({" ".join(each.split()) for each in said}) == 1, said  # in lines of their own
     shared = page.locator(".jp-OutputArea-output", has_text="def share(model, rank: int, n_ranks: int)")
     expect(shared).to_contain_text("dist.all_reduce(output")  # the program is on the page
     expect(page.locator(".jp-OutputArea-output", has_text="I made no call.").last).to_contain_text("Timed out waiting")

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import ERRORS, check_exercises, press, screenshot, settle, show
+from tests.browser.jupyterlab import ERRORS, check_exercises, in_kernel, press, screenshot, settle, show
 
 pytestmark = pytest.mark.browser
 NAME = "17_steering_and_search.ipynb"
@@ -12,34 +12,40 @@ NAME = "17_steering_and_search.ipynb"
 def test_17_the_tree_of_a_beam(open_and_run):
     page = open_and_run(NAME)
     widget = page.locator(".w-beam")
-    show(widget.locator("table").first)
-    tree, count = widget.locator("table").first, widget.locator(".ml-count")
+    show(widget.locator(".s-step"))
+    step, count, texts = (
+        widget.locator(".s-step [tabindex='0']"),
+        widget.locator(".ml-count"),
+        widget.locator(".fx-texts"),
+    )
     expect(count).to_contain_text("Step 1 of")
-    first = tree.inner_text()
+    height = widget.bounding_box()["height"]
 
-    press(page, widget.locator(".s-step"), "ArrowRight")
+    step.press("ArrowRight")
     expect(count).to_contain_text("Step 2 of")
-    expect(tree.locator("tr", has_text="✗ cut later")).to_have_count(1)
-    expect(tree.locator("tr.ml-cut", has_text="✗")).not_to_have_count(0)
+    expect(widget.locator(".fx-branch.fx-later")).to_have_text("✗ ▁red")
+    expect(widget.locator(".fx-cut:not(.fx-none)", has_text="✗")).to_have_count(6)
     screenshot(page, "17_steering_and_search-tree", widget)
-    press(page, widget.locator(".s-step"), "End")
-    expect(tree.locator("tr", has_text="■ ended")).to_have_count(3)
-    expect(widget.locator("table").nth(1)).to_contain_text("small mouse")
-    press(page, widget.locator(".s-step"), "Home")
-    expect(tree.locator("tbody tr")).to_have_count(1)
-    press(page, widget.locator(".s-step"), "ArrowRight")
-    assert tree.inner_text() == first
+    step.press("End")
+    expect(widget.locator(".fx-round:focus .fx-ended")).to_have_count(3)
+    expect(texts).to_contain_text("small mouse")
+    settle(page)
+    assert in_kernel(page, "view.step == len(view.levels)") == "True"
+    in_kernel(page, "view.step = 0")
+    expect(count).to_contain_text("Step 0 of")
+    assert widget.bounding_box()["height"] == height
 
     press(page, widget.locator(".s-beams"), "Home")  # one beam: greedy
-    press(page, widget.locator(".s-step"), "End")
-    expect(widget.locator("table").nth(1)).to_contain_text("big")
-    expect(widget.locator("table").nth(1).locator("tbody tr")).to_have_count(1)
+    expect(widget.locator(".fx-round").last.locator(".fx-branch")).to_have_count(1)
+    step.press("End")
+    expect(texts).to_contain_text("big")
     press(page, widget.locator(".s-beams"), "ArrowRight", 2)
-    expect(widget.locator("table").nth(1).locator("tbody tr")).to_have_count(3)
+    assert in_kernel(page, "view.beams") == "3"
+    step.press("End")
+    expect(texts.locator(".fx-row:not(.fx-head, .fx-none)")).to_have_count(3)
 
     widget.locator(".s-prompt select").select_option(index=1)
-    settle(page)
-    expect(widget.locator("table").nth(1)).to_contain_text("山上")
+    expect(texts).to_contain_text("山上")
     screenshot(page, "17_steering_and_search-chinese", widget)
     expect(page.locator(ERRORS)).to_have_count(0)
 

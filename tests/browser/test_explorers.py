@@ -9,9 +9,20 @@ from playwright.sync_api import expect
 
 from minillama.logprobs import entropy
 from minillama.sampling import apply_temperature, nucleus
-from minillama.widgets import AttentionExplorer, BeamView, CacheView, TemperatureExplorer, TopPExplorer, front
+from minillama.widgets import (
+    AttentionExplorer,
+    BeamView,
+    CacheView,
+    GenerateStepper,
+    LogprobHeatmap,
+    TemperatureExplorer,
+    TopPExplorer,
+    front,
+)
 from minillama.widgets.cache import cache_calls
+from minillama.widgets.heatmap import percent, shade
 from minillama.widgets.labels import EN
+from minillama.widgets.steps import SIGNS, caption, where_lines
 
 pytestmark = pytest.mark.browser
 
@@ -297,7 +308,7 @@ def attention():
 
 
 def weights_shown(page):
-    return page.locator(".fx-token [role=cell]").all_inner_texts()
+    return page.locator(".fx-seen [role=cell]").all_inner_texts()
 
 
 def weights_due(explorer, layer, head, token):
@@ -309,8 +320,8 @@ def weights_due(explorer, layer, head, token):
 def test_heads_and_tokens(opened, attention, touch):
     width = 390 if touch else 829
     page = opened(attention, width=width, has_touch=touch)
-    foot, heads, tokens = below(page), page.locator(".fx-thumb"), page.locator(".fx-token")
-    assert fits(page) and in_sight(page, ".fx-token > [role], .fx-thumb", width)
+    foot, heads, tokens = below(page), page.locator(".fx-thumb"), page.locator(".fx-seen")
+    assert fits(page) and in_sight(page, ".fx-seen > [role], .fx-thumb", width)
     assert page.locator(".fx b").count() == 0 and weights_shown(page) == weights_due(attention, 1, 2, 12)
     if touch:
         heads.nth(4 * 5 + 1).tap()
@@ -494,7 +505,228 @@ def test_hostile_text_stays_text(opened, course):
 def test_the_page_holds_at_most_300_kib(course):
     prompts = [f"Once {n}" for n in range(8)]
     full = [explorer(course, prompts, n_rows=20) for explorer in (TopPExplorer, TemperatureExplorer)]
+    full += [explorer(course, PROMPTS[:2], max_gen_len=60) for explorer in (GenerateStepper, LogprobHeatmap)]
     full += [AttentionExplorer(["▁word"] * 20, torch.full((8, 15, 20, 20), 0.05)), BeamView(course, prompts, 6, 8)]
     full += [CacheView(course, "word " * 99, 16)]
+    full += [explorer(course, PROMPTS[:2], max_gen_len=60) for explorer in (GenerateStepper, LogprobHeatmap)]
     for explorer in full:
         assert len(explorer.page().encode()) <= 300 * 1024
+
+
+# ---- the stepper -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stepper(course):
+    return GenerateStepper(course, [*PROMPTS, "The"], max_gen_len=12, temperature=1.0, seed=3, logprobs=True)
+
+
+@pytest.fixture
+def steps(stepper):
+    stepper.step = stepper.row = 0
+    return stepper
+
+
+def text_of(page, selector):
+    return [" ".join(text.split()) for text in page.locator(selector).all_inner_texts()]
+
+
+def in_the_middle(page):
+    """Whether the written column, W and candidate included, is in the middle third of the cells that are seen."""
+    view, column = (page.locator(name).bounding_box() for name in (".fx-scroll", ".fx-band-write"))
+    third = view["width"] / 3
+    head = page.locator(".fx-gridhead", has=page.locator(".fx-chip")).bounding_box()
+    left, right = column["x"] - view["x"], column["x"] + column["width"] - view["x"]
+    return third - 1 <= left and right <= 2 * third + 1 and abs(head["x"] - column["x"]) < 1
+
+
+def test_the_timeline_shows_the_run(opened, steps):
+    """By keyboard, from end to end: every cell, every line and every candidate is that of the record."""
+    page, run = opened(steps), steps.recorded
+    lines, table = page.locator(".fx-code"), page.locator(".fx-rows .fx-row")
+    stop = page.locator(".s-step [tabindex='0']")
+    expect(stop).to_have_count(1)
+    stop.focus()
+    keys = {"ArrowRight": 1, "End": len(run.steps), "ArrowLeft": len(run.steps) - 1, "Home": 0}
+    for key, number in keys.items():
+        page.keyboard.press(key)
+        expect(stop).to_be_focused()
+        assert caption(run, number, EN) in page.locator(".ml-count").inner_text()
+        for k, row in enumerate(page.locator(".fx-track .fx-gridrow").all()[1:]):
+            cells = row.locator(".fx-gridcell").all_inner_texts()
+            due = [f"{SIGNS[run.kind(number, k, c)]} {run.token(number, k, c)}" for c in range(run.total_len)]
+            assert [text.split("\n")[1] for text in cells] == due, (number, k)
+        if not number:
+            continue
+        assert in_the_middle(page)
+        for row in (1, 0):
+            page.keyboard.press("ArrowDown" if row else "ArrowUp")
+            due = where_lines(run, number, row, steps.pieces, EN)
+            where, ended = (" ".join(line.split()) for line in (due[1], due[5]))
+            shown = [" ".join(text.split()) for text in lines.locator(".fx-value").all_inner_texts()]
+            assert [f"row {row}: {each}" for each in shown[2:]] == [where, ended]
+            assert f"{run.steps[number - 1].candidate[row]} " in shown[1]
+            found = run.steps[number - 1].tables[row]
+            for k in (0, 1, 39):
+                cells = [text.strip() for text in table.nth(k).locator(".fx-cell:not(.fx-plot)").all_inner_texts()]
+                due = found.rows[k]
+                numbers = [f"{due.logit:.2f}", f"{due.scaled:.2f}", f"{due.prob:.4f}", f"{due.mass_before:.4f}"]
+                assert cells[1:5] == numbers and cells[5] == EN["is_kept" if due.kept else "is_cut"]
+            rest = 1 - sum(row.prob for row in found.rows[:40])
+            assert text_of(page, ".fx-rest .fx-prob") == [f"{max(0, rest):.4f}"]
+            assert text_of(page, ".fx-rest .fx-name") == ["4,056 others"]
+    page.keyboard.press("Space")
+    expect(page.locator(".ml-count")).to_contain_text("Step 1 of")
+    page.keyboard.press("Space")
+    expect(page.locator(".s-play")).to_have_text(EN["step_play"])
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_click_sets_row_and_step_and_nothing_below_moves(opened, steps, width):
+    page, run = opened(steps, width=width, has_touch=width == 390), steps.recorded
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    below, count, view = page.locator("#below"), page.locator(".ml-count"), page.locator(".fx-scroll")
+    foot = below.bounding_box()
+    for number in range(1, len(run.steps) + 1):
+        page.locator(".s-forth").click()
+        assert below.bounding_box() == foot and in_the_middle(page), number
+        for row in (3, 1):  # a short one, which ends early, and one inside its prompt
+            cell = page.locator(".fx-gridrow").nth(row + 1).locator(".fx-gridcell").nth(run.steps[number - 1].cur_pos)
+            cell.tap() if width == 390 else cell.click()
+            expect(page.locator(".fx-gridname").nth(row)).to_contain_text("▶")
+            assert f"Step {number} of" in count.inner_text() and below.bounding_box() == foot, (number, row)
+    scrolled = view.evaluate("each => each.scrollLeft")
+    page.locator(".fx-code").first.hover()
+    expect(page.locator(".fx-band-read")).to_have_class("fx-band fx-band-read fx-framed")
+    page.locator(".s-stops").click()
+    last, _ = run.stops[1]
+    assert f"Step {last} of" in count.inner_text() and in_the_middle(page)
+    page.locator(".s-first-new").click()
+    assert f"Step {run.first_new(1)} of" in count.inner_text() and below.bounding_box() == foot
+    assert view.evaluate("each => each.scrollLeft") != scrolled
+    if width == 390:
+        return
+    page.locator(".fx-gridcell").first.click()  # bos: no step writes it
+    assert "Step 0 of" in count.inner_text() and below.bounding_box() == foot
+    assert view.evaluate("each => each.scrollLeft") > 0, "it did not jump back"
+
+
+def test_the_candidate_falls_in_or_is_pushed_away_unless_motion_is_reduced(opened, steps):
+    for motion, n in (("no-preference", 3), ("reduce", 0)):
+        page = opened(steps, reduced_motion=motion)
+        page.locator(".s-forth").click()
+        moving = "document.getAnimations().filter(each => each.effect.target.closest('.s-step')).length"
+        assert page.evaluate(moving) == n
+        page.close()
+
+
+# ---- the heat map ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def heat(course):
+    return LogprobHeatmap(course, PROMPTS[:1], temperatures=(0.0, 1.5), max_gen_len=24)
+
+
+def low_rows(page, run):
+    rows = page.locator(".fx-panel").nth(run).locator(".ml-low").all_inner_texts()
+    return [text.split() for text in rows if text.strip()]
+
+
+def test_the_threshold_by_keyboard_and_the_numbers(opened, heat):
+    page = opened(heat)
+    line = page.locator(".fx-threshold").first
+    for key, threshold in (("ArrowDown", 0.15), ("PageDown", 0.5), ("Home", 1), ("ArrowUp", 0.95), ("End", 0)):
+        line.press(key)
+        expect(line).to_be_focused()
+        chance = percent(threshold) if threshold else "0%"
+        nats = f"{-math.log(threshold) + 0:.2f}" if threshold else "Infinity"
+        expect(line).to_have_attribute("aria-valuetext", f"probability {chance}, −log p {nats}")
+        for k, run in enumerate(heat.runs):
+            below = [(place, token) for place, token in enumerate(run.tokens) if token.is_below(threshold)]
+            panel = page.locator(".fx-panel").nth(k)
+            assert panel.locator(".fx-token.fx-low").count() == panel.locator(".fx-spike.fx-low").count() == len(below)
+            cells = page.locator(".ml-run").nth(k).locator("> *").all_inner_texts()
+            assert cells[2] == str(len(run.tokens)) and cells[5] == str(len(below))
+            lowest = sorted(below, key=lambda pair: pair[1].logprob)[:6]
+            assert [[row[0], row[-2]] for row in low_rows(page, k)] == [[str(place), f"{token.logprob:.2f}"]
+                                                                        for place, token in lowest]  # fmt: skip
+    grounds = (
+        page.locator(".fx-panel")
+        .first.locator(".fx-token")
+        .evaluate_all("all => all.map(each => [each.style.background, each.style.color])")
+    )
+    for (ground, ink), token in zip(grounds[1:], heat.runs[0].tokens[1:], strict=True):
+        fill, words = shade(token.logprob)
+        assert ground == f"rgb({', '.join(str(c) for c in bytes.fromhex(fill[1:]))})"
+        assert (ink == "rgb(255, 255, 255)") == (words == "#ffffff")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_line_is_dragged_and_nothing_moves(opened, heat, width):
+    page = opened(heat, width=width, has_touch=width == 390)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    panels = [each.bounding_box() for each in page.locator(".fx-panel").all()]
+    assert (panels[0]["y"] == panels[1]["y"]) == (width > 390), "side by side where there is room"
+    tokens = page.locator(".fx-token").all()
+    boxes = [each.bounding_box() for each in tokens]
+    assert all(0 <= box["x"] and box["x"] + box["width"] <= width + 16 for box in boxes)
+    line, below = page.locator(".fx-threshold").first, page.locator("#below").bounding_box()
+    strip, box = page.locator(".fx-strip").first.bounding_box(), line.bounding_box()
+    x, y = box["x"] + 40, box["y"] + box["height"] / 2
+    ends = [strip["y"] + strip["height"] - strip["height"] * nats / 7 for nats in (0.5, 5)]
+    finger = page.context.new_cdp_session(page)
+
+    def touch(kind, y=None):
+        points = [] if y is None else [{"x": x, "y": y}]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    if width == 390:
+        touch("touchStart", y)
+    else:
+        page.mouse.move(x, y)
+        page.mouse.down()
+    for end in ends:
+        touch("touchMove", end) if width == 390 else page.mouse.move(x, end)
+        assert page.locator("#below").bounding_box() == below
+        assert [each.bounding_box() for each in tokens[::7]] == boxes[::7]
+    touch("touchEnd") if width == 390 else page.mouse.up()
+    assert float(line.get_attribute("aria-valuenow")) == pytest.approx(5, abs=0.1)
+    expect(page.locator(".fx-threshold").last).to_have_attribute("aria-valuenow", line.get_attribute("aria-valuenow"))
+
+
+def test_text_spike_and_table_light_together_in_both_runs(opened, heat):
+    page = opened(heat)
+    first, second = (page.locator(".fx-panel").nth(k) for k in (0, 1))
+    expect(page.locator(".fx-token[tabindex='0']")).to_have_count(1)
+    page.locator(".fx-token[tabindex='0']").focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    pop = page.locator(".fx-pop")
+    expect(first.locator(".fx-token").nth(4)).to_be_focused()
+    for panel in (first, second):
+        assert panel.locator(".fx-token").nth(4).evaluate("each => each.classList.contains('fx-lit')")
+        assert panel.locator(".fx-spike").nth(4).evaluate("each => each.classList.contains('fx-lit')")
+    best = [" ".join(text.split()) for text in pop.locator(".fx-best").all_inner_texts()]
+    assert best == [f"{piece} {percent(float(f'{prob:.3g}'))}" for piece, prob in heat.runs[0].tokens[4].top]
+    page.keyboard.press("ArrowDown")
+    expect(second.locator(".fx-token").nth(4)).to_be_focused()
+    page.keyboard.press("End")
+    expect(second.locator(".fx-token").last).to_be_focused()
+    expect(pop).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(pop).to_be_hidden()
+    row = second.locator(".ml-low").first
+    row.hover()
+    place = int(row.inner_text().split()[0])
+    assert second.locator(".fx-token").nth(place).evaluate("each => each.classList.contains('fx-lit')")
+    second.locator(".fx-spike").nth(3).hover()
+    assert second.locator(".fx-token").nth(3).evaluate("each => each.classList.contains('fx-lit')")
+    page.locator(".s-echo input").press("Space")
+    n = sum(not token.from_prompt for token in heat.runs[0].tokens)
+    expect(first.locator(".fx-token:visible")).to_have_count(n)
+    assert first.locator(".fx-spike:not([hidden])").count() == n
+    assert page.locator(".ml-run > :nth-child(3)").first.inner_text() == str(n)
+    page.locator(".fx-panel .fx-token:visible").first.click()
+    expect(page.locator(".fx-panel .fx-token:visible").first).to_have_attribute("tabindex", "0")
+    expect(page.locator(".s-settings input").first).to_be_disabled()

@@ -15,11 +15,27 @@ CELLS = [
     "from minillama import Llama, widgets\nllama = Llama.build()",
     "widgets.TopPExplorer(llama, ['The cat', 'A dog'])",
     "widgets.TemperatureExplorer(llama, ['The cat', 'A dog'])",
+    "import torch\nwidgets.AttentionExplorer(['<s>', '▁The', '▁cat'], torch.ones(2, 2, 3, 3).tril() / 3, token=1)",
+    "cache = widgets.CacheView(llama, 'The cat', max_gen_len=3)\ncache.call = 3\ncache",
+    "widgets.BeamView(llama, ['The cat', 'A dog'], n_beams=2, max_gen_len=2)",
+    "widgets.GenerateStepper(llama, ['The cat', 'A dog'], max_gen_len=3)",
+    "widgets.LogprobHeatmap(llama, ['The cat', 'A dog'], max_gen_len=3)",
+    "from minillama import plots\nplots.plot_cache([(0, 2), (2, 3)], ['a', 'b', 'c'])",
 ]
 PYTHON = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 VIEW = "application/vnd.jupyter.widget-view+json"
 SAVE = "() => window.jupyterapp.commands.execute('docmanager:save').then(() => null)"
-EXPLORERS = {"fx-top-p": ".s-top-p", "fx-temperature": ".s-temperature"}  # and a slider of each
+EXPLORERS = {  # and a part of each that Home moves
+    "fx-top-p": ".s-top-p",
+    "fx-temperature": ".s-temperature",
+    "fx-attention": ".s-token [tabindex='0']",
+    "fx-cache": ".s-call [tabindex='0']",
+    "fx-beam": ".s-step [tabindex='0']",
+    "fx-stepper": ".s-step [tabindex='0']",
+    "fx-heatmap": ".fx-threshold >> nth=0",
+}
+STILLS = ["renormalised", "temperature 1", "looks most at", "forward(tokens[:, 4:5], 4)", "the prompt", "row 1",
+          "perplexity"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +64,11 @@ def reopen(page):
 
 
 def moves(page, name):
-    """Whether a key on its slider changes what an explorer shows."""
+    """Whether a key changes what an explorer shows."""
     explorer = page.locator(f".{name}")
     explorer.scroll_into_view_if_needed()
     before = explorer.inner_text()
-    explorer.locator(EXPLORERS[name]).press("Home")
+    explorer.locator(EXPLORERS[name]).press("End" if name == "fx-stepper" else "Home")
     return explorer.inner_text() != before
 
 
@@ -62,7 +78,9 @@ def test_with_another_kernel_it_still_moves(saved, page, reopen):
         assert moves(page, name)
     gone = page.locator(".jp-OutputArea-output", has_text=re.compile("Loading widget|Error displaying widget"))
     expect(gone).to_have_count(len(EXPLORERS))
-    expect(page.locator(".jp-OutputArea-output:visible")).to_have_count(len(EXPLORERS))
+    expect(page.locator(".jp-OutputArea-output:visible")).to_have_count(len(EXPLORERS) + 1)  # and the figure
+    expect(page.get_by_role("img", name="Grid of 2 calls of forward")).to_have_count(1)
+    expect(page.locator(".ml-figure img")).to_be_hidden()
 
 
 def test_where_scripts_may_not_run_the_still_is_seen(saved, page, reopen):
@@ -79,9 +97,12 @@ def test_where_scripts_may_not_run_the_still_is_seen(saved, page, reopen):
     stills = page.locator("[data-ml-still], .jp-RenderedHTMLCommon:has(table)")
     expect(stills.first).to_be_visible()
     expect(page.locator(".fx")).to_have_count(0)
-    expect(page.locator(".jp-OutputArea table")).to_have_count(len(EXPLORERS))
-    expect(page.locator(".jp-OutputArea table").first).to_contain_text("renormalised")
-    expect(page.locator(".jp-OutputArea table").last).to_contain_text("temperature 1")
+    for words in STILLS:
+        expect(page.locator(".jp-OutputArea table", has_text=words).first).to_be_visible()
+    expect(page.locator(".ml-figure svg")).to_have_count(0)
+    figure = page.get_by_role("img", name="Grid of 2 calls of forward")
+    figure.scroll_into_view_if_needed()
+    assert figure.evaluate("image => image.complete && image.naturalWidth") == 750
 
 
 @pytest.mark.parametrize("with_state", [False, True])

@@ -45,8 +45,7 @@ def right(checkpoint):
         (widgets.LogprobHeatmap, {**heat, "temperatures": (0.0, 1.0)}),
         (widgets.show_logprobs, {**heat, "temperatures": [0.0]}),
         (widgets.Predict, {"question": "q", "options": ["1"], "answer": 1, "because": "x", "language": "en"}),
-        (widgets.Predict("q", ["1"]).reveal, {"answer": 1, "because": "x"}),
-        (widgets.GenerateStepper, {**m, "prompts": ["a"], **stepped, "n_columns": 4}),
+        (widgets.GenerateStepper, {**m, "prompts": ["a"], **stepped}),
         (widgets.show_step, {**m, "prompt_tokens": [[1, 5]], "number": 1, "row": 0, **stepped}),
         (widgets.TemperatureExplorer, {**explorer, "truths": {"a": {5: 0.5}}}),
         (widgets.TokenView, shown),
@@ -87,7 +86,7 @@ NAMES = [
     *(name for name in widgets.__all__),
     *(f"plot_{name}" for name in "nucleus rotation attention temperatures entropy cache token_cost where".split()),
     *(f"plot_{name}" for name in "calibration rank_memory curves batch".split()),
-    *("bars", "timeline", "Predict.reveal", "TopPExplorer.sample", "source_link", "meta_link", "Flowchart"),
+    *("bars", "timeline", "TopPExplorer.sample", "source_link", "meta_link", "Flowchart"),
 ]
 
 

@@ -6,7 +6,17 @@ import re
 import pytest
 import torch
 
-from minillama.widgets import AttentionExplorer, BeamView, CacheView, Predict, TemperatureExplorer, TopPExplorer, front
+from minillama.widgets import (
+    AttentionExplorer,
+    BeamView,
+    CacheView,
+    GenerateStepper,
+    LogprobHeatmap,
+    Predict,
+    TemperatureExplorer,
+    TopPExplorer,
+    front,
+)
 from minillama.widgets.labels import EN
 
 FILES = sorted(front.FRONT.iterdir())
@@ -18,6 +28,8 @@ EXPLORERS = {  # and what makes one with hostile text in its data
     AttentionExplorer: lambda _: AttentionExplorer(PROMPTS, torch.tensor([[1.0, 0.0], [0.5, 0.5]]).expand(2, 3, 2, 2)),
     CacheView: lambda llama: CacheView(llama, HOSTILE),
     BeamView: lambda llama: BeamView(llama, PROMPTS, n_beams=2, max_gen_len=2),
+    GenerateStepper: lambda llama: GenerateStepper(llama, PROMPTS),
+    LogprobHeatmap: lambda llama: LogprobHeatmap(llama, PROMPTS),
     Predict: lambda _: Predict(HOSTILE, ["yes", HOSTILE], HOSTILE, HOSTILE),
 }
 
@@ -29,6 +41,25 @@ def explorer(request, llama):
 
 def test_every_file_belongs_to_an_explorer():
     assert {*FILES} == {path for each in EXPLORERS for path in front.files(each.name, each.uses)}
+
+
+def test_no_style_sheet_reaches_another_explorer():
+    """All sheets of a page count for all of it, so a name that one explorer's own sheet styles is no other's."""
+
+    def text(path):
+        return re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.S)
+
+    def names(selectors):
+        return {*re.findall(r"\bfx-[a-z-]+", selectors)}
+
+    common = names(text(front.FRONT / "style.css") + text(front.FRONT / "grid.css"))
+    for one in EXPLORERS:
+        own = {*front.files(one.name, one.uses)}
+        sheet = "".join(text(path) for path in own if path.name == f"{one.name}.css")
+        selectors = re.findall(r"[^{},]+(?=[,{])", re.sub(r"(?<=\{)[^{}]*(?=\})|@[^{]*", "", sheet))
+        styled = {name for each in selectors if f".fx-{one.name}" not in each for name in names(each)} - common
+        for path in {*FILES} - own:
+            assert not styled & names(text(path)), (one.name, path.name, styled & names(text(path)))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -49,7 +80,7 @@ def test_the_module_has_one_export_and_no_import(explorer):
 
 
 def test_every_label_that_the_module_uses_is_sent(explorer):
-    code = (front.FRONT / f"{explorer.name}.js").read_text(encoding="utf-8")
+    code = "".join((front.FRONT / f"{name}.js").read_text(encoding="utf-8") for name in (*explorer.uses, explorer.name))
     used = set(re.findall(r"\btext\.(\w+)", code))
     assert used and used <= explorer.data["text"].keys()
     assert explorer.data["text"].items() <= EN.items()
@@ -63,7 +94,7 @@ def test_the_page_holds_its_data_and_nothing_ends_its_script(explorer):
     values = json.loads(re.search(r'^start\("\w+", (.*), render\);$', page, re.M)[1])
     assert values.keys() == {*explorer.trait_names(front=True)} and values.keys() >= {"data", "floats"}
     named = (values["data"].get(name, ()) for name in ("prompts", "pieces", "options"))
-    assert HOSTILE in [values.get("prompt"), *(text for texts in named for text in texts)]
+    assert HOSTILE in [values.get("prompt"), *values.get("prompts", ()), *(text for texts in named for text in texts)]
     assert explorer.still() in page and f'data-ml-still="{explorer.data["id"]}"' in page
 
 

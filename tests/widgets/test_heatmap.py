@@ -1,6 +1,7 @@
-"""LogprobHeatmap: the scores against log_softmax, the view on plain data, and every control moved to its ends."""
+"""LogprobHeatmap: the scores against log_softmax, the view on plain data, what the page gets, bad input."""
 
 import html
+import json
 import math
 import re
 
@@ -17,6 +18,7 @@ from minillama.widgets.heatmap import (
     MAX_TOKENS,
     heatmap_html,
     percent,
+    run_data,
     shade,
 )
 from minillama.widgets.labels import EN
@@ -27,10 +29,10 @@ PROMPTS = ["Once upon a time", "The weather"]
 
 
 def token(prob, piece="▁cat", from_prompt=False, rank=2):
-    return ScoredToken(piece, from_prompt, math.log(prob), rank, "▁dog", 0.4)
+    return ScoredToken(piece, from_prompt, math.log(prob), rank, [("▁dog", 0.4), ("▁cat", 0.1)])
 
 
-FIRST = ScoredToken("<s>", True, None, None, None, None)
+FIRST = ScoredToken("<s>", True, None, None, None)
 RUN = ScoredText("a cat", 0.5, [FIRST, token(0.9, "▁a", True), token(0.05), token(0.2, "▁sat"), token(0.001, ".")], 10)
 
 
@@ -65,14 +67,14 @@ def test_scores_are_those_of_log_softmax(llama, max_gen_len):
     for i, scored in enumerate(run.tokens[1:]):
         order = table[i].argsort(descending=True).tolist()
         assert order[scored.rank - 1] == row[i + 1]
-        assert scored.best == llama.tokenizer.pieces(order[:1])[0]
-        assert scored.best_prob == pytest.approx(float(table[i].max().exp()), abs=1e-5)
+        assert [piece for piece, _ in scored.top] == llama.tokenizer.pieces(order[:5])
+        assert [prob for _, prob in scored.top] == pytest.approx(table[i, order[:5]].exp().tolist(), abs=1e-5)
         assert scored.logprob == pytest.approx(float(table[i, row[i + 1]]), abs=1e-4)
 
 
 def test_an_empty_prompt_has_one_token_without_a_score(llama):
     (only,) = score(llama, "").tokens
-    assert only.logprob is only.rank is only.best is None and only.from_prompt
+    assert only.logprob is only.rank is only.top is None and only.from_prompt
 
 
 def test_the_prompt_has_the_same_scores_at_every_temperature(llama):
@@ -182,7 +184,7 @@ def test_long_texts_are_cut_and_counted():
 
 def test_tokens_are_escaped():
     bad = ["<script>alert(1)</script>", '" onmouseover="x', "&lt;", "\x00\n", "\u202eabc"]
-    run = ScoredText("", 0.0, [ScoredToken(piece, False, -9.0, 3, piece, 0.5) for piece in bad], 10)
+    run = ScoredText("", 0.0, [ScoredToken(piece, False, -9.0, 3, [(piece, 0.5)]) for piece in bad], 10)
     page = view([run]).split("</style>")[1]
     assert "<script>" not in page and 'onmouseover="x' not in page.replace("&quot;", "'")
     assert "&lt;script&gt;" in page and "␀␊" in page and "\u202e" not in page
@@ -210,54 +212,76 @@ def heatmap(llama):
 
 def test_the_threshold_and_echo_do_not_run_the_model(heatmap, llama, monkeypatch):
     monkeypatch.setattr(llama.model, "forward", lambda *_: pytest.fail("the model was run"))
-    first = heatmap.view.value
-    slider = heatmap.threshold
-    assert (slider.min, slider.max, slider.value) == (0, 1, 0.1)
-    slider.value = slider.min
-    assert rows(heatmap.view.value, "ml-low") == []
-    slider.value = slider.max
-    assert heatmap.view.value != first
-    assert all(row[-1] == str(int(row[2]) - 1) for row in rows(heatmap.view.value, "ml-run")), "all but <s>"
-    slider.value = 0.1
-    heatmap.echo.value = False
-    assert all(int(row[2]) <= 6 for row in rows(heatmap.view.value, "ml-run"))
-    heatmap.echo.value = True
-    assert heatmap.view.value == first
+    first, scored = heatmap.still(), heatmap.scored
+    heatmap.threshold = 0
+    assert rows(heatmap.still(), "ml-low") == []
+    heatmap.threshold = 1.0
+    assert all(row[-1] == str(int(row[2]) - 1) for row in rows(heatmap.still(), "ml-run")), "all but <s>"
+    heatmap.threshold, heatmap.echo = 0.1, False
+    assert all(int(row[2]) <= 6 for row in rows(heatmap.still(), "ml-run"))
+    heatmap.echo = True
+    assert heatmap.still() == first and heatmap.scored is scored
 
 
 def test_one_prompt_at_two_temperatures(llama):
     widget = LogprobHeatmap(llama, PROMPTS[:1], temperatures=(0.0, 1.5))
-    assert widget.prompts[0].value == widget.prompts[1].value == PROMPTS[0]
-    assert [row[1] for row in rows(widget.view.value, "ml-run")] == ["0.00", "1.50"]
-    widget.temperatures[1].value = 0.0
-    one, other = rows(widget.view.value, "ml-run")
+    assert widget.prompts == PROMPTS[:1] * 2
+    assert [row[1] for row in rows(widget.still(), "ml-run")] == ["0.00", "1.50"]
+    widget.temperatures = [0.0, 0.0]
+    one, other = rows(widget.still(), "ml-run")
     assert one[1:] == other[1:], "greedy twice is the same text"
 
 
 @pytest.mark.parametrize("k", [0, 1])
 def test_a_prompt_and_a_temperature_change_their_own_run(heatmap, k):
     before = list(heatmap.runs)
-    heatmap.prompts[k].value = "The cat"
+    heatmap.prompts = [PROMPTS[0], "The cat"] if k else ["The cat", PROMPTS[1]]
     assert heatmap.runs[k].prompt == "The cat" and heatmap.runs[1 - k] is before[1 - k]
-    heatmap.temperatures[k].value = HOTTEST
+    heatmap.temperatures = [0.0, HOTTEST] if k else [HOTTEST, 1.0]
     assert heatmap.runs[k].temperature == HOTTEST and heatmap.runs[1 - k] is before[1 - k]
-    heatmap.temperatures[k].value = 0
+
+
+def test_the_page_asks_for_a_run(heatmap):
+    before = list(heatmap.runs)
+    heatmap.set_state({"prompts": [PROMPTS[0], "The cat"], "temperatures": [0.0, 0.5], "max_gen_len": 6})
+    assert heatmap.runs[0] is before[0] and heatmap.runs[1].prompt == "The cat"
+    assert heatmap.scored[1]["prompt"] == "The cat" and heatmap.scored[1]["temperature"] == 0.5
+
+
+def test_what_the_page_gets_are_the_scores(heatmap):
+    assert json.loads(json.dumps(heatmap.scored)) == heatmap.scored
+    for run, sent in zip(heatmap.runs, heatmap.scored, strict=True):
+        assert sent["pieces"] == [t.piece for t in run.tokens] and sent["ranks"] == [t.rank for t in run.tokens]
+        assert sent["n_prompt"] == sum(t.from_prompt for t in run.tokens) and sent["problem"] == ""
+        assert sent["logprobs"][0] is sent["tops"][0] is None
+        assert sent["logprobs"][1:] == pytest.approx([t.logprob for t in run.tokens[1:]], abs=1e-6)
+        for top, token in zip(sent["tops"][1:], run.tokens[1:], strict=True):
+            assert [piece for piece, _ in top] == [piece for piece, _ in token.top]
+            assert [prob for _, prob in top] == pytest.approx([prob for _, prob in token.top], rel=0.01)
+
+
+def test_a_long_text_is_sent_in_part():
+    sent = run_data(ScoredText("", 0.0, [FIRST] + [token(0.5, "\u202e")] * (MAX_TOKENS + 7), 10), "", 0.0, 0)
+    assert len(sent["pieces"]) == len(sent["tops"]) == MAX_TOKENS and len(sent["logprobs"]) == MAX_TOKENS + 8
+    assert sent["pieces"][1] == r"\u202e"
+    assert len(json.dumps([sent, sent])) <= 200 * 1024
 
 
 def test_length_from_end_to_end(heatmap):
-    for value in (heatmap.length.min, heatmap.length.max, 6):
-        heatmap.length.value = value
+    for value in (0, heatmap.longest, 6):
+        heatmap.max_gen_len = value
         for run, prompt in zip(heatmap.runs, PROMPTS, strict=True):
             assert sum(not t.from_prompt for t in run.tokens) <= value
             assert run.prompt == prompt
-    heatmap.length.value, heatmap.echo.value = 0, False
-    assert heatmap.view.value.count(EN["heat_nothing"]) == 2
+    heatmap.max_gen_len, heatmap.echo = 0, False
+    assert heatmap.still().count(EN["heat_nothing"]) == 2
 
 
 @pytest.mark.parametrize("text", ["", " ", "\x00\x1b[31m", "שלום", "\u202eabc", "<script>alert(1)</script>", "字🦙"])
 def test_odd_text_is_scored(heatmap, text):
-    heatmap.prompts[0].value = text
-    assert len(rows(heatmap.view.value, "ml-run")) == 2 and "<script>" not in heatmap.view.value
+    heatmap.prompts = [text, PROMPTS[1]]
+    assert len(rows(heatmap.still(), "ml-run")) == 2 and "<script>" not in heatmap.still()
+    assert not set("".join(heatmap.scored[0]["pieces"])) & set("\x00\x1b\u202e")
 
 
 @pytest.mark.parametrize(
@@ -265,33 +289,20 @@ def test_odd_text_is_scored(heatmap, text):
     [("a\ud800", EN["surrogate"]), ("Once " * 60, "(max_seq_len is 96). "), ("a" * (LONGEST + 1), "Shorten it")],
 )
 def test_bad_text_is_answered_in_place_and_the_widget_stays_alive(heatmap, text, message):
-    first = heatmap.view.value
-    heatmap.prompts[1].value = text
-    assert message in heatmap.view.value and len(rows(heatmap.view.value, "ml-run")) == 1
-    heatmap.threshold.value, heatmap.echo.value = 0.5, False
-    assert message in heatmap.view.value
-    heatmap.threshold.value, heatmap.echo.value, heatmap.prompts[1].value = 0.1, True, PROMPTS[1]
-    assert heatmap.view.value == first
+    first = heatmap.still()
+    heatmap.prompts = [PROMPTS[0], text]
+    assert message in heatmap.scored[1]["problem"] and heatmap.scored[0]["problem"] == ""
+    assert message in heatmap.still() and len(rows(heatmap.still(), "ml-run")) == 1
+    heatmap.prompts = PROMPTS
+    assert heatmap.still() == first
 
 
 def test_a_model_that_ends_at_once(reciter, tokenizer):
     widget = LogprobHeatmap(reciter(tokenizer, []), ["What"], echo=False)
-    assert widget.view.value.count(EN["heat_nothing"]) == 2
+    assert widget.still().count(EN["heat_nothing"]) == 2
 
 
-def test_keyboard_and_hooks(heatmap):
-    hooks = {
-        "s-prompt-a": heatmap.prompts[0], "s-prompt-b": heatmap.prompts[1], "s-temperature-a": heatmap.temperatures[0],
-        "s-temperature-b": heatmap.temperatures[1], "s-length": heatmap.length, "s-echo": heatmap.echo,
-        "s-threshold": heatmap.threshold,
-    }  # fmt: skip
-    for hook, control in hooks.items():
-        assert hook in control._dom_classes
-        assert control.tabbable is not False
-    assert "w-heatmap" in heatmap._dom_classes
-
-
-def test_bad_arguments(llama):
+def test_bad_arguments(llama, heatmap):
     with pytest.raises(TypeError, match="prompts must be a list of str, got the bare str"):
         LogprobHeatmap(llama, "Once")
     with pytest.raises(ValueError, match="prompts must be one or two, and temperatures two, got 3 and 2"):
@@ -306,3 +317,6 @@ def test_bad_arguments(llama):
         LogprobHeatmap(llama, ["a"], max_gen_len=1000)
     with pytest.raises(ValueError, match="language"):
         LogprobHeatmap(llama, ["a"], language="xx")
+    for name, value in {"prompts": ["a"], "temperatures": [0.0], "threshold": 2, "echo": 5, "max_gen_len": 61}.items():
+        with pytest.raises((TypeError, ValueError), match=f"^{name} must be"):
+            setattr(heatmap, name, value)

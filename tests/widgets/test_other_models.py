@@ -44,7 +44,7 @@ def test_a_default_is_as_large_as_there_is_room_for(checkpoint):
     for context in (5, 64):
         llama = Llama.build(checkpoint.folder, max_seq_len=context, max_batch_size=2, device="cpu")
         canvas, heat = widgets.CanvasView(llama, ["a"]), widgets.LogprobHeatmap(llama, ["a"])
-        lengths[context] = canvas.max_gen_len.value, heat.length.value
+        lengths[context] = canvas.max_gen_len.value, heat.max_gen_len
         with pytest.raises(ValueError, match=f"max_gen_len must be a whole number from 0 to {context}, got 99"):
             widgets.CanvasView(llama, ["a"], max_gen_len=99)
     assert lengths == {5: (5, 4), 64: (8, 20)}

@@ -58,11 +58,13 @@ def bad_text(name, llama):
         view.messages.value = HALF
     elif name == "GenerateStepper":
         view = GenerateStepper(llama, ["Once"], max_gen_len=1)
-        view.prompts.value = HALF
-        view.run.click()
+        view.prompts = [HALF]
+        view.run()
+        return view.still()
     elif name == "LogprobHeatmap":
         view = LogprobHeatmap(llama, ["Once"], max_gen_len=1)
-        view.prompts[0].value = HALF
+        view.prompts = [HALF, "Once"]
+        return view.still()
     elif name == "TemperatureExplorer":
         view = TemperatureExplorer(llama, ["Once"])
         view.own = HALF
@@ -97,9 +99,9 @@ def test_a_message_has_a_role_and_a_second_sign():
 
 @pytest.mark.parametrize("answer", [None, "1", "2"])
 def test_a_reveal_has_the_same_form(answer):
-    question = Predict("Which?", ["1", "2"])
+    question = Predict("Which?", ["1", "2"], 1)
     question.choice = answer
-    page = question.reveal(1)._repr_html_()
+    page = question.reveal()._repr_html_()
     assert SIGNS[{None: "missing", "1": "passed", "2": "failed"}[answer]] in page and 'class="ml ml-reveal"' in page
 
 

@@ -64,14 +64,6 @@ def test_the_answer_comes_from_a_function_that_runs_at_once():
     assert chosen(None, lambda: ("2", "")).reveal().words == "The answer is “2”."
 
 
-def test_without_an_answer_a_later_cell_tells_it():
-    question = chosen("2")
-    assert "<details" not in question.still() and "next cells" in question.still()
-    with pytest.raises(ValueError, match="^answer is missing: give it to reveal, or to Predict$"):
-        question.reveal()
-    assert repr(question.reveal((2), "Because.")) == "Right: “2”. Because." and question.revealed
-
-
 @pytest.mark.parametrize(("given", "error", "message"), [
     ((7,), ValueError, r"answer must be one of the options \['2', '3'\], got '7'"),
     ((lambda: 3,), TypeError, r"answer must return \(answer, because\), because a str, got 3"),

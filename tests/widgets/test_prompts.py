@@ -14,10 +14,9 @@ def test_typed_prompts_get_one_message(llama):
     message = trouble(llama, LONG, 1, EN)
     assert message == EN["prompt_long"].format(n=n, room=most - 1, max_seq_len=most)
     explorer, heatmap = TemperatureExplorer(llama, ["Once"]), LogprobHeatmap(llama, ["Once"])
-    explorer.own = heatmap.prompts[0].value = LONG
-    assert message == explorer.typed["problem"] and message in heatmap.view.value
-    explorer.own = heatmap.prompts[0].value = "a\ud800"
-    assert explorer.typed["problem"] == EN["surrogate"] and EN["surrogate"] in heatmap.view.value
+    for typed, words in ((LONG, message), ("a\ud800", EN["surrogate"])):
+        explorer.own, heatmap.prompts = typed, [typed, "Once"]
+        assert explorer.typed["problem"] == heatmap.scored[0]["problem"] == words
 
 
 @pytest.mark.parametrize(("max_gen_len", "room"), [(0, 0), (1, 1), (20, 1)])

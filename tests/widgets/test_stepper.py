@@ -1,6 +1,7 @@
-"""GenerateStepper: the recorded run is the loop's, the view shows it, every control works, bad input is answered."""
+"""GenerateStepper: the recorded run is the loop's, the still and the page get it, bad input is answered."""
 
 import html
+import json
 import re
 
 import pytest
@@ -10,7 +11,7 @@ from minillama import Llama
 from minillama.widgets import GenerateStepper, show_step
 from minillama.widgets.labels import EN
 from minillama.widgets.stages import batch_stages, stages
-from minillama.widgets.stepper import LONGEST_RUN
+from minillama.widgets.stepper import LONGEST_RUN, MOST_SENT
 from minillama.widgets.steps import SIGNS, record, stepper_html, where_lines
 
 PROMPTS = ["Once upon a time", "The cat", "从前有一只小猫"]
@@ -174,9 +175,9 @@ def test_pieces_are_escaped(small):
 def test_the_picture_is_the_widgets_view(llama):
     prompt_tokens = [llama.tokenizer.encode(text, bos=True, eos=False) for text in PROMPTS]
     picture = show_step(llama, prompt_tokens, 2, row=1, max_gen_len=5)
-    view = GenerateStepper(llama, PROMPTS, max_gen_len=5)
-    view.step.value, view.row.value = 2, 1
-    assert picture._repr_html_().endswith(view.view.value) and "<style>" in picture._repr_html_()
+    view = GenerateStepper(llama, PROMPTS, max_gen_len=5, n_rows=8)
+    view.step, view.row = 2, 1
+    assert picture._repr_html_() == view.still() and "<style>" in view.still()
     assert repr(picture).startswith("Step 2 of") and "torch.where" in repr(picture)
     with pytest.raises(ValueError, match="number must be a whole number from 0"):
         show_step(llama, prompt_tokens, 99)
@@ -194,42 +195,33 @@ def view(llama):
     return GenerateStepper(llama, PROMPTS, max_gen_len=5)
 
 
-def test_stepping_from_end_to_end(view):
-    n = len(view.recorded.steps)
-    assert view.step.value == 0 and view.step.max == view.play.max == n
-    seen = []
+def test_step_and_row_change_the_still_alone(view, llama, monkeypatch):
+    monkeypatch.setattr(Llama, "generate_steps", lambda *_, **__: pytest.fail("the model was run"))
+    n, ran, seen = len(view.recorded.steps), view.ran, []
+    assert view.step == view.row == 0
     for value in (0, n, 1):
-        view.step.value = value
-        assert f"Step {value} of {n}." in view.view.value and view.play.value == value
-        seen.append(view.view.value)
-    assert len(set(seen)) == 3
-    view.forth.click()
-    assert view.step.value == 2
-    view.back.click()
-    assert view.view.value == seen[2]
-    view.play.value = n  # as while it plays
-    assert view.view.value == seen[1]
-    view.forth.click()
-    assert view.step.value == n
-    view.step.value = 0
-    view.back.click()
-    assert view.view.value == seen[0]
+        view.step = value
+        assert f"Step {value} of {n}." in view.still()
+        seen.append(view.still())
+    view.row = 2
+    assert "▶ row 2" in view.still() and len({*seen, view.still()}) == 4 and view.ran is ran
 
 
-def test_rows_and_jumps(view):
-    for k in range(3):
-        view.row.value = k
-        view.first_new.click()
-        step = view.recorded.steps[view.step.value - 1]
-        assert step.cur_pos == len(view.recorded.prompt_tokens[k]) and f"of row {k}" in view.first_new.description
-        view.stops.click()
-        last, why = view.recorded.stops[k]
-        assert view.step.value == last and f"row {k} stops" in view.stops.description
-        assert EN[f"step_stop_{why}"] in html.unescape(view.view.value)
-        assert f"▶ row {k}" in view.view.value
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [("step", 99, "step must be a whole number from 0 to"), ("step", -1, "step must"), ("row", 3, "from 0 to 2, got 3"),
+     ("max_gen_len", 65, "from 1 to 64, got 65"), ("temperature", 3, "from 0 to 2, got 3"), ("top_p", 2, "top_p must"),
+     ("seed", -1, "seed must"), ("logprobs", 2, "logprobs must"), ("prompts", "a", "list of str"),
+     ("prompts", [5], r"prompts\[0\]")],
+)  # fmt: skip
+def test_a_wrong_value_is_refused_and_nothing_changes(view, name, value, error):
+    before = getattr(view, name)
+    with pytest.raises((TypeError, ValueError), match=error):
+        setattr(view, name, value)
+    assert getattr(view, name) == before
 
 
-def test_only_run_runs_the_model(view, llama, monkeypatch):
+def test_only_a_run_runs_the_model(view, llama, monkeypatch):
     runs = []
     original = Llama.generate_steps
 
@@ -238,34 +230,54 @@ def test_only_run_runs_the_model(view, llama, monkeypatch):
         return original(self, *args, **settings)
 
     monkeypatch.setattr(Llama, "generate_steps", counted)
-    before = view.view.value
-    view.step.value, view.row.value = 3, 1
-    view.temperature.value, view.top_p.value, view.seed.value, view.logprobs.value = 2.0, 1.0, 7, True
-    view.max_gen_len.value, view.prompts.value = 9, "The cat\nOnce"
-    assert not runs and EN["step_changed"] in view.view.value
-    view.run.click()
-    assert len(runs) == 1 and runs[0]["seed"] == 7 and EN["step_changed"] not in view.view.value
-    assert view.step.value == 0 and view.row.value == 0 and len(view.row.options) == 2 and view.view.value != before
+    view.step, view.row = 3, 1
+    view.temperature, view.top_p, view.seed, view.logprobs = 2.0, 1.0, 7, True
+    view.max_gen_len, view.prompts = 9, ["The cat", "Once"]
+    assert not runs and view.ran["settings"]["seed"] == 1
+    view.run()
+    assert len(runs) == 1 and runs[0]["seed"] == 7 and view.ran["settings"]["seed"] == 7
+    assert view.step == view.row == 0 and len(view.recorded.prompt_tokens) == 2
     expected = list(original(llama, view.recorded.prompt_tokens, 9, 2.0, 1.0, seed=7))[-1].tokens
     assert [[view.recorded.token(99, k, c) for c in range(expected.shape[1])] for k in range(2)] == expected.tolist()
 
 
-@pytest.mark.parametrize("setting", ["max_gen_len", "temperature", "top_p", "seed"])
-def test_every_setting_from_end_to_end(view, setting):
-    control = getattr(view, setting)
-    default = control.value
-    for value in (control.min, control.max, default):
-        control.value = value
-        view.run.click()
-        view.step.value = view.step.max
-        assert "ml-failed" not in view.view.value and "torch.where" in view.view.value
+def test_the_page_asks_for_a_run(view):
+    view.step = 3
+    view.set_state({"prompts": ["The cat"], "max_gen_len": 2, "asked": 1})
+    assert view.ran["asked"] == 1 and view.ran["settings"]["prompts"] == ["The cat"] and view.step == 0
+    assert len(view.recorded.prompt_tokens) == 1
 
 
-def test_a_shorter_run_keeps_the_step_inside(view):
-    view.step.value = view.step.max
-    view.max_gen_len.value = 1
-    view.run.click()
-    assert view.step.value == 0 and view.step.max == view.play.max == len(view.recorded.steps)
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_what_the_page_gets_is_the_record(llama, temperature):
+    view = GenerateStepper(llama, ["a", "The cat"], 4, temperature, top_p=0.8, logprobs=True, n_rows=6)
+    ran, run, n = view.ran, view.recorded, view.ran["n_shown"]
+    assert json.loads(json.dumps(ran))["prompt_tokens"] == run.prompt_tokens
+    assert n == 6 and ran["n_steps"] == len(run.steps) and ran["first"] == run.steps[0].cur_pos
+    numbers = torch.frombuffer(bytearray(view.floats), dtype=torch.float32).view(len(run.steps), 2, 5 + 2 * n)
+    for number, step in enumerate(run.steps):
+        assert ran["candidate"][number] == step.candidate and ran["next_token"][number] == step.next_token
+        for k, table in enumerate(step.tables):
+            n_kept, mass, best, own, place = numbers[number, k, :5].tolist()
+            ids, logits = numbers[number, k, 5 : 5 + n].int().tolist(), numbers[number, k, 5 + n :].tolist()
+            assert (n_kept, place) == (table.n_kept, next(r.place for r in table.rows if r.token == step.next_token[k]))
+            assert mass == pytest.approx(table.mass_kept) and best == pytest.approx(table.rows[0].prob)
+            assert own == pytest.approx(next(r.logit for r in table.rows if r.token == step.next_token[k]))
+            assert ids == [r.token for r in table.rows[:n]] and logits == pytest.approx(
+                [r.logit for r in table.rows[:n]]
+            )
+            assert {*ids, step.candidate[k], step.next_token[k]} <= ran["names"].keys()
+    for k, scores in enumerate(ran["logprobs"]):
+        assert scores == pytest.approx([x for step in run.steps for x in step.logprobs[k]], abs=6e-4)
+        assert (ran["ended"][k] or 99) == next((i for i, step in enumerate(run.steps, 1) if step.eos_reached[k]), 99)
+
+
+def test_a_long_run_sends_fewer_candidates(checkpoint):
+    wide = Llama.build(checkpoint.folder, max_batch_size=8, device="cpu")
+    view = GenerateStepper(wide, ["cat " * n for n in (1, 2, 3, 5, 8, 12, 16, 1)], max_gen_len=64)
+    n = view.ran["n_shown"] * len(view.recorded.steps) * 8
+    assert view.ran["n_shown"] < 40 and n <= MOST_SENT
+    assert len(view.page().encode()) <= 300 * 1024
 
 
 BAD = {
@@ -281,57 +293,42 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_answered_in_place_and_the_widget_lives_on(view, name):
     text, message = BAD[name]
-    view.prompts.value = text
-    view.run.click()
-    assert message in view.view.value and "ml-failed" in view.view.value and "<table" not in view.view.value
-    assert view.step.disabled and view.play.disabled and view.stops.disabled
-    view.forth.click(), view.stops.click()
-    view.step.value = 1  # a browser's late message
-    assert "ml-failed" in view.view.value
-    view.prompts.value = "The cat"
-    view.run.click()
-    assert "ml-failed" not in view.view.value and len(rows(view.view.value)) == 1 and not view.step.disabled
+    view.prompts = text.split("\n")
+    view.run()
+    assert message in view.ran["problem"] and message in view.still()
+    assert "ml-failed" in view.still() and "<table" not in view.still()
+    with pytest.raises(ValueError, match="step must be"):
+        view.step = 1
+    view.prompts = ["The cat"]
+    view.run()
+    assert (
+        view.ran["problem"] == "" and "ml-box" not in view.still().split("</style>")[1] and len(rows(view.still())) == 1
+    )
 
 
 def test_one_place_left_and_very_different_lengths(view):
-    view.prompts.value = "1" * 93 + "\nOnce"  # 95 of 96 places
-    view.run.click()
-    view.first_new.click()
-    assert view.recorded.stops[0][1] in ("room", "eos") and EN["step_full"] in view.view.value
-    assert "more columns are not shown" in view.view.value
-
-
-def test_eight_prompts_of_very_different_length(checkpoint):
-    wide = Llama.build(checkpoint.folder, max_batch_size=8, device="cpu")
-    view = GenerateStepper(wide, ["cat " * n for n in (1, 2, 3, 5, 8, 12, 16, 1)], max_gen_len=3)
-    for k in range(8):
-        view.row.value = k
-        view.first_new.click(), view.stops.click()
-        assert len(rows(view.view.value)) == 8
+    view.prompts = ["1" * 93, "Once"]  # 95 of 96 places
+    view.run()
+    view.step = view.recorded.first_new(0)
+    assert view.recorded.stops[0][1] in ("room", "eos") and EN["step_full"] in view.still()
+    assert "more columns are not shown" in view.still()
 
 
 def test_a_very_long_text_is_cut_with_a_note(view):
-    view.prompts.value = "The cat\n" + " " * 50_000
-    view.run.click()
-    assert "characters are used" in view.view.value and len(rows(view.view.value)) == 1
+    view.prompts = ["The cat", " " * 50_000]
+    view.run()
+    assert "characters are used" in view.ran["notes"][0] and "characters are used" in view.still()
+    assert len(rows(view.still())) == 1
 
 
 @pytest.mark.parametrize("text", ["\x00\x07\x0b\u2028", "\u202eabc\u202c مرحبا", "🦙" * 5, "<script>alert(1)</script>"])
 def test_odd_characters_are_shown_safely(view, text):
-    view.prompts.value = text
-    view.run.click()
-    view.step.value = 1
-    assert "<script>" not in view.view.value and not set(view.view.value) & set("\x00\x07\u202e\u2028")
-
-
-def test_hooks_and_keyboard(view):
-    hooks = {"s-prompts": view.prompts, "s-max-gen-len": view.max_gen_len, "s-temperature": view.temperature,
-             "s-top-p": view.top_p, "s-seed": view.seed, "s-logprobs": view.logprobs, "s-run": view.run,
-             "s-play": view.play, "s-step": view.step, "s-back": view.back, "s-forth": view.forth,
-             "s-row": view.row, "s-first-new": view.first_new, "s-stops": view.stops}  # fmt: skip
-    for hook, control in hooks.items():
-        assert hook in control._dom_classes and control.tabbable is not False
-    assert "w-stepper" in view._dom_classes
+    view.prompts = text.split("\n")
+    view.run()
+    view.step = 1
+    page = view.still().split("</style>")[1]
+    assert "<script>" not in page and not set(page) & set("\x00\x07\u202e\u2028")
+    assert not set("".join(view.ran["names"].values())) & set("\x00\x07\u202e\u2028")
 
 
 @pytest.mark.parametrize(
@@ -343,7 +340,6 @@ def test_hooks_and_keyboard(view):
         ({"top_p": 2}, ValueError, "top_p"),
         ({"seed": -1}, ValueError, "seed"),
         ({"n_rows": 0}, ValueError, "n_rows"),
-        ({"n_columns": 1}, ValueError, "n_columns"),
         ({"language": "xx"}, ValueError, "language"),
     ],
 )

@@ -66,7 +66,7 @@ def test_the_page(tokenizer):
     byte = next(row for row in rows if row[0] == "<0x9F>")
     assert byte[2:] == ["byte", "9F", '"\ufffd"', EN["tok_waits"]]
     assert next(row for row in rows if row[0] == "<0x99>")[5] == '"🦙"'
-    assert f"{len(ids)} tokens from {len(TEXT)} characters ({len(TEXT.encode())} bytes" in page
+    assert f"Tokens: {len(ids)}. Characters: {len(TEXT)}. Bytes in UTF-8: {len(TEXT.encode())}." in page
     assert "= 🦙" in page and page.count('class="ml-character"') == 1
 
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minillama import language
+from minillama import language, widgets
 from minillama.markup import escape, wrap
 from minillama.sampling import apply_temperature, nucleus
 from minillama.widgets.labels import EN, labels
@@ -106,3 +106,17 @@ def test_labels_are_those_of_the_language_in_use():
     assert in_use == labels("zh") and in_use.keys() == EN.keys() and in_use["temperature"] == "温度"
     with pytest.raises(ValueError, match="language must be one of"):
         labels("xx")
+
+
+def test_a_view_is_shown_with_its_still(llama, monkeypatch):
+    """Two outputs; the widget hides the still, which says what a notebook without its kernel has."""
+    outputs = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: outputs.append(data))
+    view = widgets.TokenView(llama.tokenizer, "</div><b>")
+    view._ipython_display_()
+    live, still = outputs
+    assert "application/vnd.jupyter.widget-view+json" in live and live["text/html"] == "" and len(live) == 2
+    assert still.keys() == {"text/html", "text/plain"} and still["text/plain"] == repr(view) == "TokenView()"
+    assert still["text/html"].startswith(f'<div data-ml-still="{view.key}">') and "<b>" not in still["text/html"]
+    assert "Run the notebook" in still["text/html"] and view.view.value in still["text/html"]
+    assert f'[data-ml-still="{view.key}"]' in view.children[-1].value

@@ -19,14 +19,14 @@ function render({ model, el: parent, alone = false }) {
   const cells = Array.from({ length: nLayers * nHeads }, (_, k) => {
     const [layer, head] = [Math.floor(k / nHeads), k % nHeads];
     const label = fill(text.att_head, { layer, head });
-    return el("div", "fx-thumb", { role: "gridcell", "aria-label": label }, picture(k));
+    return el("div", "fx-thumb", { role: "gridcell", "aria-selected": false, "aria-label": label }, picture(k));
   });
   const numbers = Array.from({ length: nHeads }, (_, k) => el("div", "", { role: "columnheader" }, String(k)));
   const corner = el("div", "", { role: "columnheader" }, text.att_corner);
   const layers = Array.from({ length: nLayers }, (_, k) => cells.slice(k * nHeads, (k + 1) * nHeads));
   const lines = layers.map((layer, k) => el("div", "fx-layer", { role: "row" },
     el("div", "", { role: "rowheader" }, String(k)), ...layer));
-  const heads = el("div", "fx-heads s-head", { role: "grid", "aria-label": text.att_heads },
+  const heads = el("div", "fx-maps s-head", { role: "grid", "aria-label": text.att_heads },
     el("div", "fx-layer", { role: "row" }, corner, ...numbers), ...lines);
   heads.style.setProperty("--heads", nHeads);
   const at = rove(heads, layers, (layer, head) => put({ layer, head }));
@@ -55,7 +55,7 @@ function render({ model, el: parent, alone = false }) {
     const parts = { name: el("div", "fx-name", { role: "rowheader" }, piece), weight: el("div", "", { role: "cell" }),
       bar: el("div", "fx-bar") };
     const plot = el("div", "fx-plot", { "aria-hidden": "true" }, parts.bar);
-    return { ...parts, node: el("div", "fx-token", { role: "row" }, parts.name, parts.weight, plot) };
+    return { ...parts, node: el("div", "fx-seen", { role: "row" }, parts.name, parts.weight, plot) };
   });
   const arcs = pieces.map(() => svg("path"));
   const drawing = svg("svg", { width: ARCS, height: n * LINE, "aria-hidden": "true" });
@@ -66,7 +66,7 @@ function render({ model, el: parent, alone = false }) {
   const list = el("div", "fx-arcs", {}, body, drawing);
   root.append(caption, el("div", "fx-two", {}, heads, list), el("p", "fx-note", {}, text.att_keys));
 
-  let token = -1, shown = 0; // the token that was chosen, and the one under the pointer or the focus
+  let drawn, lit, token = -1, shown = 0; // shown: under the pointer or the focus, else token
   const arrows = walk(rows.map((each) => each.node), (k) => {
     shown = k;
     look();
@@ -85,19 +85,29 @@ function render({ model, el: parent, alone = false }) {
   }
 
   function draw() {
-    const [layer, head] = chosen();
-    if (token !== model.get("token")) token = shown = model.get("token");
-    cells.forEach((cell, k) => cell.setAttribute("aria-selected", k === layer * nHeads + head));
-    at(layer, head);
-    const { offsetTop: top, offsetHeight: height } = layers[layer][head]; // many layers scroll
-    heads.scrollTop = between(top + height - heads.clientHeight, heads.scrollTop, top);
-    rows.forEach((each, k) => each.node.setAttribute("tabindex", k === token ? 0 : -1));
+    const [layer, head] = chosen(), cell = layers[layer][head];
+    if (cell !== lit) choose(layer, head, cell);
+    if (token !== model.get("token")) {
+      token = shown = model.get("token");
+      rows.forEach((each, k) => each.node.setAttribute("tabindex", k === token ? 0 : -1));
+    }
     look();
+  }
+
+  function choose(layer, head, cell) {
+    const { offsetTop: top, offsetHeight: height } = cell; // many layers scroll
+    heads.scrollTop = between(top + height - heads.clientHeight, heads.scrollTop, top);
+    at(layer, head);
+    lit?.setAttribute("aria-selected", false);
+    cell.setAttribute("aria-selected", true);
+    lit = cell;
   }
 
   // The weights of the token that looks.
   function look() {
     const [layer, head] = chosen(), start = ((layer * nHeads + head) * n + shown) * n;
+    if (start === drawn) return;
+    drawn = start;
     const weights = all.subarray(start, start + n), y = (shown + 0.5) * LINE;
     rows.forEach((each, k) => {
       const hidden = k > shown && weights[k] === 0;

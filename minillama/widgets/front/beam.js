@@ -52,7 +52,7 @@ function render({ model, el: parent, alone = false }) {
     steps.style.setProperty("--steps", levels.length + 1);
     at = rove(steps, [columns.map((each) => each.node)], (_, k) => put({ step: k }));
     branchRows = Array.from({ length: Math.max(...levels.map((level) => level.length)) }, () => {
-      const parts = row(BRANCH, ["bar"]), before = el("span", "fx-before"), piece = el("span");
+      const parts = row(BRANCH, ["bar"]), before = el("span", "fx-earlier"), piece = el("span");
       parts.name.append(before, piece);
       return { ...parts, before, piece };
     });
@@ -97,14 +97,14 @@ function render({ model, el: parent, alone = false }) {
     say(beamsShown, String(size));
     if (found !== tree) another(found);
     const k = Math.min(model.get("step"), levels.length), now = kept[k - 1] ?? [];
+    const { offsetLeft: left, offsetWidth: width } = columns[k].node, view = steps.parentElement;
+    view.scrollLeft = between(left + width - view.clientWidth, view.scrollLeft, left);
+    at(0, k); // before anything changes: the focus waits for the layout
     const ended = kept.slice(0, k).flat().filter((branch) => branch.state === "ended");
     const going = k ? now.filter((branch) => branch.state === "kept") : [{}];
     const counted = fill(text.beam_caption, { k, n: levels.length, kept: going.length, ended: ended.length });
     say(caption, waits ? text.beam_wait : counted);
     columns.forEach((each, n) => fillColumn(each, n, k));
-    at(0, k);
-    const { offsetLeft: left, offsetWidth: width } = columns[k].node, view = steps.parentElement;
-    view.scrollLeft = between(left + width - view.clientWidth, view.scrollLeft, left);
     const branches = [...(levels[k - 1] ?? [])].sort((a, b) => b.total - a.total);
     branchRows.forEach((each, n) => fillBranch(each, branches[n], k));
     fillTexts(k ? [...ended, ...going].sort((a, b) => b.total - a.total) : []);

@@ -46,13 +46,13 @@ function render({ model, el: parent, alone = false }) {
 
   let read = {}, calls = [], rows = [], queries = [], names = []; // names: what heads a column, in both tables
   let call = 0, shown = 0; // the call that was chosen, and the one under the pointer or the focus, from 0
+  let planned = "", drawn = ""; // the plan and the call that are drawn
   let promptShown = "", arrows = () => {};
   const also = { ArrowLeft: "ArrowUp", ArrowRight: "ArrowDown" };
   stairs.addEventListener("keydown", (event) => {
-    const { key, target } = event, preventDefault = () => event.preventDefault();
-    if (key !== "End") return arrows({ key: also[key] ?? key, target, preventDefault });
-    preventDefault();
-    rows[calls.length - 1].node.focus();
+    const last = rows[calls.length - 1].node, preventDefault = () => event.preventDefault();
+    if (event.key !== "End") return arrows({ key: also[event.key] ?? event.key, target: event.target, preventDefault });
+    arrows({ key: "ArrowDown", target: last.previousSibling, preventDefault });
   });
   stairs.addEventListener("focusin", () => put({ call: shown + 1 }));
   stairs.addEventListener("pointerleave", () => look(call));
@@ -76,6 +76,7 @@ function render({ model, el: parent, alone = false }) {
   function another(found) {
     read = found;
     names = [];
+    planned = drawn = "";
     const n = read.pieces.length - 1; // the last token is never read
     rows = Array.from({ length: n }, () => line("", true));
     queries = Array.from({ length: n }, (_, query) => line(`${query} ${read.pieces[query]}`, false));
@@ -110,7 +111,9 @@ function render({ model, el: parent, alone = false }) {
     cached.checked = keeps;
     calls = cacheCalls(read.n_prompt, read.pieces.length, size, keeps);
     call = Math.min(model.get("call"), calls.length) - 1;
-    rows.forEach((each, k) => fillRow(each, calls[k]));
+    const name = [read.prompt, size, keeps].join(" ");
+    if (name !== planned) rows.forEach((each, k) => fillRow(each, calls[k]));
+    planned = name;
     rows.forEach(({ node }, k) => node.setAttribute("tabindex", k === call ? 0 : -1));
     look(call);
   }
@@ -132,15 +135,19 @@ function render({ model, el: parent, alone = false }) {
   // Light a call, its slots and its queries, and say what it does.
   function look(k) {
     shown = k;
+    if (drawn === `${planned} ${k}`) return;
+    drawn = `${planned} ${k}`;
     const [start, end] = calls[k], known = Math.max(read.n_prompt, end);
     rows.forEach((each, n) => each.node.classList.toggle("fx-now", n === k));
     for (const cells of names)
       cells.forEach((cell, slot) => say(cell, slot < known ? `${slot} ${read.pieces[slot]}` : String(slot)));
-    queries.forEach(({ node, label, cells }, query) => {
+    queries.forEach((each, query) => {
       const inside = query >= start && query < end;
-      node.classList.toggle("fx-now", inside);
-      say(label, query < known ? `${query} ${read.pieces[query]}` : String(query));
-      cells.forEach((cell, slot) => {
+      say(each.label, query < known ? `${query} ${read.pieces[query]}` : String(query));
+      if (!inside && !each.lit) return;
+      each.lit = inside;
+      each.node.classList.toggle("fx-now", inside);
+      each.cells.forEach((cell, slot) => {
         const sees = slot <= query, used = inside && slot < end;
         mark(cell, !used ? "" : sees ? "✓" : "✗", !used || !sees ? "" : slot < start ? "R" : "W");
       });

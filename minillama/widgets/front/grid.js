@@ -5,8 +5,9 @@
 //   or End on the one that has the focus, calls chosen(line, place). Returns at(line, place): that node is the tab stop
 //   from now on, and it has the focus if one of the others had it.
 // grid({ label, corner, heads, names, cell, chosen }): a table of fixed cells, `cell` pixels wide; the names of its
-//   rows stay in sight. Returns { node, heads, names, lines, at }: the nodes of the headings, of the names and of the
-//   cells, lines[row][column]. at(row, column) also scrolls: the column is in the middle third of what is seen.
+//   rows stay in sight. Returns { node, track, heads, names, lines, at }: the nodes of all, of what scrolls, of the
+//   headings, the names and the cells, lines[row][column]. at(row, column) also scrolls: that column is in the middle
+//   third of what is seen.
 
 const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0],
   Home: [0, -Infinity], End: [0, Infinity] };
@@ -69,5 +70,5 @@ function grid({ label, corner, heads, names, cell, chosen }) {
     rest(row, column);
     scroll();
   };
-  return { node, heads: columnHeads, names: rowNames, lines, at };
+  return { node, track: table, heads: columnHeads, names: rowNames, lines, at };
 }

@@ -3,8 +3,7 @@
 const seen = (globalThis.mlPredictions ??= new Map()); // in a page without a kernel: {id: whether it was right}
 
 function render({ model, el: parent, alone = false }) {
-  const { id, text, question, options, shown } = model.get("data");
-  const told = () => model.get("data"); // its answer and because may come later
+  const { id, text, question, options, shown, answer, because } = model.get("data");
   const root = explorer(parent, "fx-predict");
   if (!alone) hideStill(root, id);
   const group = `ml-${Math.random()}`; // the same prediction may be shown twice in a page
@@ -16,7 +15,8 @@ function render({ model, el: parent, alone = false }) {
   const labels = shown.map((words, k) => el("label", "fx-option", {}, radios[k],
     el("kbd", "fx-key", { "aria-hidden": "true" }, String(k + 1)), el("span", "fx-words", {}, words), marks[k]));
   const button = el("button", "s-reveal", { type: "button" }, text.predict_reveal);
-  const keys = el("span", "fx-note"), buttons = el("div", "fx-buttons", {}, button, keys);
+  const keys = el("span", "fx-note", {}, fill(text.predict_keys, { n: options.length }));
+  const buttons = el("div", "fx-buttons", {}, button, keys);
   const choices = el("div", "fx-options", {}, ...labels);
   const fieldset = el("fieldset", "", {}, el("legend", "", {}, question), choices, buttons);
   const said = el("p", "fx-said", { tabindex: -1 }), score = el("p", "fx-note");
@@ -28,8 +28,8 @@ function render({ model, el: parent, alone = false }) {
   const choose = (k) => model.get("revealed") || put({ choice: options[k] });
   const reveal = () => {
     const choice = model.get("choice");
-    if (choice === null || told().answer === null || model.get("revealed")) return;
-    seen.set(id, choice === options[told().answer]);
+    if (choice === null || model.get("revealed")) return;
+    seen.set(id, choice === options[answer]);
     put({ revealed: true });
     said.focus({ preventScroll: true }); // the fieldset is off now; a screen reader goes on with the answer
   };
@@ -46,25 +46,22 @@ function render({ model, el: parent, alone = false }) {
 
   // ---- what is seen
 
-  function mark(k, chosen, answer) {
+  function mark(k, chosen) {
     if (k === answer) return chosen === k ? text.right_chosen : text.right_option;
     return chosen === k ? text.wrong_chosen : "";
   }
 
   function draw() {
     const chosen = options.indexOf(model.get("choice")), revealed = model.get("revealed");
-    const { answer, because } = told();
     radios.forEach((radio, k) => {
       radio.checked = k === chosen;
-      say(marks[k], revealed ? mark(k, chosen, answer) : "");
+      say(marks[k], revealed ? mark(k, chosen) : "");
       labels[k].classList.toggle("fx-right", revealed && k === answer);
       labels[k].classList.toggle("fx-wrong", revealed && k === chosen && k !== answer);
     });
     fieldset.disabled = revealed;
     button.disabled = chosen < 0;
-    button.hidden = answer === null;
     buttons.hidden = revealed;
-    say(keys, answer === null ? text.predict_first : fill(text.predict_keys, { n: options.length }));
     const kind = chosen < 0 ? "none" : chosen === answer ? "right" : "wrong";
     const verdict = fill(text[`predict_is_${kind}`], { choice: shown[chosen], answer: shown[answer] });
     say(said, revealed ? `${verdict} ${because}` : "");
