@@ -117,6 +117,6 @@ def test_a_view_is_shown_with_its_still(llama, monkeypatch):
     live, still = outputs
     assert "application/vnd.jupyter.widget-view+json" in live and live["text/html"] == "" and len(live) == 2
     assert still.keys() == {"text/html", "text/plain"} and still["text/plain"] == repr(view) == "TokenView()"
-    assert still["text/html"].startswith(f'<div data-ml-still="{view.key}">') and "<b>" not in still["text/html"]
+    assert f'<div data-ml-still="{view.key}" data-ml-view>' in still["text/html"] and "<b>" not in still["text/html"]
     assert "Run the notebook" in still["text/html"] and view.view.value in still["text/html"]
     assert f'[data-ml-still="{view.key}"]' in view.children[-1].value
