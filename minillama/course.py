@@ -18,6 +18,7 @@ from minillama.generation import Llama
 from minillama.model import ModelArgs
 from minillama.shards import SHARD_NAME
 from minillama.tokenizer import Tokenizer
+from minillama.words import say
 
 KNOWN = "known_probabilities.json"
 RARE = "My cat says: 龘 🦙!"  # spelt byte by byte where it has no tokens of its own
@@ -49,27 +50,29 @@ def _lacking(here: Path, any_text: bool, tokenizer: bool, by_hand: bool, room: i
     source = recognise(here)
     args = source.args
     if tokenizer and not isinstance(source.tokenizer(), Tokenizer):
-        return f"has no {TOKENIZER}"
+        return say("has no {file}", file=TOKENIZER)
     if by_hand:
         if not (here / TOKENIZER).is_file():
-            return f"has no {TOKENIZER} in its folder"
+            return say("has no {file} in its folder", file=TOKENIZER)
         if not (here / checkpoint.PARAMS).is_file():
-            return f"has no {checkpoint.PARAMS}"
+            return say("has no {file}", file=checkpoint.PARAMS)
         known = {field.name for field in dataclasses.fields(ModelArgs)}
         if unknown := read_json(here / checkpoint.PARAMS).keys() - known:
-            return f"has fields in {checkpoint.PARAMS} that are not explained here ({listed(unknown)})"
+            template = "has fields in {file} that are not explained here ({fields})"
+            return say(template, file=checkpoint.PARAMS, fields=listed(unknown))
         if (n := sum(bool(SHARD_NAME.fullmatch(path.name)) for path in here.iterdir())) > 1:
-            return f"has its weights in {n} files, which are the subject of notebook 13"
+            return say("has its weights in {n} files, which are the subject of notebook 13", n=n)
     if any_text:
         spelt = source.tokenizer()
         if spelt.decode(spelt.encode(RARE, bos=False, eos=False)) != RARE:
-            return "has a vocabulary that cannot spell every text"
+            return say("has a vocabulary that cannot spell every text")
     if args.max_seq_len < room:
-        return f"has room for {args.max_seq_len} tokens, and this notebook needs {room}"
+        template = "has room for {n} tokens, and this notebook needs {room}"
+        return say(template, n=args.max_seq_len, room=room)
     try:
         parallel.check_sizes(args, ranks)
     except ValueError:
-        return f"has heads or hidden units that {ranks} ranks cannot share"
+        return say("has heads or hidden units that {ranks} ranks cannot share", ranks=ranks)
     return ""
 
 
@@ -86,15 +89,16 @@ def known_probabilities(llama: Llama, *needed: str) -> tuple[Llama, dict[str, di
     >>> [option["text"] for option in known["en-coin"]["options"]]
     [' heads', ' tails']
     """
-    here, reason = checkpoint.COURSE_MODEL, f"has no {KNOWN}"
+    here, reason = checkpoint.COURSE_MODEL, say("has no {file}", file=KNOWN)
     if (here / KNOWN).is_file() or _is_own(here):
         prompts = _read_known(here / KNOWN)
         if not (missing := set(needed) - prompts.keys()):
             return llama, prompts
-        reason = f"has no {listed(missing)} in its {KNOWN}"
         if _is_own(here):
-            raise ValueError(f"needed: the course model {reason}; it has {listed(prompts, len(prompts))}")
-    own = _instead(f"{reason}, so the comparison with it is left out")
+            has = f"it has {listed(prompts, len(prompts))}"
+            raise ValueError(f"needed: the course model has no {listed(missing)} in its {KNOWN}; {has}")
+        reason = say("has no {ids} in its {file}", ids=listed(missing), file=KNOWN)
+    own = _instead(say("{reason}, so the comparison with it is left out", reason=reason))
     rows = llama.model.params.max_batch_size
     return Llama.build(own, max_batch_size=rows, device=llama.device), _read_known(own / KNOWN)
 
@@ -117,7 +121,8 @@ def fitted(llama: Llama, text: str) -> str:
     while (n := len(llama.tokenizer.encode(beginning, bos=True, eos=False))) > room and beginning:
         beginning = beginning[: -max(1, (n - room) // 8)]
     if beginning != text:
-        print(f"This model has room for {room} tokens: of {len(text)} characters the first {len(beginning)} are read.")
+        template = "This model has room for {room} tokens: of {all} characters the first {n} are read."
+        print(say(template, room=room, all=len(text), n=len(beginning)))
     return beginning
 
 
@@ -128,7 +133,7 @@ def _is_own(here: Path) -> bool:
 
 def _instead(reason: str) -> Path:
     """The folder of the course's own model, after the line that says why."""
-    print(f"This model {reason}: the course's own model stands in.")
+    print(say("This model {reason}: the course's own model stands in.", reason=reason))
     return checkpoint.own_model()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from minillama import allowed
@@ -16,6 +17,7 @@ from minillama.results import ChatPrediction, Collector, CompletionPrediction
 from minillama.sampling import apply_temperature, sample_top_p
 from minillama.svg import CREAM, DARK, FONTS, INK, MINT, PALE, arrow, page, pill, text, tips
 from minillama.tokenizer import Tokenizer
+from minillama.words import say
 
 WIDTH, HEIGHT, STEP = 212, 46, 70  # of a box; from one row to the next
 LEFT, MIDDLE, RIGHT, WHOLE = 16, 136, 256, 486  # where the boxes of the three columns begin, and the picture ends
@@ -65,14 +67,16 @@ class Flowchart:
             raise ValueError(f"mine: no box is labelled {sorted(unknown)}; there are {[box.label for box in BOXES]}")
 
     def __repr__(self) -> str:
-        where = [self._name(box) or f"notebook {box.notebook:02}" for box in BOXES]
-        return "\n".join(f"{k}. {box.label}: {box.says} ({where[k - 1]})" for k, box in enumerate(BOXES, 1))
+        where = [self._name(box) or say("notebook {k:02}", k=box.notebook) for box in BOXES]
+        told = [say("{label}: {says}", label=say(box.label), says=say(box.says)) for box in BOXES]
+        return "\n".join(say("{k}. {told} ({where})", k=k + 1, told=told[k], where=where[k]) for k in range(len(told)))
 
     def _repr_html_(self) -> str:
-        items = "".join(f"<li><code>{escape(box.label)}</code>: {escape(box.says)}</li>" for box in BOXES)
+        pairs = [(f"<code>{escape(say(box.label))}</code>", escape(say(box.says))) for box in BOXES]
+        items = "".join(f"<li>{say('{label}: {says}', label=label, says=says)}</li>" for label, says in pairs)
         functions = dict.fromkeys(box.code for box in BOXES if not self._name(box))
         code = "".join(f"<li>{source_link(function)._repr_html_()}</li>" for function in functions)
-        code = f"<details><summary>The code of the boxes</summary><ul>{code}</ul></details>"
+        code = f"<details><summary>{say('The code of the boxes')}</summary><ul>{code}</ul></details>"
         drawn = linked({box.label: self._name(box) for box in BOXES})
         body = f'<div style="flex: 0 1 490px">{drawn}</div><div style="flex: 1 1 300px"><ol>{items}</ol>{code}</div>'
         return wrap(f'<div style="display: flex; flex-wrap: wrap; gap: 16px">{body}</div>', "ml-flowchart")
@@ -105,7 +109,7 @@ def linked(names: Mapping[str, str]) -> str:
         stops |= {box.notebook} if not name else set()
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WHOLE} {10 * STEP + 10}" role="group" '
-        f'aria-label="{TITLE}" style="width: 100%; max-width: {WHOLE}px" font-family="{FONTS}">'
+        f'aria-label="{say(TITLE)}" style="width: 100%; max-width: {WHOLE}px" font-family="{FONTS}">'
         f"{tips()}{''.join(parts)}</svg>"
     )
 
@@ -113,7 +117,7 @@ def linked(names: Mapping[str, str]) -> str:
 def _link(box: Box, name: str, first: bool) -> str:
     """The second line of a box: the learner's function, or a link to the notebook; the first to it is a tab stop."""
     found = sorted((REPOSITORY / "notebooks").glob(f"{box.notebook:02}_*.ipynb"))
-    words = f"{box.notebook:02} {found[0].stem[3:].replace('_', ' ').capitalize()}" if found else ""
+    words = f"{box.notebook:02} {say(title_of(found[0]))}" if found else ""
     stop = "" if first else ' tabindex="-1"'
     inside = f'<span style="font-family: monospace">{escape(name)}</span>' if name else words
     if words and not name:
@@ -123,12 +127,17 @@ def _link(box: Box, name: str, first: bool) -> str:
     return f'<foreignObject x="{box.column}" y="{y_of(box) + 22}" width="{WIDTH}" height="22">{content}</foreignObject>'
 
 
+def title_of(notebook: Path) -> str:
+    """What a notebook is about, in words: "Completion and echo"."""
+    return notebook.stem[3:].replace("_", " ").capitalize()
+
+
 def _box(box: Box, second: str, mine: bool = False) -> str:
     question = box.label.endswith("?")
     fill = MINT if mine else CREAM if question else PALE
     x, y = box.column, y_of(box)
     shape = f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="{HEIGHT // 2 if question else 6}" '
-    return f'{shape}fill="{fill}" stroke="{INK}"/>{text(x + WIDTH / 2, y + 15, box.label, bold=True)}{second}'
+    return f'{shape}fill="{fill}" stroke="{INK}"/>{text(x + WIDTH / 2, y + 15, say(box.label), bold=True)}{second}'
 
 
 def _ways() -> list[str]:
@@ -141,8 +150,8 @@ def _ways() -> list[str]:
     return [
         *drawn,
         arrow(f"M{x} {y1:g} H{x + 60} V{y2:g} H{x + 1}"),
-        pill(x + 60, (y1 + y2) / 2, 36, "no"),
-        pill(middle[start] + 26, y_of(start) + HEIGHT + 12, 40, "yes"),
+        pill(x + 60, (y1 + y2) / 2, 36, say("no")),
+        pill(middle[start] + 26, y_of(start) + HEIGHT + 12, 40, say("yes")),
     ]
 
 

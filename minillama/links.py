@@ -8,6 +8,7 @@ from pathlib import Path
 from minillama import allowed
 from minillama.arguments import typed
 from minillama.markup import escape
+from minillama.words import language, say
 
 REPOSITORY = Path(__file__).parent.parent
 META = "https://github.com/meta-llama/llama/blob/689c7f2/llama"
@@ -29,8 +30,8 @@ class Link:
 def source_link(obj) -> Link:
     """A link to the file that defines obj, a function or class of this repository, naming its present line.
 
-    It opens in JupyterLab from a notebook in notebooks/. Raises ValueError for what is defined outside the repository
-    and TypeError for what has no source.
+    It opens in JupyterLab from a notebook in notebooks/, or in the folder there of the language in use. Raises
+    ValueError for what is defined outside the repository and TypeError for what has no source.
 
     >>> from minillama import sample_top_p
     >>> source_link(sample_top_p).text.split(",")[0]
@@ -46,10 +47,11 @@ def source_link(obj) -> Link:
     if not path.is_relative_to(REPOSITORY):
         raise ValueError(f"obj must be defined in this repository, {qualname} is in {str(path)!r}")
     name = path.relative_to(REPOSITORY).as_posix()
-    return Link(f"{qualname}: {name}, line {line}", f"../{name}")
+    up = "../" if language() == "en" else "../../"  # the notebooks of another language lie in a folder of their own
+    return Link(say("{name}: {file}, line {line}", name=qualname, file=name, line=line), f"{up}{name}")
 
 
 @allowed.only(file=allowed.text, name=allowed.text)
 def meta_link(file: str, name: str) -> Link:
     """A link to Meta's own file, such as "generation.py", at a fixed commit; name: the function or class in it."""
-    return Link(f"{name}: llama/{file} in Meta's repository", f"{META}/{file}")
+    return Link(say("{name}: llama/{file} in Meta's repository", name=name, file=file), f"{META}/{file}")

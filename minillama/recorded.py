@@ -29,6 +29,7 @@ from minillama import arguments, smollm2
 from minillama.files import written_beside
 from minillama.markup import STYLE, wrap
 from minillama.widgets.parts import Picture, box
+from minillama.words import say
 
 REPOSITORY = Path(__file__).parent.parent
 FOLDER = REPOSITORY / "assets" / "recorded"
@@ -112,8 +113,9 @@ class Record:
 def mark(recorded: dict, changed: bool) -> Picture:
     """The box above a recorded value."""
     name, torch_version = recorded["model"]["file"].split(".")[0], recorded["versions"]["torch"]
-    words = f"Recorded: what {name} returned on another machine (torch {torch_version}). To run it: {smollm2.HOW}."
-    words += f" {CHANGED}" if changed else ""
+    template = "Recorded: what {name} returned on another machine (torch {version}). To run it: {how}."
+    words = say(template, name=name, version=torch_version, how=smollm2.HOW)
+    words = say("{said} {cure}", said=words, cure=say(CHANGED)) if changed else words
     return Picture(wrap(box(words, "missing"), "ml-recorded"), words)
 
 

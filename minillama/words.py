@@ -54,14 +54,18 @@ def _sentences(name: str) -> dict[str, str]:
     return json.loads((LOCALE / f"{name}.json").read_text(encoding="utf-8"))
 
 
+def translated(template: str, name: str) -> str:
+    """A sentence in the language of that name; in English if it has no translation."""
+    return template if name == "en" else _sentences(name).get(template, template)
+
+
 def say(template: str, **gaps: object) -> str:
     """A sentence that a learner reads, in the language that is in use, its gaps filled.
 
     >>> say("Expected {want}, got {got}.", want=3, got=4)
     'Expected 3, got 4.'
     """
-    if (name := language()) != "en":
-        template = _sentences(name).get(template, template)
+    template = translated(template, language())
     for gap, value in gaps.items():
         template = _closed(template, gap, str(value))
     return template.format(**gaps) if gaps else template

@@ -15,7 +15,7 @@ from pathlib import Path
 import polib
 
 from translation.catalogue import Message
-from translation.cells import ROOT
+from translation.cells import ENGLISH, ROOT
 
 PACKAGE = ROOT / "minillama"
 
@@ -70,9 +70,14 @@ def tables() -> Iterator[str]:
 
 
 def labels() -> Iterator[str]:
+    """The words of the widgets and of the flowchart, whose links have the names of the notebooks."""
+    from minillama.flowchart import BOXES, title_of
     from minillama.widgets.labels import EN
 
     yield from EN.values()
+    for box in BOXES:
+        yield from (box.label, box.says)
+    yield from (title_of(path) for path in sorted(ENGLISH.glob("*.ipynb")))
 
 
 @functools.cache

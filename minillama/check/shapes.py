@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from minillama import allowed, arguments
+from minillama.words import say
 
 
 def check_shape(x: Tensor, shape: Sequence[int]) -> None:
@@ -27,4 +28,4 @@ def check_shape(x: Tensor, shape: Sequence[int]) -> None:
     for axis, (want, have) in enumerate(zip(expected, got, strict=True)):
         if want != have:
             raise ValueError(f"expected shape {expected}, but x has shape {got}: axis {axis} is {have}, not {want}")
-    print(f"✓ shape {got}")
+    print(say("✓ shape {shape}", shape=got))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
+from minillama import words
 from minillama.arguments import shown
 from minillama.widgets.view_labels import VIEWS
 
@@ -50,6 +51,7 @@ EN = {
     "col_looked_at": "looks most at",
     "col_looks": "token",
     "col_mark": "chosen",
+    "col_pick": "chosen",
     "col_mean": "mean a token",
     "col_now": "at temperature {temperature}",
     "col_observed": "observed in {n}",
@@ -106,7 +108,7 @@ EN = {
     "short_state": "state",
     "short_tokens": "tokens",
     "short_mean": "mean",
-    "short_mark": "chosen",
+    "short_pick": "chosen",
     # ---- predictions
     "predict_reveal": "Reveal",
     "predict_keys": "Keys 1 to {n} choose, Enter reveals.",
@@ -278,16 +280,15 @@ EN = {
     "step_more_logprobs": "… {n} more before these",
 } | VIEWS
 
-LANGUAGES = {"en": EN}
-
 
 def labels(language: str) -> dict[str, str]:
-    """The dictionary of a language, such as "en". Raises ValueError for a language that has none."""
-    if not isinstance(language, str) or language not in LANGUAGES:
-        raise ValueError(f"language must be one of {sorted(LANGUAGES)}, got {shown(language)}")
-    return LANGUAGES[language]
+    """The words of a language; "en": of the one that minillama.language chose. Raises ValueError if there is none."""
+    if not isinstance(language, str) or language not in words.LANGUAGES:
+        raise ValueError(f"language must be one of {list(words.LANGUAGES)}, got {shown(language)}")
+    name = words.language() if language == "en" else language
+    return {key: words.translated(text, name) for key, text in EN.items()}
 
 
 def only(text: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
     """The labels with these names; "col_*" stands for all that begin with col_."""
-    return {key: words for key, words in text.items() if any(fnmatchcase(key, name) for name in names)}
+    return {key: said for key, said in text.items() if any(fnmatchcase(key, name) for name in names)}

@@ -14,6 +14,9 @@ LONGEST = 4000  # of a prompt or a dialog; the rest is left out, with a note
 LONGEST_DRAWN = 400  # of a text whose tokens are all drawn
 LONGEST_SENT = 20_000  # of a message to the model; a longer one is refused unread: encoding it would take seconds
 
+GONE = """<style>/* what JupyterLab says of a widget that is gone, where its still is beside it */
+.jp-OutputArea-child:not(:has(.widget-box)):has(+ .jp-OutputArea-child [data-ml-view]) { display: none; }
+</style>"""
 SIGNS = {"passed": "✓", "failed": "✗", "missing": "○"}
 
 
@@ -128,7 +131,7 @@ class View(W.VBox):
     def still(self) -> str:
         """What the view shows now, as a page of its own, and that the controls need the notebook."""
         below = wrap(small(self.text["alone"]), style=False)
-        return f'<div data-ml-still="{self.key}">{STYLE}{self.view.value}{below}</div>'
+        return f'{GONE}<div data-ml-still="{self.key}" data-ml-view>{STYLE}{self.view.value}{below}</div>'
 
     def _ipython_display_(self) -> None:
         """Two outputs, for JupyterLab shows one MIME type of each: the widget, and what stays where it cannot live."""

@@ -73,6 +73,6 @@ def test_02_predictions_exercises_and_picture(open_and_run):
     expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs
     expect(page.locator(".ml-report .ml-passed")).to_have_count(3)  # the folded solutions
     expect(page.locator(".ml-canvas-view").first).to_be_attached()  # the picture without a kernel
-    picture = page.locator('img[alt^="The generate loop"]').first
+    picture = page.locator('img[alt^="Eight boxes"]').first
     picture.scroll_into_view_if_needed()
-    page.wait_for_function("() => document.querySelector('img[alt^=\"The generate loop\"]').naturalWidth > 0")
+    page.wait_for_function("() => document.querySelector('img[alt^=\"Eight boxes\"]').naturalWidth > 0")

@@ -65,7 +65,7 @@ def test_07_predictions_exercises_and_links(open_and_run):
     check_prediction(page, 2, "3")
     expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs
     expect(page.locator(".ml-report .ml-passed")).to_have_count(3)  # the folded solutions
-    picture = page.locator('img[alt^="The generate loop"]').first
+    picture = page.locator('img[alt^="Eight boxes"]').first
     picture.scroll_into_view_if_needed()
-    page.wait_for_function("() => document.querySelector('img[alt^=\"The generate loop\"]').naturalWidth > 0")
+    page.wait_for_function("() => document.querySelector('img[alt^=\"Eight boxes\"]').naturalWidth > 0")
     expect(page.locator("a", has_text="minillama/sampling.py").first).to_be_attached()

@@ -10,9 +10,9 @@ pytestmark = pytest.mark.browser
 
 def test_08_next_token(open_and_run):
     page = open_and_run("08_next_token.ipynb")
-    picture = page.locator('img[alt^="The generate loop"]').first
+    picture = page.locator('img[alt^="Eight boxes"]').first
     picture.scroll_into_view_if_needed()
-    page.wait_for_function("() => document.querySelector('img[alt^=\"The generate loop\"]').naturalWidth > 0")
+    page.wait_for_function("() => document.querySelector('img[alt^=\"Eight boxes\"]').naturalWidth > 0")
     screenshot(page, "08_next_token")
 
     check_prediction(page, 7, "(3, 1)")

@@ -78,6 +78,6 @@ def test_09_predictions_exercises_and_pictures(open_and_run):
     flowchart.scroll_into_view_if_needed()
     expect(flowchart.locator("svg")).to_contain_text("solution_cut")
     screenshot(page, "09_generate_loop-flowchart", flowchart)
-    picture = page.locator('img[alt^="The generate loop"]').first
+    picture = page.locator('img[alt^="Eight boxes"]').first
     picture.scroll_into_view_if_needed()
-    page.wait_for_function("() => document.querySelector('img[alt^=\"The generate loop\"]').naturalWidth > 0")
+    page.wait_for_function("() => document.querySelector('img[alt^=\"Eight boxes\"]').naturalWidth > 0")

@@ -44,7 +44,7 @@ def test_10_heatmap(open_and_run):
     heats[0].fill("99")  # more than is allowed
     heats[0].press("Enter")
     expect(widget.locator(".ml-run").first).to_contain_text("2.00")
-    assert in_kernel(page, "explorer.temperatures") == "[2, 0]"
+    assert in_kernel(page, "explorer.temperatures") == "[2.0, 0.0]"
 
     for name in "ab":
         own = widget.locator(f".s-prompt-{name} input")

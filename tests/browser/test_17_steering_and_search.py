@@ -40,6 +40,7 @@ def test_17_the_tree_of_a_beam(open_and_run):
     step.press("End")
     expect(texts).to_contain_text("big")
     press(page, widget.locator(".s-beams"), "ArrowRight", 2)
+    expect(widget.locator(".fx-round").last.locator(".fx-branch")).to_have_count(3)  # two searches later
     assert in_kernel(page, "view.beams") == "3"
     step.press("End")
     expect(texts.locator(".fx-row:not(.fx-head, .fx-none)")).to_have_count(3)

@@ -20,12 +20,14 @@ CELLS = [
     "widgets.BeamView(llama, ['The cat', 'A dog'], n_beams=2, max_gen_len=2)",
     "widgets.GenerateStepper(llama, ['The cat', 'A dog'], max_gen_len=3)",
     "widgets.LogprobHeatmap(llama, ['The cat', 'A dog'], max_gen_len=3)",
+    "widgets.Predict('Which?', ['one', 'two'], 'two', 'It is the second.')",
+    "widgets.TokenView(llama.tokenizer, 'The cat')",
     "from minillama import plots\nplots.plot_cache([(0, 2), (2, 3)], ['a', 'b', 'c'])",
 ]
 PYTHON = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 VIEW = "application/vnd.jupyter.widget-view+json"
 SAVE = "() => window.jupyterapp.commands.execute('docmanager:save').then(() => null)"
-EXPLORERS = {  # and a part of each that Home moves
+EXPLORERS = {  # and a part of each that a key moves, Home if it is not in KEYS
     "fx-top-p": ".s-top-p",
     "fx-temperature": ".s-temperature",
     "fx-attention": ".s-token [tabindex='0']",
@@ -33,7 +35,9 @@ EXPLORERS = {  # and a part of each that Home moves
     "fx-beam": ".s-step [tabindex='0']",
     "fx-stepper": ".s-step [tabindex='0']",
     "fx-heatmap": ".fx-threshold >> nth=0",
+    "fx-predict": "input >> nth=0",
 }
+KEYS = {"fx-stepper": ["End"], "fx-predict": ["1", "Enter"]}
 STILLS = ["renormalised", "temperature 1", "looks most at", "forward(tokens[:, 4:5], 4)", "the prompt", "row 1",
           "perplexity"]  # fmt: skip
 
@@ -63,12 +67,23 @@ def reopen(page):
     jupyterlab.close_all(page)
 
 
+def scroll_to(page, k):
+    """Bring the cell of an explorer into view: it is drawn only there."""
+    page.locator(".jp-CodeCell").nth(k + 1).scroll_into_view_if_needed()
+
+
 def moves(page, name):
     """Whether a key changes what an explorer shows."""
     explorer = page.locator(f".{name}")
+    for _ in range(60):  # it starts as soon as its still is seen, and JupyterLab has no cell that is far away
+        if explorer.count():
+            break
+        page.locator(".jp-WindowedPanel-outer").evaluate("node => node.scrollBy(0, 150)")
+        page.wait_for_timeout(100)
     explorer.scroll_into_view_if_needed()
     before = explorer.inner_text()
-    explorer.locator(EXPLORERS[name]).press("End" if name == "fx-stepper" else "Home")
+    for key in KEYS.get(name, ["Home"]):
+        explorer.locator(EXPLORERS[name]).press(key)
     return explorer.inner_text() != before
 
 
@@ -77,8 +92,9 @@ def test_with_another_kernel_it_still_moves(saved, page, reopen):
     for name in EXPLORERS:
         assert moves(page, name)
     gone = page.locator(".jp-OutputArea-output", has_text=re.compile("Loading widget|Error displaying widget"))
-    expect(gone).to_have_count(len(EXPLORERS))
-    expect(page.locator(".jp-OutputArea-output:visible")).to_have_count(len(EXPLORERS) + 1)  # and the figure
+    expect(gone).to_have_count(len(EXPLORERS) + 1)  # and TokenView
+    expect(page.locator(".jp-OutputArea-output:visible")).to_have_count(len(EXPLORERS) + 2)  # and the figure
+    expect(page.locator("[data-ml-view]")).to_contain_text("Run the notebook to change it.")
     expect(page.get_by_role("img", name="Grid of 2 calls of forward")).to_have_count(1)
     expect(page.locator(".ml-figure img")).to_be_hidden()
 
@@ -97,8 +113,12 @@ def test_where_scripts_may_not_run_the_still_is_seen(saved, page, reopen):
     stills = page.locator("[data-ml-still], .jp-RenderedHTMLCommon:has(table)")
     expect(stills.first).to_be_visible()
     expect(page.locator(".fx")).to_have_count(0)
-    for words in STILLS:
+    for k, words in enumerate(STILLS):
+        scroll_to(page, k)
         expect(page.locator(".jp-OutputArea table", has_text=words).first).to_be_visible()
+    folded = page.locator("details", has_text="The answer is “two”. It is the second.")
+    expect(folded.get_by_text("Choose an answer")).to_be_visible()
+    assert not folded.evaluate("node => node.open")
     expect(page.locator(".ml-figure svg")).to_have_count(0)
     figure = page.get_by_role("img", name="Grid of 2 calls of forward")
     figure.scroll_into_view_if_needed()
@@ -112,7 +132,7 @@ def test_as_a_page_opened_as_a_file_it_moves(saved, browser, tmp_path, with_stat
     notebook = nbformat.read(saved, 4)
     models = [output.data[VIEW]["model_id"] for cell in notebook.cells for output in cell.get("outputs", ())
               if VIEW in output.get("data", ())]  # fmt: skip
-    assert len(models) == len(EXPLORERS)
+    assert len(models) == len(EXPLORERS) + 1
     if with_state:
         model = {"model_name": "AnyModel", "model_module": "anywidget", "model_module_version": "~0.11.*", "state": {}}
         state = {"version_major": 2, "version_minor": 0, "state": dict.fromkeys(models, model)}
@@ -123,7 +143,9 @@ def test_as_a_page_opened_as_a_file_it_moves(saved, browser, tmp_path, with_stat
     page = browser.new_page()
     page.route("http*://**", lambda route: route.abort())  # offline
     page.goto(path.as_uri())
-    for name in EXPLORERS:
+    for k, name in enumerate(EXPLORERS):
+        page.locator("[data-ml-still]").nth(k).scroll_into_view_if_needed()
         expect(page.locator(f".{name}")).to_have_count(1)
         assert moves(page, name)
+        expect(page.locator(f".{name}")).to_have_count(1)
     page.close()

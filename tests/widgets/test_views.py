@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minillama import widgets
+from minillama import language, widgets
 from minillama.markup import escape, wrap
 from minillama.sampling import apply_temperature, nucleus
-from minillama.widgets.labels import EN, LANGUAGES, labels
+from minillama.widgets.labels import EN, labels
 from minillama.widgets.stages import stages, stages_html
 from minillama.widgets.top_p import top_p_html
 
@@ -98,9 +98,12 @@ def test_what_has_no_shape_is_shown_as_a_number():
     assert escape("\U000e0041 字é🦙") == r"\U000e0041 字é🦙"
 
 
-def test_every_language_has_every_label():
-    for name, dictionary in LANGUAGES.items():
-        assert dictionary.keys() == EN.keys(), name
+def test_labels_are_those_of_the_language_in_use():
+    assert labels("en") == EN
+    language("zh")
+    in_use = labels("en")
+    language("en")
+    assert in_use == labels("zh") and in_use.keys() == EN.keys() and in_use["temperature"] == "温度"
     with pytest.raises(ValueError, match="language must be one of"):
         labels("xx")
 
@@ -114,6 +117,6 @@ def test_a_view_is_shown_with_its_still(llama, monkeypatch):
     live, still = outputs
     assert "application/vnd.jupyter.widget-view+json" in live and live["text/html"] == "" and len(live) == 2
     assert still.keys() == {"text/html", "text/plain"} and still["text/plain"] == repr(view) == "TokenView()"
-    assert still["text/html"].startswith(f'<div data-ml-still="{view.key}">') and "<b>" not in still["text/html"]
+    assert f'<div data-ml-still="{view.key}" data-ml-view>' in still["text/html"] and "<b>" not in still["text/html"]
     assert "Run the notebook" in still["text/html"] and view.view.value in still["text/html"]
     assert f'[data-ml-still="{view.key}"]' in view.children[-1].value

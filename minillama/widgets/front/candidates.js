@@ -2,7 +2,7 @@
 // row. stepper.py sends for each step and row: HEADER numbers, n token ids, their n logits.
 
 const HEADER = 5;
-const COLUMNS = ["logit", "scaled", "prob", "plot", "before", "kept", "renormalised", "mark"];
+const COLUMNS = ["logit", "scaled", "prob", "plot", "before", "kept", "renormalised", "pick"];
 
 // What Python sent of a step and row, and prob(logit, place): place 0 is the most probable token.
 function candidatesOf({ n_shown: n, stops, settings: { temperature } }, numbers, step, k) {
@@ -37,7 +37,7 @@ function candidateTable({ n_shown: n, names }, text, vocabSize) {
     say(each.before, before.toFixed(4));
     say(each.kept, kept);
     say(each.renormalised, renormalised.toFixed(4));
-    say(each.mark, mark);
+    say(each.pick, mark);
     each.ghost.hidden = !renormalised;
     each.ghost.style.width = `${100 * prob}%`;
     each.bar.style.transform = `scaleX(${renormalised || prob})`;

@@ -28,7 +28,7 @@ function render({ model, el: parent, alone = false }) {
     temperatures: heats.map((each, k) => inside(each, model.get("temperatures")[k])),
     max_gen_len: Math.round(inside(length, model.get("max_gen_len"))) });
   settings.addEventListener("change", ask);
-  settings.addEventListener("keydown", ({ key, target }) => key === "Enter" && target.matches("input") && ask());
+  settings.addEventListener("keydown", (event) => event.stopPropagation()); // or JupyterLab takes Enter
   const echo = field(text.heat_in_echo, "s-echo", { type: "checkbox" });
   echo.input.addEventListener("change", () => put({ echo: echo.input.checked }));
 

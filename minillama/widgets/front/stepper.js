@@ -41,18 +41,17 @@ function render({ model, el: parent, alone = false }) {
   const same = (a, b) => SETTINGS.every((name) => JSON.stringify(a[name]) === JSON.stringify(b[name]));
   settings.addEventListener("change", () => put(typed()));
   settings.addEventListener("input", () => say(message, note(typed())));
-  settings.addEventListener("keydown", ({ key, target }) => { // JupyterLab keeps Enter from `change`
-    if (key === "Enter" && target.type === "number") put(typed());
-  });
+  settings.addEventListener("keydown", (event) => event.stopPropagation()); // or JupyterLab takes Enter
   run.addEventListener("click", () => {
     if (same(typed(), model.get("ran").settings)) say(message, text.step_unchanged);
     else put({ ...typed(), asked: model.get("asked") + 1 });
   });
 
   function note(chosen) {
-    const { asked, settings: those, notes } = model.get("ran");
+    const { asked, settings: those, notes, problem } = model.get("ran");
     if (asked < model.get("asked")) return text.settings_running;
-    return [...notes, ...(same(chosen, those) ? [] : [text.step_changed])].join(" ");
+    const news = !same(chosen, those) ? [text.step_changed] : asked && !problem && !at() ? [text.step_ran] : [];
+    return [...news, ...notes].join(" ");
   }
 
   // ---- the buttons
@@ -136,7 +135,6 @@ function render({ model, el: parent, alone = false }) {
     if (ran.problem) return;
     if (settings.contains(document.activeElement)) summary.focus({ preventScroll: true }); // for the rest folds away
     settings.open = false;
-    if (ran.asked) say(message, [text.step_ran, ...ran.notes].join(" "));
     const places = readRun(ran), chosen = (k, column) => put({ row: k, step: places.step(column) });
     now = { ran, run: places, numbers: floats(model.get("floats")), table: candidateTable(ran, text, vocabSize),
       canvas: timeline({ ran, run: places, text, signs, chosen }) };
