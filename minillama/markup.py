@@ -57,13 +57,11 @@ STYLE = f"""<style>
 .ml .ml-heat-below {{ border-bottom: 3px dashed {VERMILLION}; }}
 .ml .ml-heat-none {{ outline: 1px dotted {GREY}; outline-offset: -1px; }}
 .ml .ml-heat-number {{ font-size: 10px; font-weight: 700; }}
-.ml .ml-heat-token:focus {{ outline: 2px solid {VERMILLION}; outline-offset: 1px; }}
-.ml .ml-heat-hint, .ml .ml-heat-token[aria-label]:hover::after, .ml .ml-heat-token[aria-label]:focus::after {{
+.ml .ml-heat-hint, .ml .ml-heat-token[aria-label]:hover::after {{
   position: absolute; left: 0; right: 0; bottom: 0; min-height: 3.2em; }}
-.ml .ml-heat-token[aria-label]:hover::after, .ml .ml-heat-token[aria-label]:focus::after {{
-  content: attr(aria-label); white-space: normal; background: var(--jp-layout-color0, #ffffff);
+.ml .ml-heat-token[aria-label]:hover::after {{
+  content: attr(aria-label); z-index: 1; white-space: normal; background: var(--jp-layout-color0, #ffffff);
   color: var(--jp-ui-font-color1, #1a1a1a); font-family: var(--jp-ui-font-family, sans-serif); }}
-.ml .ml-heat-token[aria-label]:hover::after {{ z-index: 1; }}
 .ml .ml-heat-legend {{ display: flex; flex-wrap: wrap; gap: 4px; align-items: center; margin: 4px 0 8px; }}
 .ml .ml-canvas .ml-slot-write {{ background: {ORANGE}; color: #1a1a1a; font-weight: 700; }}
 .ml .ml-canvas .ml-slot-read {{ background: {BLUE}; color: #1a1a1a; }}
