@@ -274,7 +274,7 @@ def test_a_notebook_that_is_gone_is_found():
     assert gone("Notebook 99, notebooks 3 and 98") == ["notebook 99", "notebook 98"]
 
 
-TEXTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "Makefile", "environment.yml", "pyproject.toml")] + [
+TEXTS = [ROOT / name for name in ("README.md", "README.zh.md", "CONTRIBUTING.md", "Makefile", "environment.yml", "pyproject.toml")] + [
     path
     for folder in ("assets", "benchmarks", "docs", "minillama", "notebooks", "tests", "training")
     for path in sorted((ROOT / folder).rglob("*"))
