@@ -57,13 +57,11 @@ STYLE = f"""<style>
 .ml .ml-heat-below {{ border-bottom: 3px dashed {VERMILLION}; }}
 .ml .ml-heat-none {{ outline: 1px dotted {GREY}; outline-offset: -1px; }}
 .ml .ml-heat-number {{ font-size: 10px; font-weight: 700; }}
-.ml .ml-heat-token:focus {{ outline: 2px solid {VERMILLION}; outline-offset: 1px; }}
-.ml .ml-heat-hint, .ml .ml-heat-token[aria-label]:hover::after, .ml .ml-heat-token[aria-label]:focus::after {{
+.ml .ml-heat-hint, .ml .ml-heat-token[aria-label]:hover::after {{
   position: absolute; left: 0; right: 0; bottom: 0; min-height: 3.2em; }}
-.ml .ml-heat-token[aria-label]:hover::after, .ml .ml-heat-token[aria-label]:focus::after {{
-  content: attr(aria-label); white-space: normal; background: var(--jp-layout-color0, #ffffff);
+.ml .ml-heat-token[aria-label]:hover::after {{
+  content: attr(aria-label); z-index: 1; white-space: normal; background: var(--jp-layout-color0, #ffffff);
   color: var(--jp-ui-font-color1, #1a1a1a); font-family: var(--jp-ui-font-family, sans-serif); }}
-.ml .ml-heat-token[aria-label]:hover::after {{ z-index: 1; }}
 .ml .ml-heat-legend {{ display: flex; flex-wrap: wrap; gap: 4px; align-items: center; margin: 4px 0 8px; }}
 .ml .ml-canvas .ml-slot-write {{ background: {ORANGE}; color: #1a1a1a; font-weight: 700; }}
 .ml .ml-canvas .ml-slot-read {{ background: {BLUE}; color: #1a1a1a; }}
@@ -110,6 +108,8 @@ STYLE = f"""<style>
 .ml .ml-said-assistant {{ border-left: 4px double {GREEN}; }}
 </style>"""
 
+KEYS = ' tabindex="0" data-lm-suppress-shortcuts="true"'  # a tab stop, where JupyterLab leaves the keys alone
+
 _CONTROLS = {i: chr(0x2400 + i) for i in range(32)} | {127: "\u2421"}  # pictures of the control characters
 _UNSEEN = (  # ranges of characters that cannot be seen: C1 controls, joiners, marks of direction, tags
     (0x80, 0x9F), (0xAD, 0xAD), (0x61C, 0x61C), (0x180E, 0x180E), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F),
@@ -137,6 +137,7 @@ def wrap(body: str, name: str = "", style: bool = True) -> str:
     """One block of HTML with the style sheet; body is HTML already, name its class.
 
     A widget leaves the sheet out and has it once, beside what it redraws: a new sheet makes the browser style the whole
-    page again.
+    page again. What holds a table may be wider than the page: it can have the focus, and then the arrow keys scroll it.
     """
-    return f'{STYLE if style else ""}<div class="ml {name}">{body}</div>'
+    focus = KEYS if "<table" in body else ""
+    return f'{STYLE if style else ""}<div class="ml {name}"{focus}>{body}</div>'

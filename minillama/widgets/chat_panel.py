@@ -15,7 +15,7 @@ from minillama import allowed, arguments, calls
 from minillama.chat import encode_dialog, format_tags, has_special_tags
 from minillama.generation import Llama
 from minillama.guard import CacheTaken, giving_way
-from minillama.markup import escape, wrap
+from minillama.markup import KEYS, escape, wrap
 from minillama.sampling import Sampling
 from minillama.widgets.labels import labels
 from minillama.widgets.parts import LONGEST_SENT, View, box, hook, sized, small
@@ -48,7 +48,8 @@ def panel_html(turns: Sequence[Turn], text: dict[str, str], style: bool = True) 
         lines.append(_message("assistant", answer, text, note))
     if not turns:
         lines = [small(text["panel_empty"])]
-    return wrap(f'<div role="log" aria-label="{escape(text["panel_log"])}">{"".join(lines)}</div>', "ml-panel", style)
+    log = f'<div role="log" aria-label="{escape(text["panel_log"])}"{KEYS}>{"".join(lines)}</div>'  # it scrolls
+    return wrap(log, "ml-panel", style)
 
 
 def _message(role: str, content: str, text: dict[str, str], note: str = "") -> str:

@@ -135,7 +135,7 @@ def _panel(run: ScoredText | str, name: str, threshold: float, echo: bool, text:
 
 
 def _token(place: int, token: ScoredToken, vocab_size: int, threshold: float, text: dict[str, str]) -> str:
-    """A coloured token. Its label is what a screen reader says and what the style sheet shows on hover and focus."""
+    """A coloured token. Its label is what a screen reader says and what the style sheet shows under the pointer."""
     if token.logprob is None:
         says = text["heat_tip_none"].format(place=place, piece=token.piece)
         css, style, percentage = "ml-heat-token ml-heat-none", "", ""
@@ -151,7 +151,7 @@ def _token(place: int, token: ScoredToken, vocab_size: int, threshold: float, te
         style = f' style="background:{fill};color:{ink}"'
         percentage = f'<span class="ml-heat-number">{percent(prob)}</span>' if below else ""
     return (
-        f'<span class="{css}"{style} role="listitem" tabindex="0" aria-label="{escape(says)}">'
+        f'<span class="{css}"{style} role="listitem" aria-label="{escape(says)}">'
         f"{escape(token.piece)}{percentage}</span>"
     )
 

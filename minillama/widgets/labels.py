@@ -217,7 +217,7 @@ EN = {
     "heat_or_less": "{prob} or less",
     "heat_below": "dashed: below {prob}",
     "heat_none": "no score: nothing predicts it",
-    "heat_hint": "Point at a token, or move to it with Tab.",
+    "heat_hint": "Point at a token to read what the model thought of it.",
     "heat_tip": "{place}: {piece} has {prob}, logprob {logprob:.3f}, rank {rank} of {vocab_size}. "
     "Most probable here: {best} with {best_prob}.",
     "heat_tip_none": "{place}: {piece} is the first token. Nothing predicts it.",

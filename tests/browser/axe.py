@@ -6,10 +6,8 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
 
 SHOWN = (".jp-Notebook .jp-OutputArea-output", ".jp-Notebook .jp-MarkdownOutput")
-# The handles of ipywidgets' sliders and its buttons for playing have no names of their own.
-LEFT_OUT = (".noUi-handle", ".jupyter-widgets.widget-play", ".ml-stepper")
-RUN = """async ([include, exclude, rules]) => {
-  const found = await axe.run({include, exclude}, {rules, resultTypes: ['violations']});
+RUN = """async ([include, rules]) => {
+  const found = await axe.run({include}, {rules, resultTypes: ['violations']});
   const lines = ({id, impact, nodes}) => nodes.map(node => `${id} (${impact}): ${node.html.slice(0, 200)}`);
   return found.violations.flatMap(lines);
 }"""
@@ -21,4 +19,4 @@ def violations(page: Page, contrast: bool = False) -> list[str]:
         page.evaluate(AXE_SCRIPT)
     include = [[place] for place in SHOWN if page.locator(place).count()]
     rules = {"color-contrast": {"enabled": contrast}}
-    return page.evaluate(RUN, [include, [[place] for place in LEFT_OUT], rules]) if include else []
+    return page.evaluate(RUN, [include, rules]) if include else []

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minillama.markup import wrap
 from minillama.widgets import (
     CacheView,
     CanvasView,
@@ -18,6 +19,7 @@ from minillama.widgets import (
     TemperatureExplorer,
     TokenView,
 )
+from minillama.widgets.chat_panel import panel_html
 from minillama.widgets.labels import EN
 from minillama.widgets.parts import (
     LONGEST,
@@ -95,6 +97,12 @@ def test_a_message_has_a_role_and_a_second_sign():
     page = refusal("no", "ml-canvas-view", ["note"])
     assert page.index("note</div>") < page.index("</span>no</div>")
     assert 'class="ml ml-canvas-view"' in page and "<style>" not in page
+
+
+def test_what_may_be_too_wide_can_be_scrolled_by_keys():
+    assert wrap(table(["a"], []), "ml-x", style=False).startswith('<div class="ml ml-x" tabindex="0"')
+    assert "tabindex" not in wrap(box("a"), style=False)
+    assert panel_html([], EN).count('tabindex="0"') == 1
 
 
 @pytest.mark.parametrize("answer", [None, "1", "2"])

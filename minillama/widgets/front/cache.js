@@ -20,9 +20,8 @@ function render({ model, el: parent, alone = false }) {
   const prompt = el("input", "", { type: "text" });
   prompt.disabled = alone; // a new prompt takes a kernel
   if (alone) prompt.title = text.temp_alone;
-  const send = () => prompt.value !== model.get("prompt") && put({ prompt: prompt.value });
-  prompt.addEventListener("change", send);
-  prompt.addEventListener("keydown", (event) => event.key === "Enter" && send()); // JupyterLab hides it from `change`
+  prompt.addEventListener("change", () => put({ prompt: prompt.value }));
+  prompt.addEventListener("keydown", (event) => event.stopPropagation()); // or JupyterLab takes Enter
   const piece = el("input", "", { type: "range", min: 1, step: 1 });
   piece.addEventListener("input", () => plan({ piece: Number(piece.value) }));
   const pieceShown = el("output", "fx-readout");

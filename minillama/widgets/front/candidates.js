@@ -24,6 +24,8 @@ function candidateTable({ n_shown: n, names }, text, vocabSize) {
   const heads = el("div", "fx-heads", { role: "rowgroup" }, head(COLUMNS, text));
   const body = el("div", "fx-rows", { role: "rowgroup" }, ...nodes);
   const caption = el("p", "fx-caption");
+  let scrolled = false;
+  body.addEventListener("scroll", () => (scrolled = body.scrollTop > 0));
   const table = el("div", "fx-table", { role: "table", "aria-label": text.stages_table }, heads, body);
   const arrows = walk(nodes, (lit) => nodes.forEach((each, k) => each.classList.toggle("fx-lit", k === lit)));
 
@@ -57,7 +59,7 @@ function candidateTable({ n_shown: n, names }, text, vocabSize) {
       renormalised: below ? (mass - before) / mass : 0 }, temperature);
     const greedy = temperature < TINY ? ` ${text.greedy}` : "";
     say(caption, fill(text.kept, { kept: nKept, total: vocabSize, mass }) + greedy);
-    body.scrollTop = 0;
+    if (scrolled) body.scrollTop = 0; // only then, for it waits for the layout
   }
 
   return { node: el("div", "", {}, caption, table), arrows, draw };

@@ -18,9 +18,8 @@ function render({ model, el: parent, alone = false }) {
   const [select, promptField] = promptChoice(text, shown, (k) => put({ prompt: prompts[k], own: "" }));
   const own = el("input", "", { type: "text", placeholder: alone ? text.temp_alone : text.temp_own_tip });
   own.disabled = alone;
-  const send = () => own.value !== model.get("own") && put({ own: own.value });
-  own.addEventListener("change", send);
-  own.addEventListener("keydown", (event) => event.key === "Enter" && send()); // JupyterLab keeps Enter from `change`
+  own.addEventListener("change", () => put({ own: own.value }));
+  own.addEventListener("keydown", (event) => event.stopPropagation()); // or JupyterLab takes Enter
   const message = el("p", "fx-message", { role: "alert" });
 
   // ---- the curve and its dot

@@ -80,14 +80,15 @@ function timeline({ ran, run, text, signs, chosen }) {
     say(chip, names[drawn]);
     chip.classList.toggle("fx-dropped", dropped);
     if (chip.parentNode !== heads[column]) heads[column].append(chip);
-    if (moved && !reduced.matches) animate(lines[row][column], dropped);
+    if (moved && !reduced.matches) animate(lines[row][column], row, dropped);
   }
 
   // What is read glows, the candidate appears above W; it falls into its row, or the prompt's token pushes it away.
-  function animate(cell, dropped) {
-    const down = cell.offsetTop - chip.offsetTop, half = { opacity: 1, transform: "none", offset: 0.5 };
+  function animate(cell, row, dropped) {
+    const down = `calc(var(--head) + ${row} * var(--line) - 18px)`; // from where the style sheet puts the candidate
+    const half = { opacity: 1, transform: "none", offset: 0.5 };
     const away = dropped ? { opacity: 0, transform: `translate(${CELL}px, -8px) rotate(20deg)` }
-      : { opacity: 1, transform: `translateY(${down}px)` };
+      : { opacity: 1, transform: `translateY(${down})` };
     read.animate([{ opacity: 1 }, { opacity: 1, offset: 0.4 }, { opacity: 0.35 }], MOTION);
     chip.animate([{ opacity: 0, transform: "translateY(-8px)" }, half, away], MOTION);
     const comes = dropped ? { transform: `translateX(-${CELL / 2}px)`, offset: 0.5 } : { opacity: 0, offset: 0.9 };
