@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 
 def test_04_inside_forward(open_and_run):
     page = open_and_run("04_inside_forward.ipynb")
-    check_prediction(page, 5, "(0, 0)")
+    check_prediction(page, 6, "(0, 0)")
     expect(page.locator(".ml-report .ml-missing")).to_have_count(3)  # the stubs
     expect(page.locator(".ml-report .ml-passed")).to_have_count(3)  # the folded solutions
     expect(page.locator("a", has_text="minillama/model.py").first).to_be_attached()
