@@ -1,4 +1,5 @@
-"""The README's claims, computed. `python -m tests.test_readme` writes what is true now into it; read it then."""
+"""The claims of the README, in both languages, computed. `python -m tests.test_readme` writes what is true now into
+them; read them then."""
 
 import io
 import json
@@ -20,7 +21,8 @@ from minillama.chat import encode_dialog
 from tests.notebooks.minutes import minutes
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = {"README.md": "notebooks", "README.zh.md": "notebooks/zh"}  # and where the notebooks of its language are
+TEXT = {name: (ROOT / name).read_text(encoding="utf-8") for name in README}
 CONSOLE = re.compile(r"(?<=```console\n).*?(?=```)", re.S)
 COMMAND = re.compile(r"^\$ python -m minillama (.*)\n", re.M)
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -72,13 +74,22 @@ def hours(numbers: set[int]) -> str:
     return f"{sum(minutes(nbformat.read(path, as_version=4)) for path in paths) / 60:.0f}"
 
 
-CLAIMS = {
-    "parameters": (r"trained model of ([\d.]+) million parameters", lambda: f"{parameters() / 1e6:.1f}"),
-    "known probabilities": (r"within ([\d.]+) of those", lambda: f"{math.ceil(100 * largest_error()) / 100:.2f}"),
-    "short route": (r"takes about (\d+) hours", lambda: hours(SHORT_ROUTE)),
-    "full route": (r"in order, about (\d+)\.", lambda: hours({int(name[:2]) for name in NOTEBOOKS})),
+CLAIMS = {  # a pattern for each language, and what is true
+    "parameters": (
+        (r"trained model of ([\d.]+) million parameters", r"只有 ([\d.]+) 百万个参数"),
+        lambda: f"{parameters() / 1e6:.1f}",
+    ),
+    "known probabilities": (
+        (r"within ([\d.]+) of those", r"相差不到 ([\d.]+)。"),
+        lambda: f"{math.ceil(100 * largest_error()) / 100:.2f}",
+    ),
+    "short route": ((r"takes about (\d+) hours", r"当作黑盒，大约要 (\d+) 小时"), lambda: hours(SHORT_ROUTE)),
+    "full route": (
+        (r"in order, about (\d+)\.", r"学完全部，大约 (\d+) 小时"),
+        lambda: hours({int(name[:2]) for name in NOTEBOOKS}),
+    ),
     "python": (
-        r"Python ([\d.]+) or newer",
+        (r"Python ([\d.]+) or newer", r"Python ([\d.]+) 或更新"),
         lambda: re.search(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text())[1],
     ),
 }
@@ -93,32 +104,56 @@ def output_of(command: str) -> str:
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_a_number_is_what_the_code_says(claim):
-    pattern, compute = CLAIMS[claim]
-    (found,) = re.findall(pattern, README)
-    assert found == compute()
+    patterns, compute = CLAIMS[claim]
+    for pattern, text in zip(patterns, TEXT.values(), strict=True):
+        (found,) = re.findall(pattern, text)
+        assert found == compute()
 
 
-def shown() -> list[tuple[str, str]]:
-    """The commands of the README's console, each with its output."""
-    _, *parts = COMMAND.split(CONSOLE.search(README)[0])
+def shown(text: str) -> list[tuple[str, str]]:
+    """The commands of a README's console, each with its output."""
+    _, *parts = COMMAND.split(CONSOLE.search(text)[0])
     return list(zip(parts[::2], parts[1::2], strict=True))
 
 
-@pytest.mark.parametrize(("command", "output"), shown())
+@pytest.mark.parametrize(("command", "output"), [each for text in TEXT.values() for each in shown(text)])
 def test_a_command_prints_what_is_shown(command, output):
     assert output.split() == output_of(command).split()
 
 
-def test_the_map_has_every_notebook():
-    rows = re.findall(r"^\| (\d\d) \| \[[^]]+\]\(notebooks/([^)]+)\) \|", README, re.M)
-    assert [name for _, name in rows] == NOTEBOOKS
-    assert all(name.startswith(f"{number}_") for number, name in rows)
+@pytest.mark.parametrize("name", README)
+def test_the_map_has_every_notebook(name):
+    rows = re.findall(rf"^\| (\d\d) \| \[[^]]+\]\({README[name]}/([^)]+)\) \|", TEXT[name], re.M)
+    assert [file for _, file in rows] == NOTEBOOKS
+    assert all(file.startswith(f"{number}_") for number, file in rows)
+
+
+def test_the_readmes_have_the_same_parts():
+    """As many headings, commands, code and links, in the same order; the speed is measured and stands in one."""
+    parts = []
+    for text in TEXT.values():
+        headings = [level for level, title in re.findall(r"^(#+) (.*)", text, re.M)]
+        code = [re.sub(r'".*?"|#.*', "", block) for block in re.findall(r"```python\n(.*?)```", text, re.S)]
+        targets = re.findall(r"\]\(([^)#]+)", text)
+        parts.append((headings, code, [re.sub(r"notebooks/zh|\.zh(?=\.md)", "", t).lstrip("/") for t in targets]))
+    headings, code, targets = zip(*parts, strict=True)
+    assert headings[0] == headings[1] and code[0] == code[1]
+    common = [[t.removeprefix("notebooks/") for t in each if "README" not in t] for each in targets]
+    assert common[0] == common[1]
+
+
+@pytest.mark.parametrize("name", README)
+def test_each_names_the_other(name):
+    (other,) = README.keys() - {name}
+    assert f"]({other})" in TEXT[name].split("## ")[0]
 
 
 if __name__ == "__main__":
-    text = README
-    for pattern, compute in CLAIMS.values():
-        now = compute()
-        text = re.sub(pattern, lambda found, now=now: found[0].replace(found[1], now), text)
-    lines = [f"$ python -m minillama {command}\n{textwrap.fill(output_of(command), 118)}\n" for command, _ in shown()]
-    (ROOT / "README.md").write_text(CONSOLE.sub(lambda _: "".join(lines), text), encoding="utf-8")
+    for k, (name, text) in enumerate(TEXT.items()):
+        for patterns, compute in CLAIMS.values():
+            now = compute()
+            text = re.sub(patterns[k], lambda found, now=now: found[0].replace(found[1], now), text)
+        width = 118 if name == "README.md" else 10**6
+        pairs = [(command, textwrap.fill(output_of(command), width)) for command, _ in shown(text)]
+        lines = "".join(f"$ python -m minillama {command}\n{output}\n" for command, output in pairs)
+        (ROOT / name).write_text(CONSOLE.sub(lambda _, lines=lines: lines, text), encoding="utf-8")

@@ -23,6 +23,7 @@ from pathlib import Path
 import minillama
 here = Path(minillama.__file__).parent
 assert "site" in here.parts and minillama.COURSE_MODEL == here / "course-model", minillama.COURSE_MODEL
+assert minillama.language("zh") == "zh" and minillama.words.say("yes") != "yes"
 assert {path.suffix for path in (here / "widgets" / "front").iterdir()} == {".js", ".css"}
 print(minillama.Llama.build().text_completion(["Once upon a time"], temperature=0, max_gen_len=5)[0]["generation"])
 """
@@ -75,24 +76,32 @@ def test_make_targets_of_the_documents_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     for document in (
         "README.md",
+        "README.zh.md",
         "CONTRIBUTING.md",
         "benchmarks/README.md",
         ".ci/run",
         ".pre-commit-config.yaml",
         "assets/course-model/MODEL_CARD.md",
     ):
-        text = (ROOT / document).read_text()
+        text = (ROOT / document).read_text(encoding="utf-8")
         named = set(re.findall(r"`make ([a-z-]+)`|^make ([a-z-]+)|entry: make ([a-z-]+)", text, re.M))
         assert {next(filter(None, each)) for each in named} <= targets, document
 
 
 @pytest.mark.parametrize(
     "document",
-    ["README.md", "CONTRIBUTING.md", "minillama/README.md", "benchmarks/README.md", "benchmarks/RESULTS.md"],
+    [
+        "README.md",
+        "README.zh.md",
+        "CONTRIBUTING.md",
+        "minillama/README.md",
+        "benchmarks/README.md",
+        "benchmarks/RESULTS.md",
+    ],
 )
 def test_local_links_lead_somewhere(document):
     path = ROOT / document
-    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
         if not target.startswith("http"):
             assert (path.parent / target).exists(), target
 

@@ -274,11 +274,13 @@ def test_a_notebook_that_is_gone_is_found():
     assert gone("Notebook 99, notebooks 3 and 98") == ["notebook 99", "notebook 98"]
 
 
-TEXTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "Makefile", "environment.yml", "pyproject.toml")] + [
+FILES = ("README.md", "README.zh.md", "CONTRIBUTING.md", "Makefile", "environment.yml", "pyproject.toml")
+MADE_UP = ("test_style.py", "test_tool.py")  # names of notebooks that were never there
+TEXTS = [ROOT / name for name in FILES] + [
     path
     for folder in ("assets", "benchmarks", "docs", "minillama", "notebooks", "tests", "training")
     for path in sorted((ROOT / folder).rglob("*"))
-    if path.suffix in (".py", ".md", ".ipynb", ".svg") and "runs" not in path.parts and path.name != "test_style.py"
+    if path.suffix in (".py", ".md", ".ipynb", ".svg") and "runs" not in path.parts and path.name not in MADE_UP
 ]
 
 

@@ -9,6 +9,7 @@ import re
 import nbformat
 import pytest
 
+from tests.notebooks.test_style import unasked
 from translation import package
 from translation.__main__ import page, update, wrong
 from translation.catalogue import PACKAGE, begun, is_whole, languages, load, notebook_path, path_of, state
@@ -42,7 +43,7 @@ def test_the_built_notebook_is_the_one_that_lies_there(language, name):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_nothing_lies_there_that_was_not_built(language):
     there = {path.stem for path in (ENGLISH / language).iterdir() if path.name != ".ipynb_checkpoints"}
-    assert there == set(begun(language))
+    assert there == set(begun(language)) == set(names()), "a language that is there is there in whole"
     assert {path.stem for path in path_of(PACKAGE, language).parent.glob("*.po")} <= {*names(), PACKAGE}
 
 
@@ -83,6 +84,14 @@ def test_links_lead_somewhere_and_cells_are_short(language, name):
             assert 5 <= len(re.findall(r"[\u3400-\u9fff]|[A-Za-z0-9_.]+|`", text)) <= LONGEST, cell.source
             for target in re.findall(r"\]\(([^)#\s]+)", cell.source):
                 assert target.startswith("http") or (folder / target).exists(), f"{target} is not there"
+
+
+@pytest.mark.parametrize(("language", "name"), BEGUN, ids=ids(BEGUN))
+def test_a_prediction_asks_in_its_text_what_it_asks_in_its_widget(language, name):
+    notebook = nbformat.read(notebook_path(name, language), as_version=4)
+    for cell in notebook.cells:
+        cell.source = re.sub(r"^\*\*[^*]+\*\* ?(?=.*\n\n1\. )", "**Predict.** ", cell.source)
+    assert list(unasked(notebook)) == []
 
 
 # ---- the glossary
