@@ -139,8 +139,9 @@ class TokenView(View):
     ):
         self.text, self.tokenizer = labels(language), tokenizer
         self.input = W.Textarea(text, description=self.text["tok_text"], rows=2, **sized("640px"))
-        self.bos = W.Checkbox(bos, description=self.text["tok_bos"], indent=False, layout=W.Layout(width="auto"))
-        self.eos = W.Checkbox(eos, description=self.text["tok_eos"], indent=False, layout=W.Layout(width="auto"))
+        apart = {"indent": False, "layout": W.Layout(width="auto", margin="2px 16px 2px 2px")}
+        self.bos = W.Checkbox(bos, description=self.text["tok_bos"], **apart)
+        self.eos = W.Checkbox(eos, description=self.text["tok_eos"], **apart)
         self.view = W.HTML()
         hook({"s-text": self.input, "s-bos": self.bos, "s-eos": self.eos}, self._draw)
         super().__init__([self.input, W.HBox([self.bos, self.eos]), self.view], "w-tokens")

@@ -54,4 +54,4 @@ def test_01_predictions_exercises_and_picture(open_and_run):
     check_prediction(page, 5, "5")
     expect(page.locator(".ml-report .ml-missing")).to_have_count(2)  # the stubs
     expect(page.locator(".ml-report .ml-passed")).to_have_count(2)  # the folded solutions
-    expect(page.locator(".ml-token-view .ml-chips")).to_have_count(2)  # the still picture and the widget
+    expect(page.locator(".ml-token-view .ml-chips")).to_have_count(3)  # the still picture, the widget, its still

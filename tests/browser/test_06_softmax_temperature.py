@@ -20,7 +20,7 @@ def test_06_temperature(open_and_run):
     show(widget.locator(".fx-table"))
     screenshot(page, "06_softmax_temperature")
     screenshot(page, "06_softmax_temperature-widget", widget)
-    expect(page.locator("[data-ml-still]")).to_be_hidden()
+    expect(page.locator("[data-ml-still]:visible")).to_have_count(0)
     truth = widget.get_by_role("columnheader", name="truth", exact=True)
     expect(truth).to_be_visible()
 

@@ -18,7 +18,7 @@ def test_07_top_p(open_and_run):
     show(widget.locator(".fx-table"))
     screenshot(page, "07_top_p")
     screenshot(page, "07_top_p-widget", widget)
-    expect(page.locator("[data-ml-still]")).to_be_hidden()
+    expect(page.locator("[data-ml-still]:visible")).to_have_count(0)
 
     before, table = kept(widget), widget.locator(".fx-table").inner_text()
     line = widget.locator(".s-top-p")

@@ -43,7 +43,7 @@ def view(runs=(RUN,), threshold=0.1, echo=True):
 def chips(page):
     """(label, has a dashed line) of every token."""
     found = re.findall(r'<span class="([^"]*)"[^>]*role="listitem" aria-label="([^"]*)"', page)
-    assert "tabindex" not in page  # a still with hundreds of stops would hold up whoever goes by Tab
+    assert page.count("tabindex") <= 1  # of the whole picture: hundreds would hold up whoever goes by Tab
     return [(html.unescape(label), "ml-heat-below" in css) for css, label in found]
 
 
@@ -128,7 +128,7 @@ def test_percent(prob, expected):
     assert percent(prob) == expected
 
 
-def test_every_token_can_be_focused_and_tells_probability_and_rank():
+def test_every_token_tells_probability_and_rank():
     labels = chips(view())
     assert [below for _, below in labels] == [False, False, True, False, True]
     assert labels[0][0] == "0: <s> is the first token. Nothing predicts it."
