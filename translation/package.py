@@ -1,7 +1,8 @@
 """What the package shows: its sentences, read from the source, and the file that it reads at run time.
 
-A sentence is what `say` is called with: a string, or a name or an expression whose strings are in the same file. The
-hints and the names of the cases are taken from the tables of minillama.check, the labels from minillama.widgets.labels.
+A sentence is what `say` is called with (in a figure `written` or `joined`): a string, or a name or an expression whose
+strings are in the same file. The hints and the names of the cases are taken from the tables of minillama.check, the
+labels from minillama.widgets.labels.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from translation.catalogue import Message
 from translation.cells import ENGLISH, ROOT
 
 PACKAGE = ROOT / "minillama"
+SAID = ("say", "written", "joined")  # the last two: in a figure
 
 
 def sentences(path: Path) -> Iterator[str]:
-    """What a file says by `say`."""
+    """What a file says."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assigned: dict[str, list[ast.expr]] = {}
     for node in ast.walk(tree):
@@ -55,7 +57,7 @@ def sentences(path: Path) -> Iterator[str]:
             yield from texts(node.value)
 
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say" and node.args:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SAID and node.args:
             yield from texts(node.args[0])
 
 
