@@ -2,7 +2,7 @@
 
 A sentence is what `say` is called with (in a figure `written` or `joined`): a string, or a name or an expression whose
 strings are in the same file. The hints and the names of the cases are taken from the tables of minillama.check, the
-labels from minillama.widgets.labels.
+labels from minillama.widgets.labels, the writing of the drawings from assets/*.svg.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import polib
 
 from translation.catalogue import Message
 from translation.cells import ENGLISH, ROOT
+from translation.pictures import pictures, writing
 
 PACKAGE = ROOT / "minillama"
 SAID = ("say", "written", "joined")  # the last two: in a figure
@@ -86,7 +87,8 @@ def labels() -> Iterator[str]:
 def messages() -> list[Message]:
     """Every sentence once, in the order of the files."""
     said = [text for path in sorted(PACKAGE.rglob("*.py")) for text in sentences(path)]
-    return [Message(text) for text in dict.fromkeys([*labels(), *said, *tables()])]
+    drawn = [text for path in pictures() for text in writing(path.read_text(encoding="utf-8"))]
+    return [Message(text) for text in dict.fromkeys([*labels(), *said, *tables(), *drawn])]
 
 
 def write(entries: polib.POFile, language: str) -> None:
