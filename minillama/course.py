@@ -21,6 +21,7 @@ from minillama.tokenizer import Tokenizer
 from minillama.words import say
 
 KNOWN = "known_probabilities.json"
+INSTEAD = "This model {reason}: the course's own model stands in."
 RARE = "My cat says: 龘 🦙!"  # spelt byte by byte where it has no tokens of its own
 
 
@@ -133,7 +134,7 @@ def _is_own(here: Path) -> bool:
 
 def _instead(reason: str) -> Path:
     """The folder of the course's own model, after the line that says why."""
-    print(say("This model {reason}: the course's own model stands in.", reason=reason))
+    print(say(INSTEAD, reason=reason))
     return checkpoint.own_model()
 
 

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from minillama.markup import escape, wrap
 from minillama.svg import INK
+from minillama.words import say
 
 _COLOURS = dict.fromkeys(
     ("axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "text.color", "legend.labelcolor", "patch.edgecolor",
@@ -84,7 +85,21 @@ def listing(parts: Iterable[str], most: int = 6) -> str:
     ('a; b; c', 'a; and 2 more')
     """
     parts = list(parts)
-    return "; ".join(parts[:most] + ([f"and {len(parts) - most} more"] if len(parts) > most else []))
+    more = [say("and {n} more", n=len(parts) - most)] if len(parts) > most else []
+    return joined("{one}; {other}", parts[:most] + more)
+
+
+def commas(parts: Iterable[str]) -> str:
+    """
+    >>> commas(["a", "b", "c"])
+    'a, b, c'
+    """
+    return joined("{one}, {other}", parts)
+
+
+def joined(template: str, parts: Iterable[str]) -> str:
+    parts = list(parts)
+    return functools.reduce(lambda one, other: say(template, one=one, other=other), parts) if parts else ""
 
 
 def short(number: float) -> str:
@@ -124,6 +139,12 @@ def literal(text: str, longest: int = LONGEST_NAME) -> str:
             return f"{shown}…"
         shown += c
     return shown
+
+
+def written(template: str, **gaps: object) -> str:
+    """What `say` says, as a figure writes it: in English where no font has the letters of the language."""
+    words = say(template, **gaps)
+    return words if literal(words, len(words)) == words else template.format(**gaps)
 
 
 def _font_names() -> list[str]:

@@ -11,10 +11,11 @@ from matplotlib.patches import Circle, Rectangle
 from torch import Tensor
 
 from minillama import allowed, arguments
-from minillama.figures import LONGEST_PIECE, Drawing, legend, listing, literal, new_figure, short
+from minillama.figures import LONGEST_PIECE, Drawing, commas, legend, listing, literal, new_figure, short, written
 from minillama.logprobs import entropy
 from minillama.sampling import apply_temperature, nucleus
 from minillama.svg import BLUE, DARK, GREEN, GREY, INK, LINES, ORANGE, PALE, PURPLE, SKY, VERMILLION
+from minillama.words import say
 
 HANDS = LinearSegmentedColormap.from_list("hands", [BLUE, VERMILLION])  # seen on white and on dark all the way
 
@@ -35,20 +36,21 @@ def plot_nucleus(pieces: Sequence[str], probs: Tensor, p: float, n_bars: int = 1
         bars = ax.bar(places, top.probs_sort[:n_bars].tolist(), color=[BLUE if keep else "none" for keep in kept])
         for bar, keep in zip(bars, kept, strict=True):
             bar.set(edgecolor=BLUE if keep else GREY, hatch=None if keep else "///")
-        ax.plot(places, top.mass_before[:n_bars].tolist(), "o-", color=INK, ms=4, lw=1, label="mass before it")
+        ax.plot(places, top.mass_before[:n_bars].tolist(), "o-", color=INK, ms=4, lw=1, label=written("mass before it"))
         ax.axhline(p, color=VERMILLION, ls="--", label=f"top_p = {p:g}")
-        ax.bar([0], [0], color=BLUE, label="probability, kept")
-        ax.bar([0], [0], color="none", edgecolor=GREY, hatch="///", label="probability, cut")
+        ax.bar([0], [0], color=BLUE, label=written("probability, kept"))
+        ax.bar([0], [0], color="none", edgecolor=GREY, hatch="///", label=written("probability, cut"))
         ax.set_xticks(places, ticks, rotation=30, ha="right")
-        ax.set(ylim=(0, 1.05), ylabel="probability")
+        ax.set(ylim=(0, 1.05), ylabel=written("probability"))
         ax.legend(loc="center right")
     shares = [f"{tick} {share:.3g}" for tick, share in zip(ticks, top.probs_sort.tolist(), strict=False)]
     n_kept = int(top.kept.sum())
-    figure.alt = (
-        f"Bars of the {n_bars} most probable tokens, falling. At top_p = {p:g} {n_kept} tokens are kept, with "
-        f"{float(top.probs_sort[:n_kept].sum()):.3g} of the mass: {listing(shares[:n_kept])}. "
-        f"Cut: {listing(shares[n_kept:], 3) or 'none of those drawn'}."
-    )
+    figure.alt = say(
+        "Bars of the {n_bars} most probable tokens, falling. At top_p = {p:g} {n_kept} tokens are kept, with "
+        "{mass:.3g} of the mass: {kept}. Cut: {cut}.",
+        n_bars=n_bars, p=p, n_kept=n_kept, mass=float(top.probs_sort[:n_kept].sum()), kept=listing(shares[:n_kept]),
+        cut=listing(shares[n_kept:], 3) or say("none of those drawn"),
+    )  # fmt: skip
     return figure
 
 
@@ -69,13 +71,16 @@ def plot_rotation(freqs_cis: Tensor, pairs: Sequence[int]) -> Drawing:
                 ax.text(1.16 * tip.real, 1.16 * tip.imag, str(position), ha="center", va="center", fontsize=8)
             step = freqs_cis[1, pair].angle().item() if len(freqs_cis) > 1 else 0.0
             ax.set(xlim=(-1.35, 1.35), ylim=(-1.35, 1.35))
-            ax.set_title(f"pair {pair}: {step:.3g} rad per position", fontsize=9)
+            ax.set_title(written("pair {pair}: {step:.3g} rad per position", pair=pair, step=step), fontsize=9)
             ax.set_aspect("equal")
             ax.axis("off")
     steps = freqs_cis[1:2, list(pairs)].angle().flatten().tolist() or [0.0] * len(pairs)
-    turns = [f"pair {pair} by {step:.3g} rad" for pair, step in zip(pairs, steps, strict=True)]
-    clocks = f"A clock for each of {len(pairs)} pairs, with a hand for each of {len(freqs_cis)} positions."
-    figure.alt = f"{clocks} From one position to the next the hand turns: {listing(turns)}."
+    template = "pair {pair} by {step:.3g} rad"
+    turns = [say(template, pair=pair, step=step) for pair, step in zip(pairs, steps, strict=True)]
+    figure.alt = say(
+        "A clock for each of {n_pairs} pairs, with a hand for each of {n_positions} positions. From one position to "
+        "the next the hand turns: {turns}.", n_pairs=len(pairs), n_positions=len(freqs_cis), turns=listing(turns),
+    )  # fmt: skip
     return figure
 
 
@@ -98,14 +103,19 @@ def plot_attention(pieces: Sequence[str], weights: Tensor, title: str = "") -> D
         places = range(len(ticks))
         ax.set_xticks(places, ticks, rotation=90, fontsize=8)
         ax.set_yticks(places, ticks, fontsize=8)
-        ax.set(xlabel="token looked at (key)", ylabel="token that looks (query)", title=literal(title))
-        figure.colorbar(image, ax=ax, shrink=0.7, label="attention weight")
+        ax.set(xlabel=written("token looked at (key)"), ylabel=written("token that looks (query)"))
+        ax.set_title(literal(title))
+        figure.colorbar(image, ax=ax, shrink=0.7, label=written("attention weight"))
     seen = past.nan_to_num(0.0)
-    looks = [f"{ticks[k]} at {ticks[i]}, {float(seen[k, i]):.2g}" for k, i in enumerate(seen.argmax(-1).tolist())]
-    figure.alt = (
-        f"Heat map of attention weights, {len(ticks)} tokens by {len(ticks)}{': ' + literal(title) if title else ''}. "
-        f"Each looks at itself and at those before it, most of all: {listing(looks, 8)}."
-    )
+    looks = [
+        say("{token} at {other}, {weight:.2g}", token=ticks[k], other=ticks[i], weight=float(seen[k, i]))
+        for k, i in enumerate(seen.argmax(-1).tolist())
+    ]
+    what = say("Heat map of attention weights, {n} tokens by {n}", n=len(ticks))
+    figure.alt = say(
+        "{what}. Each looks at itself and at those before it, most of all: {looks}.",
+        what=say("{label}: {says}", label=what, says=literal(title)) if title else what, looks=listing(looks, 8),
+    )  # fmt: skip
     return figure
 
 
@@ -138,15 +148,18 @@ def plot_temperatures(
             heights = apply_temperature(logits, temperature)[ids].tolist()
             places = [place + (k - (len(temperatures) - 1) / 2) * width for place in range(len(ids))]
             color, hatch = (GREEN, BLUE, PURPLE)[k % 3], ("", "///", "xxx")[k % 3]
-            ax.bar(places, heights, width, color=color, hatch=hatch, edgecolor=INK, label=f"at {temperature:g}")
-            listed.append(f"at {temperature:g}: " + ", ".join(f"{height:.2g}" for height in heights[:6]))
+            label = written("at {t:g}", t=temperature)
+            ax.bar(places, heights, width, color=color, hatch=hatch, edgecolor=INK, label=label)
+            shares = commas(f"{height:.2g}" for height in heights[:6])
+            listed.append(say("at {t:g}: {shares}", t=temperature, shares=shares))
         if truth:
-            ax.plot(range(len(ids)), list(truth.values()), "D", color=INK, ms=6, label="truth")
-            listed.append("truth: " + ", ".join(f"{p:.2g}" for p in list(truth.values())[:6]))
+            ax.plot(range(len(ids)), list(truth.values()), "D", color=INK, ms=6, label=written("truth"))
+            shares = commas(f"{p:.2g}" for p in list(truth.values())[:6])
+            listed.append(say("truth: {shares}", shares=shares))
         ax.set_xticks(range(len(ids)), ticks)
-        ax.set(ylim=(0, 1.05), ylabel="probability")
+        ax.set(ylim=(0, 1.05), ylabel=written("probability"))
         ax.legend()
-    figure.alt = f"Bars of the probabilities of {', '.join(ticks[:6])}: {listing(listed)}."
+    figure.alt = say("Bars of the probabilities of {tokens}: {bars}.", tokens=commas(ticks[:6]), bars=listing(listed))
     return figure
 
 
@@ -166,14 +179,14 @@ def plot_entropy(curves: Mapping[str, Tensor], highest: float = 3.0) -> Drawing:
         limit = math.log(len(next(iter(curves.values()))))
         ax.axhline(limit, color=GREY, ls=(0, (1, 3)))
         ax.axvline(1, color=GREY, lw=0.8)
-        ax.set(xlabel="temperature", ylabel="entropy (nats)", xlim=(0, highest), ylim=(0, None))
-        legend(ax, [*curves, "all tokens equally likely"])
+        ax.set(xlabel=written("temperature"), ylabel=written("entropy (nats)"), xlim=(0, highest), ylim=(0, None))
+        legend(ax, [*curves, written("all tokens equally likely")])
     ends = [[float(entropy(apply_temperature(logits, t))) for t in (1.0, highest)] for logits in curves.values()]
     named = [f"{literal(name)} {one:.2f}, {last:.2f}" for name, (one, last) in zip(curves, ends, strict=True)]
-    figure.alt = (
-        f"Entropy in nats against temperature, rising from 0 towards {limit:.2f}, where all tokens are equally likely. "
-        f"At temperature 1 and at {highest:g}: {listing(named)}."
-    )
+    figure.alt = say(
+        "Entropy in nats against temperature, rising from 0 towards {limit:.2f}, where all tokens are equally likely. "
+        "At temperature 1 and at {highest:g}: {ends}.", limit=limit, highest=highest, ends=listing(named),
+    )  # fmt: skip
     return figure
 
 
@@ -193,11 +206,15 @@ def plot_cache(calls: Sequence[tuple[int, int]], pieces: Sequence[str]) -> Drawi
         ticks = [f"{slot} {literal(piece, LONGEST_PIECE)}" for slot, piece in enumerate(pieces)]
         ax.set_xticks(range(len(pieces)), ticks, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
         ax.set_yticks(range(len(calls)), [f"{start}:{end}, {start}" for start, end in calls], fontsize=9)
-        ax.set(xlim=(-0.5, len(pieces) - 0.5), ylim=(len(calls) - 0.5, -0.5), ylabel="columns read, start_pos")
-        ax.set_title("slots of the cache: W written, R written earlier and read, – empty", fontsize=9)
+        ax.set(xlim=(-0.5, len(pieces) - 0.5), ylim=(len(calls) - 0.5, -0.5), ylabel=written("columns read, start_pos"))
+        ax.set_title(written("slots of the cache: W written, R written earlier and read, – empty"), fontsize=9)
         ax.tick_params(length=0)
-    done = [f"{start}:{end} writes {end - start} and reads {start}" for start, end in calls]
-    figure.alt = f"Grid of {len(calls)} calls of forward by {len(pieces)} slots of the cache. Columns {listing(done)}."
+    template = "{start}:{end} writes {n} and reads {start}"
+    done = [say(template, start=start, end=end, n=end - start) for start, end in calls]
+    figure.alt = say(
+        "Grid of {n_calls} calls of forward by {n_slots} slots of the cache. Columns {calls}.",
+        n_calls=len(calls), n_slots=len(pieces), calls=listing(done),
+    )  # fmt: skip
     return figure
 
 
@@ -212,20 +229,22 @@ def plot_token_cost(
     allowed.as_many(contexts=len(contexts), **{f"counted[{k!r}]": len(v) for k, v in counted.items()})
     allowed.as_many(contexts=len(contexts), **{f"measured[{k!r}]": len(v) for k, v in measured.items()})
     styles = ({"color": BLUE, "marker": "o"}, {"color": VERMILLION, "marker": "s", "ls": "--"})
-    titles, listed = ("million multiplications, counted", "milliseconds, measured here"), []
+    titles = (written("million multiplications, counted"), written("milliseconds, measured here"))
+    listed = []
     with new_figure(1, 2, figsize=(7.5, 3)) as (figure, panels):
         for ax, lines, title, unit in zip(panels, (counted, measured), titles, (1e6, 1), strict=True):
             for k, values in enumerate(lines.values()):
                 ax.plot(contexts, [value / unit for value in values], **styles[k % 2])
-            ax.set(xlabel="length of the text with the new token", ylim=(0, None))
-            ax.set_title(f"one more token: {title}", fontsize=9)
+            ax.set(xlabel=written("length of the text with the new token"), ylim=(0, None))
+            ax.set_title(written("one more token: {title}", title=title), fontsize=9)
             legend(ax, list(lines), longest=40)
-            ends = [f"{literal(name, 40)} {short(v[0] / unit)} to {short(v[-1] / unit)}" for name, v in lines.items()]
-            listed.append(f"{title}: {listing(ends)}.")
-    figure.alt = (
-        f"Two charts of what one more token costs, from a text of {contexts[0]} tokens to one of {contexts[-1]}. In "
-        + " In ".join(listed)
-    )
+            ends = [(literal(name, 40), short(v[0] / unit), short(v[-1] / unit)) for name, v in lines.items()]
+            listed.append(listing(say("{name} {first} to {last}", name=n, first=a, last=b) for n, a, b in ends))
+    figure.alt = say(
+        "Two charts of what one more token costs, from a text of {first} tokens to one of {last}. In {left}: "
+        "{counted}. In {right}: {measured}.", first=contexts[0], last=contexts[-1],
+        left=titles[0], counted=listed[0], right=titles[1], measured=listed[1],
+    )  # fmt: skip
     return figure
 
 
@@ -242,7 +261,7 @@ def plot_where(from_prompt: Tensor, column: Tensor, candidate: Tensor, titles: S
     """
     allowed.as_many(from_prompt=len(from_prompt), column=len(column), candidate=len(candidate))
     allowed.as_many(titles=len(titles) or len(column), column=len(column))
-    titles = [literal(title) for title in titles or [f"row {k}" for k in range(len(column))]]
+    titles = [literal(title) for title in titles or [written("row {k}", k=k) for k in range(len(column))]]
     heads = ("input_text_mask\n[:, cur_pos]", "tokens\n[:, cur_pos]", "candidate", "next_token")
     places = (0, 1.25, 2.5, 4.25)
     next_token = torch.where(from_prompt, column, candidate)  # (bsz,)
@@ -269,12 +288,12 @@ def plot_where(from_prompt: Tensor, column: Tensor, candidate: Tensor, titles: S
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
     rows = zip(titles, from_prompt.tolist(), column.tolist(), candidate.tolist(), strict=True)
+    taken = "{row}: {mask}, so {old} of the canvas is taken, not {new}"
+    not_taken = "{row}: {mask}, so the candidate {new} is taken, not {old}"
     listed = [
-        f"{title}: {mask}, so {old} of the canvas is taken, not {new}" if mask else
-        f"{title}: {mask}, so the candidate {new} is taken, not {old}"
-        for title, mask, old, new in rows
-    ]  # fmt: skip
-    figure.alt = f"The line torch.where, row by row. {listing(listed)}."
+        say(taken if mask else not_taken, row=title, mask=mask, old=old, new=new) for title, mask, old, new in rows
+    ]
+    figure.alt = say("The line torch.where, row by row. {rows}.", rows=listing(listed))
     return figure
 
 
@@ -296,44 +315,12 @@ def plot_calibration(points: Mapping[str, Sequence[tuple[float, float]]]) -> Dra
         ax.plot([low, 1], [low / 2, 0.5], color=GREY, ls=":")
         ax.plot([low, 0.5], [2 * low, 1], color=GREY, ls=":")
         ax.set(xscale="log", yscale="log", xlim=(low, 1.2), ylim=(low, 1.2))
-        ax.set(xlabel="true probability", ylabel="probability by the model")
-        legend(ax, [*points, "model = truth", "wrong by a factor of 2"], loc="upper left")
-    listed = [
-        f"{literal(name)}: {sum(p / 2 <= q <= 2 * p for p, q in pairs)} of {len(pairs)}"
-        for name, pairs in points.items()
-    ]
-    figure.alt = (
-        f"Points on logarithmic axes from {low:.1g} to 1: the true probability to the right, the model's upwards, and "
-        f"the diagonal where they are equal. Within a factor of 2 of it lie: {listing(listed)}."
-    )
-    return figure
-
-
-@allowed.only(
-    models=allowed.table(allowed.table(allowed.pair(allowed.positive), allowed.place)),
-    gpus=allowed.listed(allowed.positive, 0),
-)
-def plot_rank_memory(models: Mapping[str, Mapping[int, tuple[float, float]]], gpus: Sequence[float]) -> Drawing:
-    """The memory that one rank needs, in GiB: one panel per model, one bar per number of ranks.
-
-    models {name: {n_ranks: (bytes of weights, bytes of cache)}}; gpus: the bytes of some GPUs, drawn as lines.
-    """
-    gib, listed = 2**30, []
-    with new_figure(1, len(models), figsize=(7.5, 3.2), sharey=True, squeeze=False) as (figure, axes):
-        for ax, (name, ranks) in zip(axes[0], models.items(), strict=True):
-            places = range(len(ranks))
-            weights, cache = ([pair[i] / gib for pair in ranks.values()] for i in (0, 1))
-            ax.bar(places, weights, color=BLUE, edgecolor=INK, lw=0.6, label="weights")
-            ax.bar(places, cache, bottom=weights, color=PURPLE, hatch="///", edgecolor=INK, lw=0.6, label="cache")
-            for k, gpu in enumerate(gpus):
-                ax.axhline(gpu / gib, color=VERMILLION, ls=("--", ":", "-.")[k % 3], label=f"{gpu / gib:g} GiB")
-            ax.set_xticks(places, [str(n) for n in ranks])
-            ax.set_xlabel("ranks")
-            ax.set_title(literal(name), fontsize=10)
-            bars = [f"{short((w + c) / gib)} on {n}" for n, (w, c) in ranks.items()]
-            listed.append(f"{literal(name)} " + ", ".join(bars))
-        axes[0, 0].set_ylabel("GiB on each rank")
-        axes[0, 0].legend()
-    lines = f" Lines of GPUs with {' and '.join(f'{gpu / gib:g}' for gpu in gpus)} GiB." if gpus else ""
-    figure.alt = f"Bars of the GiB, weights and cache, that each rank needs, by ranks: {listing(listed)}.{lines}"
+        ax.set(xlabel=written("true probability"), ylabel=written("probability by the model"))
+        legend(ax, [*points, written("model = truth"), written("wrong by a factor of 2")], loc="upper left")
+    near = {name: sum(p / 2 <= q <= 2 * p for p, q in pairs) for name, pairs in points.items()}
+    listed = [say("{name}: {n} of {m}", name=literal(name), n=n, m=len(points[name])) for name, n in near.items()]
+    figure.alt = say(
+        "Points on logarithmic axes from {low:.1g} to 1: the true probability to the right, the model's upwards, and "
+        "the diagonal where they are equal. Within a factor of 2 of it lie: {near}.", low=low, near=listing(listed),
+    )  # fmt: skip
     return figure

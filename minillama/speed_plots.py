@@ -1,4 +1,4 @@
-"""Static figures of notebooks 14, 15 and 18: the time of a token, how it grows, and what each row of a batch does."""
+"""Static figures of notebooks 13 to 15 and 18: a rank's memory, the time of a token, what each row of a batch does."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from itertools import groupby
 
 from minillama import allowed
 from minillama.arguments import shown
-from minillama.figures import Drawing, legend, listing, literal, new_figure, short
+from minillama.figures import Drawing, commas, joined, legend, listing, literal, new_figure, short, written
 from minillama.markup import escape, wrap
-from minillama.svg import BLUE, DARK, FONTS, GREY, LINES, PALE, VERMILLION
+from minillama.svg import BLUE, DARK, FONTS, GREY, INK, LINES, PALE, PURPLE, VERMILLION
 from minillama.widgets.parts import Picture
+from minillama.words import say
 
 _STYLES = ({"marker": "o"}, {"ls": "--"}, {"marker": "s", "ls": "-."}, {"marker": "^", "ls": ":"})
 _PATHS = ("", "M0 8L8 0", "M0 4H8", "M0 0L8 8M0 8L8 0")  # hatching
@@ -57,11 +58,20 @@ def plot_curves(
         else:
             ax.set_ylim(0, None)
         legend(ax, [*curves, *(marks or {})])
-    ends = [f"{literal(name)} from {short(values[0])} to {short(values[-1])}" for name, values in curves.items()]
-    ends += [f"a vertical line at {short(place)}: {literal(name)}" for name, place in (marks or {}).items()]
-    where = f"{literal(ylabel)} against {literal(xlabel)}, from {short(x[0])} to {short(x[-1])}"
-    figure.alt = f"Lines of {where}. {listing(ends)}."
+    ends = [_from_to(literal(name), values) for name, values in curves.items()]
+    ends += [
+        say("a vertical line at {place}: {name}", place=short(place), name=literal(name))
+        for name, place in (marks or {}).items()
+    ]
+    figure.alt = say(
+        "Lines of {y} against {x}, from {first} to {last}. {lines}.",
+        y=literal(ylabel), x=literal(xlabel), first=short(x[0]), last=short(x[-1]), lines=listing(ends),
+    )  # fmt: skip
     return figure
+
+
+def _from_to(name: str, values: Sequence[float]) -> str:
+    return say("{name} from {first} to {last}", name=name, first=short(values[0]), last=short(values[-1]))
 
 
 @allowed.only(batches=allowed.numbers, seconds=allowed.numbers)
@@ -73,16 +83,51 @@ def plot_batch(batches: Sequence[int], seconds: Sequence[float]) -> Drawing:
     allowed.as_many(batches=len(batches), seconds=len(seconds))
     throughput, latency = [bsz / took for bsz, took in zip(batches, seconds, strict=True)], [1000 * s for s in seconds]
     lines = (
-        (throughput, "throughput: tokens per second, all rows", BLUE, "o"),
-        (latency, "latency: milliseconds per step", VERMILLION, "s"),
+        (throughput, written("throughput: tokens per second, all rows"), BLUE, "o"),
+        (latency, written("latency: milliseconds per step"), VERMILLION, "s"),
     )
     with new_figure(1, 2, figsize=(7.5, 3)) as (figure, panels):
         for ax, (values, title, color, marker) in zip(panels, lines, strict=True):
             ax.plot(batches, values, color=color, marker=marker, lw=2)
-            ax.set(xlabel="rows in the batch", ylim=(0, None))
+            ax.set(xlabel=written("rows in the batch"), ylim=(0, None))
             ax.set_title(title, fontsize=9)
-    ends = [f"{title} from {short(values[0])} to {short(values[-1])}" for values, title, *_ in lines]
-    figure.alt = f"Two lines, from {batches[0]} to {batches[-1]} rows: {listing(ends)}."
+    ends = listing(_from_to(title, values) for values, title, *_ in lines)
+    template = "Two lines, from {first} to {last} rows: {lines}."
+    figure.alt = say(template, first=batches[0], last=batches[-1], lines=ends)
+    return figure
+
+
+@allowed.only(
+    models=allowed.table(allowed.table(allowed.pair(allowed.positive), allowed.place)),
+    gpus=allowed.listed(allowed.positive, 0),
+)
+def plot_rank_memory(models: Mapping[str, Mapping[int, tuple[float, float]]], gpus: Sequence[float]) -> Drawing:
+    """The memory that one rank needs, in GiB: one panel per model, one bar per number of ranks.
+
+    models {name: {n_ranks: (bytes of weights, bytes of cache)}}; gpus: the bytes of some GPUs, drawn as lines.
+    """
+    gib, listed = 2**30, []
+    with new_figure(1, len(models), figsize=(7.5, 3.2), sharey=True, squeeze=False) as (figure, axes):
+        for ax, (name, ranks) in zip(axes[0], models.items(), strict=True):
+            places = range(len(ranks))
+            weights, cache = ([pair[i] / gib for pair in ranks.values()] for i in (0, 1))
+            ax.bar(places, weights, color=BLUE, edgecolor=INK, lw=0.6, label=written("weights"))
+            ax.bar(
+                places, cache, bottom=weights, color=PURPLE, hatch="///", edgecolor=INK, lw=0.6, label=written("cache")
+            )
+            for k, gpu in enumerate(gpus):
+                ax.axhline(gpu / gib, color=VERMILLION, ls=("--", ":", "-.")[k % 3], label=f"{gpu / gib:g} GiB")
+            ax.set_xticks(places, [str(n) for n in ranks])
+            ax.set_xlabel(written("ranks"))
+            ax.set_title(literal(name), fontsize=10)
+            bars = [say("{size} on {n}", size=short((w + c) / gib), n=n) for n, (w, c) in ranks.items()]
+            listed.append(f"{literal(name)} {commas(bars)}")
+        axes[0, 0].set_ylabel(written("GiB on each rank"))
+        axes[0, 0].legend()
+    figure.alt = say("Bars of the GiB, weights and cache, that each rank needs, by ranks: {all}.", all=listing(listed))
+    if gpus:
+        sizes = joined("{one} and {other}", [f"{gpu / gib:g}" for gpu in gpus])
+        figure.alt = say("{bars} Lines of GPUs with {sizes} GiB.", bars=figure.alt, sizes=sizes)
     return figure
 
 
@@ -105,8 +150,9 @@ def bars(accounts: Mapping[str, Mapping[str, float]]) -> Picture:
         whole = sum(account.values())
         shares = [100 * each / whole if whole else 0.0 for each in account.values()]
         parts = [f"{part} {share:.0f}%" for part, share in zip(first, shares, strict=True)]
-        words.append(f"{name}, {whole:.2f} ms: {', '.join(parts)}")
-        drawn.append(f'<text x="0" y="{height + 14}">{escape(literal(name))}: {whole:.2f} ms</text>')
+        words.append(say("{name}, {whole:.2f} ms: {parts}", name=name, whole=whole, parts=commas(parts)))
+        head = written("{name}: {whole:.2f} ms", name=literal(name), whole=whole)
+        drawn.append(f'<text x="0" y="{height + 14}">{escape(head)}</text>')
         left = 0.0
         for k, share in enumerate(shares):
             drawn.append(_part(k, 7 * left, 7 * share, height + 20, f"{share:.0f}%"))
@@ -131,7 +177,8 @@ def timeline(rows: Mapping[str, Sequence[str]]) -> Picture:
     words, drawn, height = [], [_key(k, part) for k, part in enumerate(parts)], 34
     for name, row in rows.items():
         runs = [(part, len(list(calls))) for part, calls in groupby(row)]
-        words.append(f"{name}: " + ", ".join(f"{part or 'nothing'} {n}" for part, n in runs))
+        did = commas(f"{part or say('nothing')} {n}" for part, n in runs)
+        words.append(say("{label}: {says}", label=name, says=did))
         drawn.append(f'<text x="0" y="{height + 19}">{escape(literal(name, 18))}</text>')
         x = 120.0
         for part, n in runs:

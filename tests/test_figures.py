@@ -9,6 +9,7 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
+import minillama
 from minillama import figures, plots, speed_plots, svg
 
 GROUNDS = ("#ffffff", "#111111")  # of JupyterLab's outputs, light and dark
@@ -55,7 +56,7 @@ SHOWN = {  # the figure, and what its words say
         "Within a factor of 2 of it lie: <b>: 1 of 2; zh: 1 of 2.",
     ),
     "rank_memory": (
-        lambda: plots.plot_rank_memory({"<b>": {1: (2**31, 2**30), 2: (2**30, 2**29)}}, [24 * 2**30]),
+        lambda: speed_plots.plot_rank_memory({"<b>": {1: (2**31, 2**30), 2: (2**30, 2**29)}}, [24 * 2**30]),
         "by ranks: <b> 3 on 1, 1.5 on 2. Lines of GPUs with 24 GiB.",
     ),
     "curves": (
@@ -118,6 +119,27 @@ def test_a_figure_on_a_page(name):
     assert "currentColor" in picture and "<style" not in picture and "<b>" not in page
     written = {to_hex(text.get_color()) for text in figure.findobj(Text) if text.get_text()}
     assert written <= {svg.INK, svg.DARK}, "black is what SVG writes in if it is told nothing"
+
+
+@pytest.fixture
+def chinese():
+    minillama.language("zh")
+    yield
+    minillama.language("en")
+
+
+@pytest.mark.skipif(figures.find_cjk_font() is None, reason="no font has Chinese letters")
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_figure_speaks_the_language_that_is_in_use(name, chinese):
+    figure = SHOWN[name][0]()
+    said = [figure.alt, *(text.get_text() for text in figure.findobj(Text))]
+    assert not [each for each in said if re.search("[a-z]{3,} [a-z]{2,}", each)]
+    assert len(re.findall("[\u3400-\u9fff]", figure.alt)) > 10
+
+
+def test_a_figure_is_english_where_no_font_has_chinese(chinese, monkeypatch):
+    monkeypatch.setattr(figures, "_font_names", lambda: ["DejaVu Sans"])
+    assert figures.written("pair {pair}: {step:.3g} rad per position", pair=1, step=0.5).startswith("pair 1: 0.5 rad")
 
 
 def test_ids_of_two_figures_do_not_meet():

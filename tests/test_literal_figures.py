@@ -45,7 +45,7 @@ FIGURES = {  # how many names one figure takes, and the figure
     "token_cost": (2, lambda names: plots.plot_token_cost([1, 2, 3], *[dict.fromkeys(names, COSTS)] * 2)),
     "where": (14, lambda names: plots.plot_where(*(x.expand(len(names)) for x in ONE_ROW), names)),
     "calibration": (14, lambda names: plots.plot_calibration({name: [(0.5, 0.4)] for name in names})),
-    "rank_memory": (2, lambda names: plots.plot_rank_memory({name: {1: (2e9, 1e9)} for name in names}, [24e9])),
+    "rank_memory": (2, lambda names: speed_plots.plot_rank_memory({name: {1: (2e9, 1e9)} for name in names}, [24e9])),
     "curves": (4, lambda names: speed_plots.plot_curves([1, 2, 3], dict.fromkeys(names, COSTS), "x", "y", "xy")),
     "curves, axes": (1, lambda names: speed_plots.plot_curves([1, 2, 3], {"a": COSTS}, names[0], names[0])),
     "curves, marks": (14, lambda names: speed_plots.plot_curves([1, 2], {}, "x", "y", marks=dict.fromkeys(names, 1))),

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from minillama import plots
+from minillama import speed_plots
 from minillama.links import REPOSITORY
 
 GIB = 2**30
@@ -12,7 +12,7 @@ MEMORY = {"7B": {1: (12 * GIB, 16 * GIB), 2: (6 * GIB, 8 * GIB)}, "13B": {1: (24
 
 
 def test_each_rank_is_a_bar_of_weights_with_its_cache_on_top():
-    figure = plots.plot_rank_memory(MEMORY, gpus=[24 * GIB, 80 * GIB])
+    figure = speed_plots.plot_rank_memory(MEMORY, gpus=[24 * GIB, 80 * GIB])
     assert [ax.get_title() for ax in figure.axes] == ["7B", "13B"]
     ax = figure.axes[0]
     weights, cache = ax.patches[:2], ax.patches[2:]
@@ -25,7 +25,7 @@ def test_each_rank_is_a_bar_of_weights_with_its_cache_on_top():
 
 
 def test_each_gpu_is_a_line_of_its_own():
-    for ax in plots.plot_rank_memory(MEMORY, gpus=[24 * GIB, 80 * GIB]).axes:
+    for ax in speed_plots.plot_rank_memory(MEMORY, gpus=[24 * GIB, 80 * GIB]).axes:
         assert [line.get_ydata()[0] for line in ax.lines] == [24, 80]
         assert len({line.get_linestyle() for line in ax.lines}) == 2, "colour is not the only sign"
         assert ax.get_ylim()[1] > 80

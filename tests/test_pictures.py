@@ -8,10 +8,12 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib import font_manager
 
+from minillama.words import LANGUAGES
 from tests.test_figures import GROUNDS, contrast
 
 ASSETS = Path(__file__).parents[1] / "assets"
 PICTURES = sorted(ASSETS.glob("*.svg"))
+TRANSLATED = sorted(path for language in LANGUAGES for path in (ASSETS / language).glob("*.svg"))
 SPACE = "{http://www.w3.org/2000/svg}"
 
 
@@ -36,13 +38,14 @@ def test_each_is_what_its_script_draws():
 
 
 def width(words: str, size: float, bold: bool) -> float:
-    """In DejaVu Sans, the widest font that a page may take."""
+    """In DejaVu Sans, the widest font that a page may take; Chinese is as wide as it is high."""
+    words, wide = re.subn("[\u2e80-\uffff]", "", words)
     font = font_manager.get_font(
         font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal"))
     )
     font.set_size(size, 72)
     font.set_text(words)
-    return font.get_width_height()[0] / 64
+    return font.get_width_height()[0] / 64 + wide * size
 
 
 def faults(picture: str) -> list[str]:
@@ -89,13 +92,13 @@ def overlap(one, other) -> bool:
     return a < g and e < c and b < h and f < d
 
 
-@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PICTURES + TRANSLATED, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_everything_can_be_read_on_both_grounds(path):
     picture = path.read_text(encoding="utf-8")
     assert faults(picture) == []
     root = ElementTree.fromstring(picture)
-    assert root.get("role") == "img" and len(root.find(f"{SPACE}title").text) > 20
-    assert len(root.find(f"{SPACE}desc").text) > 60 and float(root.get("width")) <= 860
+    title, desc = (width(root.find(f"{SPACE}{tag}").text, 10, bold=False) for tag in ("title", "desc"))
+    assert root.get("role") == "img" and title > 50 and desc > 400 and float(root.get("width")) <= 860
 
 
 def test_a_fault_is_found():
@@ -106,6 +109,7 @@ def test_a_fault_is_found():
 
     assert of(svg.box(100, 50, 120, "whole", small="small")) == []
     assert of(svg.box(100, 50, 60, "the result, whole")) == ["'the result, whole' needs 107 of 60"]
+    assert of(svg.box(100, 50, 60, "每个输出的")) == ["'每个输出的' needs 65 of 60"]
     assert of(svg.text(100, 50, "alone")) == ["'alone' has no ground"]
     assert of(svg.arrow("M0 0 H9", "#ffff00")) == ["a line in #ffff00"]
     assert of(svg.box(280, 50, 120, "x"))[0].endswith("is outside")

@@ -18,7 +18,7 @@ from pathlib import Path
 import nbformat
 import polib
 
-from translation import catalogue, package
+from translation import catalogue, package, pictures
 from translation.catalogue import PACKAGE, begun, is_whole, load, notebook_path, path_of, save, state, texts
 from translation.cells import built, names, read
 from translation.style import allowed, faults, formatted
@@ -52,6 +52,7 @@ def translate(language: str) -> None:
         entries = update(PACKAGE, language)
         save(entries, PACKAGE, language)
         package.write(entries, language)
+        pictures.write({entry.msgid: entry.msgstr for entry in entries if entry.msgstr and not entry.fuzzy}, language)
     for name in begun(language):
         save(update(name, language), name, language)
     for name in begun(language):

@@ -1,7 +1,8 @@
 """What the package shows: its sentences, read from the source, and the file that it reads at run time.
 
-A sentence is what `say` is called with: a string, or a name or an expression whose strings are in the same file. The
-hints and the names of the cases are taken from the tables of minillama.check, the labels from minillama.widgets.labels.
+A sentence is what `say` is called with (in a figure `written` or `joined`): a string, or a name or an expression whose
+strings are in the same file. The hints and the names of the cases are taken from the tables of minillama.check, the
+labels from minillama.widgets.labels, the writing of the drawings from assets/*.svg.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import polib
 
 from translation.catalogue import Message
 from translation.cells import ENGLISH, ROOT
+from translation.pictures import pictures, writing
 
 PACKAGE = ROOT / "minillama"
+SAID = ("say", "written", "joined")  # the last two: in a figure
 
 
 def sentences(path: Path) -> Iterator[str]:
-    """What a file says by `say`."""
+    """What a file says."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assigned: dict[str, list[ast.expr]] = {}
     for node in ast.walk(tree):
@@ -55,7 +58,7 @@ def sentences(path: Path) -> Iterator[str]:
             yield from texts(node.value)
 
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say" and node.args:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SAID and node.args:
             yield from texts(node.args[0])
 
 
@@ -84,7 +87,8 @@ def labels() -> Iterator[str]:
 def messages() -> list[Message]:
     """Every sentence once, in the order of the files."""
     said = [text for path in sorted(PACKAGE.rglob("*.py")) for text in sentences(path)]
-    return [Message(text) for text in dict.fromkeys([*labels(), *said, *tables()])]
+    drawn = [text for path in pictures() for text in writing(path.read_text(encoding="utf-8"))]
+    return [Message(text) for text in dict.fromkeys([*labels(), *said, *tables(), *drawn])]
 
 
 def write(entries: polib.POFile, language: str) -> None:

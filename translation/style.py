@@ -40,6 +40,11 @@ def allowed(language: str) -> dict[str, dict[str, list[str]]]:
     return _toml(language, "allowed.toml")
 
 
+def fonts(language: str) -> str:
+    """Those that have its letters, as a style sheet lists them."""
+    return _toml(language, "style.toml")["fonts"]
+
+
 def formatted(source: str) -> str:
     """A code cell as `make format` leaves it."""
     run = subprocess.run([sys.executable, "-m", *LINE], input=source, capture_output=True, text=True, encoding="utf-8")

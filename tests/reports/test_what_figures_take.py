@@ -67,7 +67,7 @@ def right(checkpoint):
             {"from_prompt": torch.tensor([True]), "column": one, "candidate": one, "titles": ["a"]},
         ),
         (plots.plot_calibration, {"points": {"a": [(0.5, 0.4)]}}),
-        (plots.plot_rank_memory, {"models": {"a": {1: (1.0, 2.0)}}, "gpus": [1.0]}),
+        (speed_plots.plot_rank_memory, {"models": {"a": {1: (1.0, 2.0)}}, "gpus": [1.0]}),
         (speed_plots.bars, {"accounts": {"a": {"x": 1.0}}}),
         (speed_plots.timeline, {"rows": {"a": ["x"]}}),
         (

@@ -14,6 +14,7 @@ from translation import package
 from translation.__main__ import page, update, wrong
 from translation.catalogue import PACKAGE, begun, is_whole, languages, load, notebook_path, path_of, state
 from translation.cells import ENGLISH, ROOT, names, read
+from translation.pictures import ASSETS, in_language, pictures
 from translation.style import allowed, faults, glossary, prose
 
 LANGUAGES = languages()
@@ -52,6 +53,16 @@ def test_the_package_speaks_as_the_catalogue_says(language):
     said = json.loads((ROOT / "minillama" / "locale" / f"{language}.json").read_text(encoding="utf-8"))
     assert said == {entry.msgid: entry.msgstr for entry in load(PACKAGE, language)}, "make translate"
     assert list(said) == [message.english for message in package.messages()]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_drawings_are_written_as_the_catalogue_says(language):
+    said = {entry.msgid: entry.msgstr for entry in load(PACKAGE, language)}
+    there = {path.name: path.read_text(encoding="utf-8") for path in (ASSETS / language).iterdir()}
+    assert there == {path.name: in_language(path.read_text(encoding="utf-8"), said, language) for path in pictures()}, (
+        "make translate"
+    )
+    assert all("\u3400" < title for page in there.values() for title in re.findall("<title>(.)", page))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
