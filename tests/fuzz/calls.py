@@ -234,6 +234,7 @@ LEFT_OUT = {  # public, and not called here
     "CompletionPrediction": "a record, which judges nothing",
     "Dialog": "a type",
     "GenerationStep": "a record, which judges nothing",
+    "language": "would change what later calls say; tests/test_words.py has it",
     "Message": "a record, which judges nothing",
     "steps": "judges nothing, as it says: Llama.generate_steps does",
 }
