@@ -22,7 +22,7 @@ settings.register_profile("minillama", deadline=None, derandomize=True, database
 settings.load_profile("minillama")
 torch.set_num_threads(1)  # the models are tiny; on a busy machine threads wait for one another ten times as long
 
-IN_A_BROWSER = {"test_explorers.py", "test_predict.py", "test_without_a_kernel.py", "test_00_start_here.py",
+IN_A_BROWSER = {"test_explorers.py", "test_predictions.py", "test_without_a_kernel.py", "test_00_start_here.py",
                 "test_02_prompt_batch.py", "test_09_generate_loop.py", "test_12_chat.py"}  # fmt: skip
 NUMBERS = itertools.count()
 CORPUS = [
