@@ -18,6 +18,7 @@ import torch
 from minillama import COURSE_MODEL, Llama
 from minillama.__main__ import main
 from minillama.chat import encode_dialog
+from minillama.course import SHORT_ROUTE
 from tests.notebooks.minutes import minutes
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +27,6 @@ TEXT = {name: (ROOT / name).read_text(encoding="utf-8") for name in README}
 CONSOLE = re.compile(r"(?<=```console\n).*?(?=```)", re.S)
 COMMAND = re.compile(r"^\$ python -m minillama (.*)\n", re.M)
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
-SHORT_ROUTE = {0, 1, 2, *range(6, 13), 17}
 
 
 @cache
