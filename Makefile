@@ -32,7 +32,6 @@ test-full: setup        ## what takes longer: training, a real model, every note
 	MINILLAMA_FULL=1 $(PYTEST) tests -rs --durations=5
 
 book: setup             ## the course as pages that a double click opens: book/_build/html, and as a zip beside it
-	$(PY) -m pip install -q -c constraints.txt -e '.[book]'
 	$(PY) -m book --zip $(ARGS)
 
 book-check: book        ## the book in a browser without a network: pages, links, explorers, search

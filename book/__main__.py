@@ -16,7 +16,7 @@ import sys
 
 from minillama.words import LANGUAGES
 
-NEEDS = ("sphinx", "myst_nb", "furo", "jieba", "nbclient", "polib")
+NEEDS = ("sphinx", "myst_nb", "furo", "jieba", "nbclient")
 
 
 def missing() -> str:

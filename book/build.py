@@ -13,7 +13,6 @@ from pathlib import Path
 
 from book import extra, pages
 from book.execute import NOTEBOOKS, ROOT, execute_all, executed
-from translation.style import glossary
 
 BUILD = ROOT / "book" / "_build"
 SPHINX = ROOT / "book" / "sphinx"
@@ -29,13 +28,14 @@ def write_sources(language: str, paths: Sequence[Path], folder: Path) -> None:
     folder.mkdir(parents=True)
     for path in paths:
         pages.write(executed(path), path, language, folder)
-    shutil.copytree(ROOT / "assets", folder / "assets", ignore=shutil.ignore_patterns("*model*", "*.json"))
+    shutil.copytree(ROOT / "assets", folder / "assets", ignore=shutil.ignore_patterns("course-model", "recorded", "*.py", "*.json"))
     extra.write(folder, language)
 
 
 def write_words() -> None:
     """The glossary's Chinese words, for jieba: each is a word of its own in the search."""
-    found = [term["zh"] for term in glossary()]
+    terms = pages.tomllib.loads((ROOT / "locale" / "glossary.toml").read_text(encoding="utf-8"))["term"]
+    found = [term["zh"] for term in terms]
     BUILD.joinpath("zh.txt").write_text("".join(f"{each}\n" for each in found if each.isalpha()), encoding="utf-8")
 
 
@@ -47,11 +47,12 @@ def start(language: str, folder: Path) -> subprocess.Popen:
 
 
 def pack(folder: Path) -> Path:
-    """The book as one file."""
-    path = folder / "minillama-book.zip"
+    """The book as one file; a copy beside its pages, where they are on the web."""
+    path, html = folder / "minillama-book.zip", folder / "html"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted((folder / "html").rglob("*")):
-            archive.write(file, Path("minillama-book") / file.relative_to(folder / "html"))
+        for file in sorted(html.rglob("*")):
+            archive.write(file, Path("minillama-book") / file.relative_to(html))
+    shutil.copy(path, html)
     return path
 
 

@@ -26,7 +26,7 @@ except ModuleNotFoundError:  # Python 3.10
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LINK = re.compile(r"(!?)\[((?:`[^`]*`|\[[^\[\]]*\]|[^\[\]`])*)\]\(([^)\s]+)\)")  # of Markdown; with a ! a picture
-ANCHOR = re.compile(r'<a\b([^>]*?) (?:xlink:)?href="([^"]*)"([^>]*)>(.*?)</a>', re.S)
+ANCHOR = re.compile(r"""<a\b([^>]*?) (?:xlink:)?href=(["'])(.*?)\2([^>]*)>(.*?)</a>""", re.S)
 FENCED = re.compile(r"(^```.*?^```)", re.M | re.S)
 FALLBACK = re.compile(r'<img [^>]*src="data:image/png;base64,[^"]*">')  # of a figure, where a page may have no SVG
 
@@ -77,7 +77,7 @@ def linked_html(page: str, folder: str, language: str) -> str:
     """The same of an output. A link to a source file that names a line leads to that line."""
 
     def link(found: re.Match) -> str:
-        before, address, after, inside = found.groups()
+        before, _, address, after, inside = found.groups()
         address = target(html.unescape(address), folder, language)
         if address is None:
             return inside

@@ -53,6 +53,7 @@ html_copy_source = html_show_sourcelink = html_use_index = False
 html_show_search_summary = False  # it reads the pages that it found, which a page opened as a file may not
 if LANGUAGE == "zh":
     jieba.setLogLevel(logging.WARNING)
+    jieba.dt.tmp_dir = str(BOOK / "_build")
     html_search_language, html_search_options = "zh", {"dict": str(BOOK / "_build" / "zh.txt")}
 
 
@@ -73,10 +74,12 @@ def place_ids(app, doctree):
             continue
         place = mark.parent if kind == "section" else mark.next_node(descend=False, siblings=True)
         place["ids"] = [cell]  # in place of what Sphinx made of the heading's words
+        place["classes"].append("book-cell")
         mark.parent.remove(mark)
     for node in doctree.findall(nodes.container):
         if node.get("nb_element") == "cell_code":
-            node["ids"] = [node["cell_metadata"]["cell"]] if "cell" in node["cell_metadata"] else []
+            node["ids"] = [node["cell_metadata"]["cell"]]
+            node["classes"].append("book-cell")
 
 
 def answers_first(app, doctree, docname):

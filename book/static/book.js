@@ -1,15 +1,15 @@
 // The switch of languages leads to the cell that is read: both pages have the same ids.
-const cells = [...document.querySelectorAll("article [id]")].filter((node) => node.matches("section, .cell, p, ol, ul, figure, table, pre, div"));
+const cells = [...document.querySelectorAll(".book-cell")];
 
-// The last cell that begins above the upper third of the window.
+// The last cell that begins at the top of the window or above it, where a link to a cell puts it.
 function here() {
-  const passed = cells.filter((node) => node.getBoundingClientRect().top < innerHeight / 3);
-  return scrollY > 0 ? passed.at(-1)?.id : "";
+  const top = parseFloat(getComputedStyle(cells[0] ?? document.body).scrollMarginTop) + 4;
+  return cells.findLast((node) => node.getBoundingClientRect().top <= top)?.id;
 }
 
 for (const link of document.querySelectorAll(".book-languages a")) {
   const address = link.getAttribute("href");
-  const follow = () => link.setAttribute("href", here() ? `${address}#${here()}` : address);
+  const follow = () => link.setAttribute("href", scrollY > 0 && here() ? `${address}#${here()}` : address);
   for (const event of ["pointerdown", "focus", "click"]) link.addEventListener(event, follow);
 }
 
@@ -22,3 +22,12 @@ function unfold() {
 }
 addEventListener("hashchange", unfold);
 unfold();
+
+// What is wider than the page is scrolled by the arrow keys, once it has the focus.
+const wide = document.querySelectorAll("article pre, article .cell_output, article .table-wrapper");
+const reach = () => wide.forEach((node) => {
+  if (node.scrollWidth > node.clientWidth) node.tabIndex = 0;
+  else node.removeAttribute("tabindex");
+});
+addEventListener("resize", reach);
+reach();
