@@ -28,7 +28,9 @@ def write_sources(language: str, paths: Sequence[Path], folder: Path) -> None:
     folder.mkdir(parents=True)
     for path in paths:
         pages.write(executed(path), path, language, folder)
-    shutil.copytree(ROOT / "assets", folder / "assets", ignore=shutil.ignore_patterns("course-model", "recorded", "*.py", "*.json"))
+    shutil.copytree(
+        ROOT / "assets", folder / "assets", ignore=shutil.ignore_patterns("course-model", "recorded", "*.py", "*.json")
+    )
     extra.write(folder, language)
 
 

@@ -101,12 +101,12 @@ def fold(self, node):
 
 
 def sources(app):
-    """Each file of the package, with an id for each line."""
+    """Each file of the package that a page leads to, with an id for each line."""
     style = HtmlFormatter(linenos="inline", lineanchors="L", anchorlinenos=True, cssclass="highlight book-source")
-    for path in sorted((ROOT / "minillama").rglob("*.py")):
-        name = path.relative_to(ROOT).with_suffix("").as_posix()
-        body = highlight(path.read_text(encoding="utf-8"), PythonLexer(), style)
+    read = (path.read_text(encoding="utf-8") for path in Path(app.srcdir).iterdir() if path.suffix in (".ipynb", ".md"))
+    for name in sorted({name for text in read for name in re.findall(r"source/(minillama/[\w/]+)\.html", text)}):
         title = f"{name}.py"
+        body = highlight((ROOT / title).read_text(encoding="utf-8"), PythonLexer(), style)
         context = {"title": title, "body": f"<h1><code>{title}</code></h1>{body}", "parents": [], "meta": {}}
         yield f"source/{name}", context, "page.html"
 
