@@ -72,14 +72,15 @@ def execute(path: Path) -> None:
     tags = {tag for cell in notebook.cells for tag in cell.metadata.get("tags", ())}
     hidden = [nbformat.v4.new_code_cell(HIDE)] if REAL in tags else []
     with tempfile.TemporaryDirectory() as folder:
-        there = Path(folder, path.relative_to(ROOT)).parent
-        there.mkdir(parents=True)
+        beside = Path(folder, path.relative_to(ROOT)).parent
+        beside.mkdir(parents=True)
         Path(folder, "assets").symlink_to(ROOT / "assets")
         own = {"MINILLAMA_DATA": f"{folder}/data", "IPYTHONDIR": f"{folder}/ipython", "OMP_NUM_THREADS": "1"}
         own["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         notebook.cells = hidden + notebook.cells
-        client = NotebookClient(notebook, kernel_name="python3", **PATIENT, resources={"metadata": {"path": there}})
-        client.execute(env={name: os.environ[name] for name in os.environ if name != "MINILLAMA_STRICT"} | own)
+        client = NotebookClient(notebook, kernel_name="python3", **PATIENT, resources={"metadata": {"path": beside}})
+        there = {name: value for name, value in os.environ.items() if name != "MINILLAMA_STRICT"}
+        client.execute(env=there | own, transport_encryption="auto")
     keep(path, notebook.cells[len(hidden) :])
 
 

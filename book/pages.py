@@ -25,8 +25,7 @@ except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
-LINK = re.compile(r"(?<!!)\[((?:`[^`]*`|[^\[\]`])*)\]\(([^)\s]+)\)")  # of Markdown, and no picture
-PICTURE = re.compile(r"(!\[[^\]]*\]\()([^)\s]+)(\))")
+LINK = re.compile(r"(!?)\[((?:`[^`]*`|\[[^\[\]]*\]|[^\[\]`])*)\]\(([^)\s]+)\)")  # of Markdown; with a ! a picture
 ANCHOR = re.compile(r'<a\b([^>]*?) (?:xlink:)?href="([^"]*)"([^>]*)>(.*?)</a>', re.S)
 FENCED = re.compile(r"(^```.*?^```)", re.M | re.S)
 FALLBACK = re.compile(r'<img [^>]*src="data:image/png;base64,[^"]*">')  # of a figure, where a page may have no SVG
@@ -41,13 +40,7 @@ def words(language: str) -> dict:
 
 
 def target(address: str, folder: str, language: str) -> str | None:
-    """Where in the book a link leads that stands in a notebook of that folder; None: to nothing that it has.
-
-    >>> target("07_top_p.ipynb#sort", "notebooks", "en"), target("../../README.md", "notebooks/zh", "zh")
-    ('07_top_p.html#sort', 'index.html')
-    >>> target("../minillama/model.py", "notebooks", "en"), target("../pyproject.toml", "notebooks", "en")
-    ('source/minillama/model.html', None)
-    """
+    """Where in the book a link leads that stands in a notebook of that folder; None: to nothing that it has."""
     if re.match(r"[a-z]+:|#", address):
         return address
     path, mark, anchor = address.partition("#")
@@ -68,15 +61,15 @@ def linked(markdown: str, folder: str, language: str) -> str:
     """Text whose links lead to pages, and whose pictures lie in assets/ beside them."""
 
     def link(found: re.Match) -> str:
-        address = target(found[2], folder, language)
-        return found[1] if address is None else f"[{found[1]}]({address})"
-
-    def picture(found: re.Match) -> str:
-        path = posixpath.normpath(posixpath.join(folder, found[2]))
-        return f"{found[1]}{path}{found[3]}" if path.startswith("assets/") else found[0]
+        picture, words, address = found.groups()
+        if picture:
+            address = posixpath.normpath(posixpath.join(folder, address))
+        elif (address := target(address, folder, language)) is None:
+            return words
+        return f"{picture}[{words}]({address})"
 
     parts = FENCED.split(markdown)
-    parts[::2] = [LINK.sub(link, PICTURE.sub(picture, part)) for part in parts[::2]]
+    parts[::2] = [LINK.sub(link, part) for part in parts[::2]]
     return "".join(parts)
 
 

@@ -57,7 +57,7 @@ if LANGUAGE == "zh":
 
 
 class Chinese(SearchChinese):
-    """Sphinx's, where a browser splits what is asked for as jieba split the pages: by the longest words of the index."""
+    """Sphinx's, where the browser splits what is asked for by the longest words of the index, which are jieba's."""
 
     js_splitter_code = (BOOK / "sphinx" / "split.js").read_text(encoding="utf-8")
 
