@@ -1,9 +1,8 @@
-"""The pages that are no notebooks: start page, glossary, for instructors, licences. Their words are in book/<language>/."""
+"""The pages that are no notebooks: start, glossary, for instructors, licences. Their words are in book/<language>/."""
 
 from __future__ import annotations
 
 import re
-import tomllib
 from html import escape
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +13,11 @@ import nbformat
 import minillama
 from minillama import flowchart
 from minillama.course import SHORT_ROUTE
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ("furo", "Sphinx", "snowballstemmer", "Pygments", "myst-nb")  # of these a part is in the book
@@ -61,7 +65,7 @@ def start(language: str, here: set[str]) -> str:
     routes = {"full": list(every), "short": [name for name in every if int(name[:2]) in SHORT_ROUTE]}
     gaps = {"flowchart": chart(language, here), "notebooks": "\n".join(sorted(here))}
     for route, names in routes.items():
-        lines = [f"- {link(every[name][0], f'{name}.html', here)} ({every[name][1]})" for name in names]
+        lines = [f"- {link(every[name][0], f'{name}.html', here)} · {every[name][1]}" for name in names]
         gaps[f"{route}_route"] = "\n".join(lines)
         gaps[f"{route}_hours"] = f"{sum(int(every[name][1].split()[0]) for name in names) / 60:.0f}"
     return filled(language, "index", **gaps)
@@ -133,7 +137,7 @@ def licences(language: str) -> str:
         key = name.lower().replace("-", "_")
         gaps[f"{key}_version"], gaps[f"{key}_licence"] = metadata.version(name), licence(name)
     texts = {name: licence_text(name) for name in SHIPPED} | {"minillama": (ROOT / "LICENSE").read_text("utf-8")}
-    gaps["texts"] = "\n\n".join(folded(f"{name}: {words}", words) for name, words in texts.items())
+    gaps["texts"] = "\n\n".join(folded(name, words) for name, words in texts.items())
     return filled(language, "licences", **gaps)
 
 
@@ -151,5 +155,6 @@ def licence_text(name: str) -> str:
 
 
 def folded(summary: str, text: str) -> str:
-    lines = escape(text.strip(), quote=False).replace("\n\n", "\n&#8203;\n")  # an empty line would end the HTML
-    return f"<details><summary>{escape(summary)}</summary>\n<pre>{lines}</pre>\n</details>"
+    lines = [line if line.strip() else "&#8203;" for line in escape(text.strip(), quote=False).splitlines()]
+    text = "\n".join(lines)  # without empty lines, which would end the HTML
+    return f"<details><summary>{escape(summary)}</summary>\n<pre>{text}</pre>\n</details>"

@@ -15,6 +15,7 @@ import nbformat
 import pytest
 import torch
 
+from book.build import BUILD
 from minillama import COURSE_MODEL, Llama
 from minillama.__main__ import main
 from minillama.chat import encode_dialog
@@ -92,6 +93,12 @@ CLAIMS = {  # a pattern for each language, and what is true
         (r"Python ([\d.]+) or newer", r"Python ([\d.]+) 或更新"),
         lambda: re.search(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text())[1],
     ),
+    "python of the book": (
+        (r"Python ([\d.]+) or later", r"Python ([\d.]+) 及以上"),
+        lambda: re.search(r"sphinx==\S+; python_version >= '([\d.]+)'", (ROOT / "pyproject.toml").read_text())[1],
+    ),
+    "pages of the book": ((r"`(book/\S+\.html)`",) * 2, lambda: f"{BUILD.relative_to(ROOT)}/html/index.html"),
+    "the book in one file": ((r"`(book/\S+\.zip)`",) * 2, lambda: f"{BUILD.relative_to(ROOT)}/minillama-book.zip"),
 }
 
 
