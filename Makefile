@@ -92,7 +92,7 @@ bench: setup            ## speed against other programs, on an idle machine; ARG
 results: setup          ## benchmarks/RESULTS.md and the README's rows of speed, from what was measured
 	$(PY) -m benchmarks.results
 
-bench-widgets: setup    ## from a key on a slider to the frame that shows it, in the browser
+bench-widgets: setup    ## from a key in a widget to the frame that shows it, in the browser
 	$(PY) -m benchmarks.widgets $(ARGS)
 
 .PHONY: help setup lab test test-full book book-check lint format translate translate-status unit fuzz notebooks browser real real-model record record-speed \

@@ -67,12 +67,11 @@ function render({ model, el: parent, alone = false }) {
   root.append(caption, el("div", "fx-two", {}, heads, list), el("p", "fx-note", {}, text.att_keys));
 
   let drawn, lit, token = -1, shown = 0; // shown: under the pointer or the focus, else token
-  const arrows = walk(rows.map((each) => each.node), (k) => {
+  const walked = walk(rows.map((each) => each.node), (k) => {
     shown = k;
     look();
-  });
-  body.addEventListener("keydown", arrows);
-  body.addEventListener("focusin", () => put({ token: shown }));
+  }, (k) => put({ token: k }));
+  body.addEventListener("keydown", walked.keys);
   body.addEventListener("pointerleave", () => {
     shown = token;
     look();
@@ -89,7 +88,7 @@ function render({ model, el: parent, alone = false }) {
     if (cell !== lit) choose(layer, head, cell);
     if (token !== model.get("token")) {
       token = shown = model.get("token");
-      rows.forEach((each, k) => each.node.setAttribute("tabindex", k === token ? 0 : -1));
+      walked.at(token);
     }
     look();
   }

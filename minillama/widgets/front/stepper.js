@@ -98,11 +98,11 @@ function render({ model, el: parent, alone = false }) {
     lines.forEach((each, n) => each.classList.toggle("fx-lit", n === k));
     now.canvas?.light(PARTS[k]);
   };
-  const arrows = walk(lines, frame);
+  const walked = walk(lines, frame);
   loop.addEventListener("pointerleave", () => frame(2)); // the line that writes
   root.addEventListener("keydown", (event) => {
-    arrows(event);
-    now.table?.arrows(event);
+    walked.keys(event);
+    now.table?.keys(event);
     const { target, key } = event;
     if (event.defaultPrevented || target.matches("input, textarea, summary") || event.ctrlKey || event.metaKey) return;
     const to = { ArrowLeft: at() - 1, ArrowRight: at() + 1, Home: 0, End: Infinity }[key];

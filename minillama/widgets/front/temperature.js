@@ -53,8 +53,8 @@ function render({ model, el: parent, alone = false }) {
   const fields = [promptField, el("label", "fx-field s-own", {}, text.temp_own, own)];
   root.append(el("div", "fx-controls", {}, ...fields), message, view);
 
-  let rows = [], rest, lit = 0, arrows = () => {};
-  root.addEventListener("keydown", (event) => arrows(event));
+  let rows = [], rest, lit = 0, walked;
+  root.addEventListener("keydown", (event) => walked?.keys(event));
 
   // ---- what is shown
 
@@ -116,7 +116,7 @@ function render({ model, el: parent, alone = false }) {
     root.classList.toggle("fx-no-truth", Object.keys(truth).length === 0);
     body.replaceChildren(...[...rows, rest].map((each) => each.node));
     lit = 0;
-    arrows = walk(rows.map((each) => each.node), (n) => {
+    walked = walk(rows.map((each) => each.node), (n) => {
       lit = n;
       explain();
     });

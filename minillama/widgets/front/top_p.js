@@ -54,12 +54,12 @@ function render({ model, el: parent, alone = false }) {
     el("p", "fx-note", {}, text.top_keys));
 
   let lit = 0; // the row whose arithmetic is shown
-  const arrows = walk(rows.map((each) => each.node), (k) => {
+  const rowsWalk = walk(rows.map((each) => each.node), (k) => {
     lit = k;
     explain();
   });
   root.addEventListener("keydown", (event) => {
-    arrows(event);
+    rowsWalk.keys(event);
     if (event.target.matches("button, select, input") || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === " ") sample(1);
     else if (event.key === "0") put({ observed: {} });
