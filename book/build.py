@@ -13,6 +13,8 @@ from pathlib import Path
 
 from book import extra, pages
 from book.execute import NOTEBOOKS, ROOT, execute_all, executed
+from book.words import read
+from minillama.markup import STYLE
 
 BUILD = ROOT / "book" / "_build"
 SPHINX = ROOT / "book" / "sphinx"
@@ -32,11 +34,13 @@ def write_sources(language: str, paths: Sequence[Path], folder: Path) -> None:
         ROOT / "assets", folder / "assets", ignore=shutil.ignore_patterns("course-model", "recorded", "*.py", "*.json")
     )
     extra.write(folder, language)
+    sheet = STYLE.removeprefix("<style>").removesuffix("</style>")  # of all outputs; book/pages.py takes it out of them
+    folder.joinpath("minillama.css").write_text(sheet, encoding="utf-8")
 
 
 def write_words() -> None:
     """The glossary's Chinese words, for jieba: each is a word of its own in the search."""
-    terms = pages.tomllib.loads((ROOT / "locale" / "glossary.toml").read_text(encoding="utf-8"))["term"]
+    terms = read(ROOT / "locale" / "glossary.toml")["term"]
     found = [term["zh"] for term in terms]
     BUILD.joinpath("zh.txt").write_text("".join(f"{each}\n" for each in found if each.isalpha()), encoding="utf-8")
 

@@ -5,7 +5,6 @@ book/sphinx/conf.py does the rest: it turns the marks that are left here (`% cel
 
 from __future__ import annotations
 
-import functools
 import html
 import posixpath
 import re
@@ -15,25 +14,16 @@ import nbformat
 from nbformat import NotebookNode
 
 from book.execute import ROOT
+from book.words import WORDS
 from minillama import check
 from minillama.markup import STYLE, wrap
 from minillama.words import translated
-
-try:
-    import tomllib
-except ModuleNotFoundError:  # Python 3.10
-    import tomli as tomllib
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LINK = re.compile(r"(!?)\[((?:`[^`]*`|\[[^\[\]]*\]|[^\[\]`])*)\]\(([^)\s]+)\)")  # of Markdown; with a ! a picture
 ANCHOR = re.compile(r"""<a\b([^>]*?) (?:xlink:)?href=(["'])(.*?)\2([^>]*)>(.*?)</a>""", re.S)
 FENCED = re.compile(r"(^```.*?^```)", re.M | re.S)
 FALLBACK = re.compile(r'<img [^>]*src="data:image/png;base64,[^"]*">')  # of a figure, where a page may have no SVG
-
-
-@functools.cache
-def words(language: str) -> dict:
-    return tomllib.loads((ROOT / "book" / "words.toml").read_text(encoding="utf-8"))[language]
 
 
 # ---- links: everything a page leads to is in the book, or on the web
@@ -122,7 +112,7 @@ def exercise(cell: NotebookNode, path: str, language: str) -> str:
     name, function = re.search(r"check\.(\w+)\((my_\w+)", cell.source).groups()
     cases = [translated(case, language) for case in getattr(check, name).exercise.cases]
     items = "".join(f"<li>{html.escape(case)}</li>" for case in cases)
-    say = words(language)
+    say = WORDS[language]
     home = say["home"].format(path=f"<code>{path}</code>", function=f"<code>{function}</code>")
     home = re.sub("`([^`]*)`", r"<code>\1</code>", home)
     body = f"<details><summary>{say['judge']}</summary><ul>{items}</ul></details><p>{home}</p>"
@@ -136,7 +126,7 @@ def folded(cell: NotebookNode, language: str) -> NotebookNode:
     tags = [tag for tag in tags if tag != "hide-input"]
     if hidden:
         tags.append("hide-cell" if kind == "solution" else "hide-input")
-    title = words(language)[kind]
+    title = WORDS[language][kind]
     prompts = {"code_prompt_show": title, "code_prompt_hide": title}
     return nbformat.from_dict({"tags": tags, "cell": cell.id, **({"mystnb": prompts} if hidden else {})})
 

@@ -28,7 +28,7 @@ LAYERS = {
         ["__main__"],
     ],
     "training": [["corpus"], ["evaluation"], ["*"]],
-    "book": [["execute"], ["pages", "extra"], ["build", "sphinx"], ["__main__"]],
+    "book": [["words", "execute"], ["pages", "extra"], ["build", "sphinx"], ["__main__"]],
 }  # fmt: skip
 STRANGERS = {"model", "tokenizer", "sampling", "logprobs"}  # on one line, and yet none knows another
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,15 +19,13 @@ BOOK = Path(__file__).parents[1]
 ROOT = BOOK.parent
 sys.path.insert(0, str(ROOT))
 
-from book.pages import words  # noqa: E402
-from minillama.markup import STYLE  # noqa: E402
-from minillama.words import LANGUAGES  # noqa: E402
+from book.words import WORDS  # noqa: E402
 
 LANGUAGE = os.environ["BOOK_LANGUAGE"]
-WORDS = words(LANGUAGE)
+HERE = WORDS[LANGUAGE]
 
-project, language = WORDS["title"], WORDS["sphinx"]
-html_title, html_show_copyright, html_show_sphinx = WORDS["title"], False, False
+project, language = HERE["title"], HERE["sphinx"]
+html_title, html_show_copyright, html_show_sphinx = HERE["title"], False, False
 extensions = ["myst_nb"]
 exclude_patterns = ["assets"]
 smartquotes = False  # a page has the notebook's own characters
@@ -113,22 +112,22 @@ def sources(app):
 
 def in_language(page: str) -> str:
     """The theme's own words, which stand in English in its templates."""
-    for english, other in WORDS["theme"].items():
+    for english, other in HERE["theme"].items():
         page = re.sub(rf"(>\s*|aria-label=\"){re.escape(english)}(\s*<|\")", rf"\g<1>{other}\g<2>", page)
     return page
 
 
 def prepare(app):
     """The words of the theme, and the style sheet that all outputs share."""
-    sheet = Path(app.outdir, "_static", "minillama.css")
-    sheet.parent.mkdir(parents=True, exist_ok=True)
-    sheet.write_text(STYLE.removeprefix("<style>").removesuffix("</style>"), encoding="utf-8")
+    static = Path(app.outdir, "_static")
+    static.mkdir(parents=True, exist_ok=True)
+    shutil.copy(Path(app.srcdir, "minillama.css"), static)
     app.builder.templates.environment.filters["in_language"] = in_language
 
 
 def add_languages(app, pagename, templatename, context, doctree):
-    context["languages"] = {name: words(name)["name"] for name in LANGUAGES}
-    context["language_here"], context["words"] = LANGUAGE, WORDS
+    context["languages"] = {each: WORDS[each]["name"] for each in WORDS}
+    context["language_here"], context["words"] = LANGUAGE, HERE
 
 
 def setup(app):

@@ -10,6 +10,7 @@ import pytest
 from book import __main__ as command
 from book import execute, pages
 from book.execute import NOTEBOOKS, ROOT
+from book.words import WORDS
 from minillama import check
 from minillama.markup import STYLE
 from minillama.words import LANGUAGES
@@ -91,7 +92,7 @@ def test_marks_of_a_text():
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_what_is_folded(language):
-    say = pages.words(language)
+    say = WORDS[language]
     hidden = {"jupyter": {"source_hidden": True}}
     for name, metadata, tag, title in (
         ("setup", hidden | {"tags": ["hide-input"]}, ["hide-input"], say["setup"]),
@@ -107,10 +108,11 @@ def test_what_is_folded(language):
 
 
 def test_every_language_has_the_same_words():
-    english = pages.words("en")
+    english = WORDS["en"]
+    assert set(WORDS) == set(LANGUAGES)
     for language in LANGUAGES:
-        assert pages.words(language).keys() == english.keys()
-        assert {"{path}", "{function}"} == set(re.findall(r"\{\w+\}", pages.words(language)["home"]))
+        assert WORDS[language].keys() == english.keys()
+        assert {"{path}", "{function}"} == set(re.findall(r"\{\w+\}", WORDS[language]["home"]))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
