@@ -42,6 +42,7 @@ def write_words() -> None:
     """The glossary's Chinese words, for jieba: each is a word of its own in the search."""
     terms = read(ROOT / "locale" / "glossary.toml")["term"]
     found = [term["zh"] for term in terms]
+    BUILD.mkdir(exist_ok=True)
     BUILD.joinpath("zh.txt").write_text("".join(f"{each}\n" for each in found if each.isalpha()), encoding="utf-8")
 
 
@@ -66,7 +67,7 @@ def make(languages: Sequence[str], only: Sequence[str] = (), folder: Path = BUIL
     """The book, as folder/html/index.html."""
     began = time.monotonic()
     execute_all([path for language in languages for path in notebooks(language, only)])
-    print(f"{time.monotonic() - began:.0f} s: all notebooks are executed", flush=True)
+    print(f"{time.monotonic() - began:.0f} s: all notebooks are executed; Sphinx makes pages of them", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     for part in ("source", "doctrees", "html"):
         shutil.rmtree(folder / part, ignore_errors=True)

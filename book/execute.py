@@ -16,6 +16,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).parents[1]
@@ -80,7 +81,10 @@ def execute(path: Path) -> None:
         notebook.cells = hidden + notebook.cells
         client = NotebookClient(notebook, kernel_name="python3", **PATIENT, resources={"metadata": {"path": beside}})
         there = {name: value for name, value in os.environ.items() if name != "MINILLAMA_STRICT"}
-        client.execute(env=there | own, transport_encryption="auto")
+        try:
+            client.execute(env=there | own, transport_encryption="auto")
+        except CellExecutionError as error:
+            raise RuntimeError(f"{path.relative_to(ROOT)} has a cell that fails:\n{error}") from None
     keep(path, notebook.cells[len(hidden) :])
 
 

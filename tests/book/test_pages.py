@@ -183,6 +183,9 @@ def test_a_notebook_is_executed_once(course, kernels, monkeypatch):
     assert execute.executed(course).cells[0].outputs[0].data["text/plain"] == first
     course.write_text(course.read_text().replace("random.random()", "1 + random.random()"))
     assert float(execute.executed(course).cells[0].outputs[0].data["text/plain"]) > 1 > float(first)
+    course.write_text(course.read_text().replace("random.random()", "random.nothing"))
+    with pytest.raises(RuntimeError, match=r"(?s)notebooks/00.ipynb has a cell that fails.*random\.nothing"):
+        execute.execute_all([course])
 
 
 def test_what_a_test_has_executed_is_kept(course):
