@@ -31,13 +31,16 @@ BEGIN = """async () => {
   }
   return late;
 }"""
+# Whether a page, or what holds its text, scrolls sideways; a wide table or program may do so by itself.
 WIDER = """() => {
-  const page = document.documentElement, width = page.clientWidth;
-  if (page.scrollWidth <= width) return [];
-  const over = [...document.querySelectorAll('body *')].filter(node =>
-    node.getBoundingClientRect().right > width + 1 && getComputedStyle(node).position !== 'fixed');
-  const told = over.slice(-1).map(node => node.outerHTML.slice(0, 120));
-  return [`${page.scrollWidth} of ${width} pixels: ${told}`];
+  const wide = [];
+  for (let node = document.querySelector('article, main'); node; node = node.parentElement) {
+    if (getComputedStyle(node).overflowX === 'visible' && node.parentElement) continue;
+    if (node.scrollWidth > node.clientWidth) wide.push(`${node.tagName} ${node.scrollWidth} of ${node.clientWidth}`);
+  }
+  const over = node => node.getBoundingClientRect().right > innerWidth + 1;
+  const inside = [...document.querySelectorAll('article *, main *')].filter(over).map(node => node.outerHTML);
+  return wide.length ? [`${wide.join(', ')}, at first in ${inside[0]?.slice(0, 120)}`] : [];
 }"""
 AXE = """async ([include, contrast]) => {
   const colours = {runOnly: ['color-contrast']}, rest = {rules: {'color-contrast': {enabled: false}}};
@@ -46,7 +49,7 @@ AXE = """async ([include, contrast]) => {
   return found.violations.flatMap(({id, impact, nodes}) =>
     nodes.map(node => `${id} (${impact}): ${node.target} ${node.html.slice(0, 160)}`));
 }"""
-OURS = ["article", ".book-languages"]  # and not the theme around it
+OURS = ["article", ".book-languages", "body > main"]  # and not the theme around it
 SEARCHED = "() => document.querySelector('#search-results .search-summary')?.textContent"
 FOUND = "() => [...document.querySelectorAll('#search-results li a')].map(node => node.href)"
 
