@@ -11,13 +11,9 @@ from string import Template
 import nbformat
 
 import minillama
+from book.words import read
 from minillama import flowchart
 from minillama.course import SHORT_ROUTE
-
-try:
-    import tomllib
-except ModuleNotFoundError:  # Python 3.10
-    import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ("furo", "Sphinx", "snowballstemmer", "Pygments", "myst-nb")  # of these a part is in the book
@@ -91,7 +87,7 @@ def chart(language: str, here: set[str]) -> str:
 
 def glossary(language: str, here: set[str]) -> str:
     """Every term, with its word in the other languages, what it means, and where it is introduced."""
-    terms = tomllib.loads((ROOT / "locale" / "glossary.toml").read_text(encoding="utf-8"))["term"]
+    terms = read(ROOT / "locale" / "glossary.toml")["term"]
     titles = {name[:2]: (name, title) for name, (title, _) in notebooks(language).items()}
     entries: dict[str, list[str]] = {}
     for term in terms:

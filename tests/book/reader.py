@@ -21,10 +21,10 @@ PICTURES = """() => Promise.all([...document.images].map(image => {
 })).then(found => found.filter(Boolean))"""
 LINKS = """() => [...document.querySelectorAll('a[href], area[href]')].filter(node => !node.closest('[hidden]'))
   .map(node => new URL(node.getAttribute('href'), document.baseURI).href)"""
-# An explorer begins where its still is seen.
+# An explorer begins where its still is seen; what needs a kernel has no more than the still.
 BEGIN = """async () => {
   const late = [];
-  for (const still of document.querySelectorAll('[data-ml-still]')) {
+  for (const still of document.querySelectorAll('[data-ml-still]:not([data-ml-view])')) {
     still.scrollIntoView({block: 'center', behavior: 'instant'});
     for (let k = 0; k < 100 && !still.querySelector('.fx'); k++) await new Promise(done => setTimeout(done, 50));
     if (!still.querySelector('.fx')) late.push(still.textContent.trim().slice(0, 60));
