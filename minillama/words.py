@@ -24,8 +24,9 @@ _chosen = ""
 def language(name: str | None = None) -> str:
     """Choose the language of what is shown from now on; return the one that is in use.
 
-    name: "en", "zh", or None to change nothing. At first it is what the environment variable
-    MINILLAMA_LANGUAGE says, else English. Raises ValueError for a language that the package does not have.
+    name: "en", "zh", or None to change nothing. At first it is what the environment variable MINILLAMA_LANGUAGE says,
+    else English. A widget that is there keeps the language that it was made in. Raises ValueError for a language that
+    the package does not have.
 
     >>> language("zh")
     'zh'
