@@ -14,9 +14,9 @@ import nbformat
 import pytest
 
 from minillama import check
-from minillama.__main__ import parser
 from minillama.check.progress import CONTENTS
 from minillama.grade import child, grade
+from minillama.options import parser
 from tests.notebooks.minutes import minutes
 from tests.test_readme import SHORT_ROUTE
 
