@@ -50,10 +50,17 @@ def test_a_rank_that_calls_alone_gives_up_after_its_time(reports):
     assert reports[1]["alone"] == "I made no call."
 
 
-@pytest.mark.parametrize(("named", "prompt"), [("zh", "从前，有一只小"), ("", "Once upon a time, there was a little")])
-def test_a_new_process_writes_in_the_language_of_its_environment(named, prompt, alone, monkeypatch):
+@pytest.fixture
+def fresh(monkeypatch):
+    """No language was chosen yet, as in a new process."""
     words._of_the_environment.cache_clear()
     monkeypatch.setattr(words, "_chosen", "")
-    monkeypatch.setenv("MINILLAMA_LANGUAGE", named)
-    assert ranks.write(alone, seed=1, n_tokens=0) == prompt
+    yield monkeypatch
+    monkeypatch.undo()
     words._of_the_environment.cache_clear()
+
+
+@pytest.mark.parametrize(("named", "prompt"), [("zh", "从前，有一只小"), ("", "Once upon a time, there was a little")])
+def test_a_new_process_writes_in_the_language_of_its_environment(named, prompt, alone, fresh):
+    fresh.setenv("MINILLAMA_LANGUAGE", named)
+    assert ranks.write(alone, seed=1, n_tokens=0) == prompt
