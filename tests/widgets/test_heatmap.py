@@ -319,5 +319,8 @@ def test_bad_arguments(llama, heatmap):
     with pytest.raises(ValueError, match="language"):
         LogprobHeatmap(llama, ["a"], language="xx")
     for name, value in {"prompts": ["a"], "temperatures": [0.0], "threshold": 2, "echo": 5, "max_gen_len": 61}.items():
-        with pytest.raises((TypeError, ValueError), match=f"^{name} must be"):
-            setattr(heatmap, name, value)
+        before = getattr(heatmap, name)
+        for wrong in (value, None):
+            with pytest.raises((TypeError, ValueError), match=f"^{name} must be"):
+                setattr(heatmap, name, wrong)
+            assert getattr(heatmap, name) == before
