@@ -14,10 +14,10 @@ import nbformat
 import pytest
 
 from minillama import check
-from minillama.__main__ import parser
 from minillama.check.progress import CONTENTS
 from minillama.course import SHORT_ROUTE
 from minillama.grade import child, grade
+from minillama.options import parser
 from tests.notebooks.minutes import minutes
 
 ROOT = Path(__file__).parents[1]

@@ -119,6 +119,7 @@ function render({ model, el: parent, alone = false }) {
   function fillRow(each, bounds) {
     const { node, label } = each, [start, end] = bounds ?? [0, 0];
     node.classList.toggle("fx-none", !bounds);
+    node.setAttribute("aria-hidden", !bounds);
     say(label, bounds ? `${start}:${end}, ${start}` : "");
     mark(each, (slot) => (!bounds ? " " : slot < start ? "R" : slot < end ? "W" : "–"));
   }

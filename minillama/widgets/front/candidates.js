@@ -38,12 +38,12 @@ function candidateTable({ n_shown: n, names }, text, vocabSize) {
     each.node.classList.toggle("fx-cut", !isKept);
     each.node.classList.toggle("fx-marked", mark !== "");
     say(each.name, name);
-    say(each.logit, logit === undefined ? "" : logit.toFixed(2));
-    say(each.scaled, logit === undefined ? "" : temperature < TINY ? "–" : (logit / temperature).toFixed(2));
-    say(each.prob, prob.toFixed(4));
-    say(each.before, before.toFixed(4));
+    say(each.logit, logit === undefined ? "" : fixed(logit, 2));
+    say(each.scaled, logit === undefined ? "" : temperature < TINY ? "–" : fixed(logit / temperature, 2));
+    say(each.prob, fixed(prob, 4));
+    say(each.before, fixed(before, 4));
     say(each.kept, kept);
-    say(each.renormalised, renormalised.toFixed(4));
+    say(each.renormalised, fixed(renormalised, 4));
     say(each.pick, mark);
     each.ghost.hidden = !renormalised;
     each.ghost.style.width = `${100 * prob}%`;

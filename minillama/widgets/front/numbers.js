@@ -73,12 +73,18 @@ function floats(sent) {
 
 // ---- words: the templates of labels.py, filled in
 
+// A number with so many digits after the point; what rounds to zero has no sign.
+function fixed(value, digits) {
+  const words = value.toFixed(digits);
+  return Number(words) === 0 ? words.replace("-", "") : words;
+}
+
 const THOUSANDS = new Intl.NumberFormat("en"); // made once: to make one takes longer than to draw a table
 
 // "{n:,} of {mass:.4f}" with {n: 4096, mass: 0.9} is "4,096 of 0.9000".
 function fill(template, values = {}) {
   return template.replace(/\{(\w+)(?::(,|\.(\d)f))?\}/g, (_, name, form, digits) =>
-    digits ? values[name].toFixed(digits) : form ? THOUSANDS.format(values[name]) : values[name]);
+    digits ? fixed(values[name], digits) : form ? THOUSANDS.format(values[name]) : values[name]);
 }
 
 // A temperature or top_p: two digits, and more only where they count.

@@ -111,8 +111,8 @@ function render({ model, el: parent, alone = false }) {
     each.node.classList.toggle("fx-cut", !kept);
     each.node.classList.toggle("fx-crossing", k === nKept - 1 && now.p < 1);
     say(each.name, names[order[k]]);
-    say(each.logit, logits[order[k]].toFixed(2));
-    say(each.scaled, temperature < TINY ? "–" : (logits[order[k]] / temperature).toFixed(2));
+    say(each.logit, fixed(logits[order[k]], 2));
+    say(each.scaled, temperature < TINY ? "–" : fixed(logits[order[k]] / temperature, 2));
     numbers(each, probs[k], before[k], kept ? text.is_kept : text.is_cut, renormalised, count, draws);
   }
 
@@ -128,11 +128,11 @@ function render({ model, el: parent, alone = false }) {
   }
 
   function numbers(each, prob, before, kept, renormalised, count, draws) {
-    say(each.prob, prob.toFixed(4));
-    say(each.before, before.toFixed(4));
+    say(each.prob, fixed(prob, 4));
+    say(each.before, fixed(before, 4));
     say(each.kept, kept);
-    say(each.renormalised, renormalised.toFixed(4));
-    say(each.observed, draws ? (count / draws).toFixed(4) : "");
+    say(each.renormalised, fixed(renormalised, 4));
+    say(each.observed, draws ? fixed(count / draws, 4) : "");
     each.ghost.hidden = !renormalised;
     each.ghost.style.width = `${100 * prob}%`;
     each.bar.style.transform = `scaleX(${renormalised || prob})`;
