@@ -58,10 +58,11 @@ def test_links_of_an_output():
     )
     made = '<p><a class="x" href="source/minillama/model.html#L-12">Transformer: minillama/model.py, line 12</a> y'
     assert pages.linked_html(page, "notebooks", "en") == made
-    in_svg = '<svg><a href="zh/07_top_p.ipynb" tabindex="0"><text>7</text></a></svg>'
-    assert '<a href="../zh/07_top_p.html" tabindex="0"><text>7</text></a>' in pages.linked_html(
-        in_svg, "notebooks", "en"
-    )
+    chinese = '<a href="../../minillama/model.py">Norm：minillama/model.py，第 12 行</a>'
+    assert 'href="source/minillama/model.html#L-12"' in pages.linked_html(chinese, "notebooks/zh", "zh")
+    assert pages.linked_html("<a href='07_top_p.ipynb'>7</a>", "notebooks", "en") == '<a href="07_top_p.html">7</a>'
+    svg = '<svg><a href="zh/07_top_p.ipynb" tabindex="0"><text>7</text></a></svg>'
+    assert pages.linked_html(svg, "notebooks", "en") == svg.replace("zh/07_top_p.ipynb", "../zh/07_top_p.html")
 
 
 # ---- outputs
