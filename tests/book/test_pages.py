@@ -194,6 +194,10 @@ def test_what_a_test_has_executed_is_kept(course):
     execute.keep(course, [cell])
     assert execute.executed(course).cells[0].outputs == [output(plain="7")]
     assert [path.suffix for path in execute.KEPT.iterdir()] == [".ipynb"]
+    other = course.parent / "zh" / course.name
+    execute.keep(other, [cell])
+    execute.forget_all_but([course])
+    assert execute.kept(course) is not None and execute.kept(other) is None
 
 
 # ---- the command
