@@ -113,7 +113,8 @@ def sources(app):
 def in_language(page: str) -> str:
     """The theme's own words, which stand in English in its templates."""
     for english, other in HERE["theme"].items():
-        page = re.sub(rf"(>\s*|aria-label=\"){re.escape(english)}(\s*<|\")", rf"\g<1>{other}\g<2>", page)
+        place = rf"(>\s*|(?:aria-label|title)=\"){re.escape(english)}(\s*<|\")"
+        page = re.sub(place, rf"\g<1>{other}\g<2>", page)
     return page
 
 
