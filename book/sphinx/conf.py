@@ -46,8 +46,8 @@ html_theme_options = {"top_of_page_buttons": []}
 html_static_path = [str(BOOK / "static")]
 html_css_files, html_js_files = ["minillama.css", "book.css"], [("book.js", {"defer": "defer"})]
 templates_path = ["templates"]
-html_sidebars = {"**": [f"sidebar/{name}.html" for name in ("brand", "search", "scroll-start", "navigation",
-                                                           "scroll-end")]}  # fmt: skip
+html_sidebars = {"**": [f"sidebar/{name}.html" for name in ("brand", "languages", "search", "scroll-start",
+                                                           "navigation", "scroll-end")]}  # fmt: skip
 html_copy_source = html_show_sourcelink = html_use_index = False
 html_show_search_summary = False  # it reads the pages that it found, which a page opened as a file may not
 if LANGUAGE == "zh":
@@ -60,6 +60,11 @@ class Chinese(SearchChinese):
     """Sphinx's, where the browser splits what is asked for by the longest words of the index, which are jieba's."""
 
     js_splitter_code = (BOOK / "sphinx" / "split.js").read_text(encoding="utf-8")
+    alone = {each for each in (BOOK / "_build" / "zh.txt").read_text(encoding="utf-8").split() if len(each) == 1}
+
+    def word_filter(self, stemmed_word):
+        """Of single characters only those that are words of the glossary, such as 熵."""
+        return super().word_filter(stemmed_word) or stemmed_word in self.alone
 
 
 # ---- ids: of each cell, in both languages the same
