@@ -4,7 +4,6 @@ import logging
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import jieba
@@ -15,12 +14,10 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 from sphinx.search.zh import SearchChinese
 
+from book.words import WORDS
+
 BOOK = Path(__file__).parents[1]
 ROOT = BOOK.parent
-sys.path.insert(0, str(ROOT))
-
-from book.words import WORDS  # noqa: E402
-
 LANGUAGE = os.environ["BOOK_LANGUAGE"]
 HERE = WORDS[LANGUAGE]
 
@@ -34,9 +31,7 @@ smartquotes = False  # a page has the notebook's own characters
 nb_execution_mode = "off"
 nb_ipywidgets_js = {}
 nb_merge_streams = True
-nb_mime_priority_overrides = [("html", "text/html", 0)]
 nb_render_text_lexer = "none"  # what a program prints is no program
-myst_enable_extensions = ["html_image"]
 myst_all_links_external = True  # book/pages.py has found where each link leads
 myst_heading_anchors = 0
 
