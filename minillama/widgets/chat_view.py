@@ -96,16 +96,15 @@ def _segment(segment: ChatSegment, most: int, text: dict[str, str]) -> str:
 
 
 @allowed.only(llama=allowed.an(Llama), dialog=allowed.dialog)
-def show_chat(llama: Llama, dialog: Dialog, language: str = "en") -> Picture:
+def show_chat(llama: Llama, dialog: Dialog) -> Picture:
     """A still picture of the ids of a dialog, each labelled by what it is for, as `ChatView` draws them.
 
     dialog: messages {"role": ..., "content": ...}, the last one the user's. A dialog that `chat_completion` would
-    refuse for its tags is drawn all the same. Raises TypeError or ValueError for one that is malformed, and ValueError
-    for a language without labels.
+    refuse for its tags is drawn all the same. Raises TypeError or ValueError for one that is malformed.
     """
     chunks = chunks_of(llama.tokenizer, dialog)
     words = ("  ".join(f"{each.label}: {' '.join(each.pieces)}" for each in chunk) for chunk in chunks)
-    return Picture(chat_html(chunks, llama.model.params.max_seq_len, labels(language)), "\n".join(words))
+    return Picture(chat_html(chunks, llama.model.params.max_seq_len, labels()), "\n".join(words))
 
 
 def dialog_of(system: str, messages: str) -> list[dict[str, str]]:
@@ -124,12 +123,11 @@ class ChatView(View):
 
     dialog: the first contents of the fields, messages {"role": ..., "content": ...} of one line each, the last one the
     user's. The model is not run. A dialog that `chat_completion` would refuse for its tags is drawn all the same, with
-    a warning. Raises TypeError or ValueError for a dialog that is malformed or has a message of several lines, and
-    ValueError for a language without labels.
+    a warning. Raises TypeError or ValueError for a dialog that is malformed or has a message of several lines.
     """
 
     @allowed.only(llama=allowed.an(Llama), dialog=allowed.dialog)
-    def __init__(self, llama: Llama, dialog: Dialog, language: str = "en"):
+    def __init__(self, llama: Llama, dialog: Dialog):
         arguments.dialog(dialog)
         system = dialog[0]["content"] if dialog[0]["role"] == "system" else ""
         contents = [message["content"] for message in dialog if message["role"] != "system"]
@@ -138,7 +136,7 @@ class ChatView(View):
                 raise ValueError(
                     f"message {k} of dialog has a line break, but ChatView has one message per line; join it"
                 )
-        self.text, self.llama = labels(language), llama
+        self.text, self.llama = labels(), llama
         self.system = W.Textarea(system, description=self.text["chat_system"], rows=1, **sized("720px"))
         names = {"description": self.text["chat_messages"], "tooltip": self.text["chat_tip"]}
         self.messages = W.Textarea("\n".join(contents), rows=min(len(contents) + 1, 12), **names, **sized("720px"))

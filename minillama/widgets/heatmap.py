@@ -191,15 +191,13 @@ def show_logprobs(
     threshold: float = 0.1,
     echo: bool = True,
     seed: int = 1,
-    language: str = "en",
 ) -> Picture:
     """A still picture of texts coloured by log-probability, as `LogprobHeatmap` draws them.
 
     prompts: a list of str, of any length; temperatures: one for each, by default 0. With max_gen_len 0 the prompts are
     scored as they are, otherwise with what the model writes after them. threshold: tokens with a smaller probability
     are marked and listed. echo: show the prompts' tokens. Raises TypeError or ValueError where `Llama.generate` would,
-    and ValueError if temperatures has another length than prompts, threshold is not from 0 to 1 or the language has no
-    labels.
+    and ValueError if temperatures has another length than prompts or threshold is not from 0 to 1.
     """
     arguments.texts("prompts", prompts)
     temperatures = [0.0] * len(prompts) if temperatures is None else temperatures
@@ -211,7 +209,7 @@ def show_logprobs(
         for prompt, temperature in zip(prompts, temperatures, strict=True)
     ]
     words = (" ".join(f"{token.piece}({number(token.logprob, 2)})" for _, token in _seen(run, echo)) for run in runs)
-    return Picture(heatmap_html(runs, threshold, echo, labels(language)), "\n".join(words))
+    return Picture(heatmap_html(runs, threshold, echo, labels()), "\n".join(words))
 
 
 # ---- the widget ------------------------------------------------------------------------------------------------------
@@ -224,8 +222,8 @@ class LogprobHeatmap(Explorer):
     for so many. threshold: tokens with a smaller probability are marked and listed. echo: show the prompts' tokens. All
     of these can be read and set (`prompts` has two then). A new prompt, temperature or length runs the model again;
     threshold and echo only change what is shown. `runs` are the two `ScoredText`, or a str that says why there is none.
-    Raises TypeError or ValueError, naming the argument, if prompts is not a list of one or two str, a number is out of
-    range or the language has no labels.
+    Raises TypeError or ValueError, naming the argument, if prompts is not a list of one or two str or a number is
+    out of range.
     """
 
     name, uses = "heatmap", ("grid", "reading")
@@ -254,14 +252,13 @@ class LogprobHeatmap(Explorer):
         threshold: float = 0.1,
         echo: bool = True,
         seed: int = 1,
-        language: str = "en",
     ):
         arguments.texts("prompts", prompts)
         if len(prompts) > 2 or len(temperatures) != 2:
             sizes = f"{len(prompts)} and {len(temperatures)}"
             raise ValueError(f"prompts must be one or two, and temperatures two, got {sizes}; leave some out")
         self.longest = min(MAX_WRITTEN, llama.model.params.max_seq_len - 1)
-        self.text, self.llama, self.seed = labels(language), llama, seed
+        self.text, self.llama, self.seed = labels(), llama, seed
         self.runs: list[ScoredText | str] = ["", ""]
         self.ran: list[tuple] = [(), ()]  # what each was run with
         data = {"text": only(self.text, WORDS), "vocab_size": llama.tokenizer.n_words, "cividis": CIVIDIS,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
-from minillama import words
-from minillama.arguments import shown
 from minillama.widgets.view_labels import VIEWS
+from minillama.words import say
 
 EN = {
     # ---- shared
@@ -285,12 +284,9 @@ EN = {
 } | VIEWS
 
 
-def labels(language: str) -> dict[str, str]:
-    """The words of a language; "en": of the one that minillama.language chose. Raises ValueError if there is none."""
-    if not isinstance(language, str) or language not in words.LANGUAGES:
-        raise ValueError(f"language must be one of {list(words.LANGUAGES)}, got {shown(language)}")
-    name = words.language() if language == "en" else language
-    return {key: words.translated(text, name) for key, text in EN.items()}
+def labels() -> dict[str, str]:
+    """The words of the language that minillama.language chose."""
+    return {key: say(text) for key, text in EN.items()}
 
 
 def only(text: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:

@@ -30,10 +30,10 @@ class GenerateStepper(Explorer):
 
     prompts: a list of str. max_gen_len: from 1 to 64. temperature: from 0 to 2. n_rows: how many candidates each step
     lists, from 1 to 50 (fewer in a run of many rows and steps). `step` (0: before the first), `row` and all arguments
-    but n_rows and language can be read and set. The model runs when the widget is made, when `run` is pressed and when
+    but n_rows can be read and set. The model runs when the widget is made, when `run` is pressed and when
     `run()` is called; `step` and `row` only change what is shown. If the prompts cannot be run, a message says why.
-    Raises TypeError or ValueError, naming the argument, if prompts is empty or not a list of str, a number is out of
-    range or the language has no labels.
+    Raises TypeError or ValueError, naming the argument, if prompts is empty or not a list of str or a number is out of
+    range.
     """
 
     name, uses = "stepper", ("grid", "timeline", "candidates")
@@ -68,10 +68,9 @@ class GenerateStepper(Explorer):
         seed: int = 1,
         logprobs: bool = False,
         n_rows: int = 40,
-        language: str = "en",
     ):
         self.n_rows = arguments.whole("n_rows", n_rows, 1, 50)
-        self.text, self.llama = labels(language), llama
+        self.text, self.llama = labels(), llama
         self.pieces = llama.tokenizer.pieces(range(llama.tokenizer.n_words))
         self.recorded: Run | None = None
         data = {"text": only(self.text, WORDS), "signs": SIGNS, "longest_run": LONGEST_RUN,

@@ -26,14 +26,14 @@ def right(checkpoint):
     (echoed,), (alone,) = (llama.text_completion(["a"], echo=echo, **seeded) for echo in (True, False))
     logits = torch.linspace(-2, 2, llama.tokenizer.n_words)
     pieces = llama.tokenizer.pieces(range(llama.tokenizer.n_words))
-    one, two, m = torch.tensor([1]), [1, 2], {"llama": llama, "language": "en"}
+    one, two, m = torch.tensor([1]), [1, 2], {"llama": llama}
     explorer = {**m, "prompts": ["a"], "temperature": 1.0, "n_rows": 3}
     attended = {"pieces": ["a", "b"], "weights": torch.eye(2)[None, None]}
-    shown = {"tokenizer": llama.tokenizer, "text": "a", "bos": False, "eos": False, "language": "en"}
+    shown = {"tokenizer": llama.tokenizer, "text": "a", "bos": False, "eos": False}
     heat = {**m, "prompts": ["a"], "max_gen_len": 1, "threshold": 0.1, "echo": True, "seed": 1}
     stepped = {"max_gen_len": 2, "temperature": 0.5, "top_p": 0.5, "seed": 1, "logprobs": False, "n_rows": 2}
     calls = [
-        (widgets.AttentionExplorer, {**attended, "layer": 0, "head": 0, "token": 1, "language": "en"}),
+        (widgets.AttentionExplorer, {**attended, "layer": 0, "head": 0, "token": 1}),
         (widgets.BeamView, {**m, "prompts": ["a"], "n_beams": 2, "max_gen_len": 2}),
         (widgets.CacheView, {**m, "prompt": "a", "max_gen_len": 2}),
         (widgets.CanvasView, {**m, "prompts": ["a"], "max_gen_len": 2, "n_columns": 4}),
@@ -41,10 +41,10 @@ def right(checkpoint):
         (widgets.ChatPanel, {**m, "system": "", "temperature": 0.5, "top_p": 0.5, "max_gen_len": 2, "seed": 1}),
         (widgets.ChatView, {**m, "dialog": [USER]}),
         (widgets.show_chat, {**m, "dialog": [USER]}),
-        (widgets.show_echo, {"with_echo": echoed, "without": alone, "language": "en"}),
+        (widgets.show_echo, {"with_echo": echoed, "without": alone}),
         (widgets.LogprobHeatmap, {**heat, "temperatures": (0.0, 1.0)}),
         (widgets.show_logprobs, {**heat, "temperatures": [0.0]}),
-        (widgets.Predict, {"question": "q", "options": ["1"], "answer": 1, "because": "x", "language": "en"}),
+        (widgets.Predict, {"question": "q", "options": ["1"], "answer": 1, "because": "x"}),
         (widgets.GenerateStepper, {**m, "prompts": ["a"], **stepped}),
         (widgets.show_step, {**m, "prompt_tokens": [[1, 5]], "number": 1, "row": 0, **stepped}),
         (widgets.TemperatureExplorer, {**explorer, "truths": {"a": {5: 0.5}}}),

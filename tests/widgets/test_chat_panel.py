@@ -330,5 +330,3 @@ def test_bad_arguments(llama):
         ChatPanel(llama, system=None)
     with pytest.raises(ValueError, match="max_gen_len"):
         ChatPanel(llama, max_gen_len=-1)
-    with pytest.raises(ValueError, match="language"):
-        ChatPanel(llama, language="xx")

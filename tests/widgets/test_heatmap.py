@@ -316,8 +316,6 @@ def test_bad_arguments(llama, heatmap):
         LogprobHeatmap(llama, ["a"], threshold=2)
     with pytest.raises(ValueError, match="max_gen_len"):
         LogprobHeatmap(llama, ["a"], max_gen_len=1000)
-    with pytest.raises(ValueError, match="language"):
-        LogprobHeatmap(llama, ["a"], language="xx")
     for name, value in {"prompts": ["a"], "temperatures": [0.0], "threshold": 2, "echo": 5, "max_gen_len": 61}.items():
         before = getattr(heatmap, name)
         for wrong in (value, None):

@@ -340,7 +340,6 @@ def test_odd_characters_are_shown_safely(view, text):
         ({"top_p": 2}, ValueError, "top_p"),
         ({"seed": -1}, ValueError, "seed"),
         ({"n_rows": 0}, ValueError, "n_rows"),
-        ({"language": "xx"}, ValueError, "language"),
     ],
 )
 def test_bad_arguments(llama, settings, error, message):
