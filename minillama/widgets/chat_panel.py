@@ -15,7 +15,7 @@ from minillama import allowed, arguments, calls
 from minillama.chat import encode_dialog, format_tags, has_special_tags
 from minillama.generation import Llama
 from minillama.guard import CacheTaken, giving_way
-from minillama.markup import KEYS, escape, wrap
+from minillama.markup import KEYS, escape, visible, wrap
 from minillama.sampling import Sampling
 from minillama.widgets.labels import labels
 from minillama.widgets.parts import LONGEST_SENT, View, box, hook, sized, small
@@ -48,7 +48,8 @@ def panel_html(turns: Sequence[Turn], text: dict[str, str], style: bool = True) 
         lines.append(_message("assistant", answer, text, note))
     if not turns:
         lines = [small(text["panel_empty"])]
-    log = f'<div role="log" aria-label="{escape(text["panel_log"])}"{KEYS}>{"".join(lines)}</div>'  # it scrolls
+    name = escape(text["panel_log"])  # it scrolls, and is drawn anew as a whole: `View.live` tells what is new
+    log = f'<div role="log" aria-live="off" aria-label="{name}"{KEYS}>{"".join(lines)}</div>'
     return wrap(log, "ml-panel", style)
 
 
@@ -271,7 +272,7 @@ class ChatPanel(View):
         elif self._forget:
             self._say("panel_ready")
         else:
-            self._say("panel_ready" if state == "done" else "panel_kept" if kept else "panel_lost")
+            self._say("panel_ready" if state == "done" else "panel_kept" if kept else "panel_lost", said=turn.answer)
         self._draw()
 
     def _release(self) -> None:
@@ -287,7 +288,9 @@ class ChatPanel(View):
     def _draw(self) -> None:
         self.view.value = panel_html(self.turns, self.text, style=False)
 
-    def _say(self, key: str, kind: str = "", **words) -> bool:
-        """Put a message below the buttons; False, for `ask` to return."""
-        self.status.value = wrap(box(self.text[key].format(**words), kind), style=False)
+    def _say(self, key: str, kind: str = "", said: str = "", **words) -> bool:
+        """Put a message below the buttons, which a screen reader reads after `said`; False, for `ask` to return."""
+        message = self.text[key].format(**words)
+        self.status.value = wrap(box(message, kind, live=False), style=False)
+        self.live.words = visible(f"{said} {message}".strip())
         return False
