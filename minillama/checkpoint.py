@@ -155,7 +155,8 @@ def load(
         elif tied and n_ranks == 1:  # held once; ranks split the two along different axes
             state[key] = state["tok_embeddings.weight"]
         else:
-            state[key] = parallel.take(weights[key], parameter, device, dtype, copy=is_small)
+            copy = is_small and weights[key].is_view
+            state[key] = parallel.take(weights[key], parameter, device, dtype, copy=copy)
     model.load_state_dict(state, strict=True, assign=True)
     model.requires_grad_(False)
     return model.to(device)

@@ -19,8 +19,11 @@ class StoredWeight:
     kind names the numbers in the file ("float16", "Q4_1"), nbytes is their size there.
     """
 
-    def __init__(self, shape: Sequence[int], kind: str, nbytes: int, read: Callable[..., Tensor]):
-        """read takes a slice with start and stop for each dimension."""
+    is_view = True  # what a slice gives may be the file's own memory
+
+    def __init__(self, shape: Sequence[int], kind: str, nbytes: int, read: Callable[..., Tensor], is_view: bool = True):
+        """read takes a slice with start and stop for each dimension; is_view False: it always makes a new tensor."""
+        self.is_view = is_view
         self.shape, self.kind, self.nbytes, self._read = torch.Size(shape), kind, nbytes, read
 
     def __getitem__(self, index) -> Tensor:

@@ -113,8 +113,11 @@ def heading_ids(path: Path) -> list[str]:
 def moved(target: str, anchor: str, language: str, built: set[str]) -> str:
     """Where a link or picture of an English notebook leads from notebooks/<language>/.
 
-    A notebook that is translated, a picture in assets/<language>/ and a README.<language>.md take their place.
+    A notebook that is translated, a picture in assets/<language>/ and a README.<language>.md take their place. A link
+    to a notebook of that language is there one to the English notebook.
     """
+    if target.startswith(f"{language}/"):
+        return f"../{target.removeprefix(f'{language}/')}{anchor}"
     if not target or target.startswith(("http:", "https:", "attachment:")):
         return target + anchor
     if target.endswith(".ipynb") and "/" not in target:

@@ -35,6 +35,7 @@ MAGIC, VERSIONS = b"GGUF", (2, 3)
 MOST_ENTRIES = 20_000  # of the metadata and of the tensors, each; the largest Llama 2 has 723 tensors
 NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}  # struct's codes
 STRING, ARRAY = 8, 9
+AT_ONCE = 4096  # blocks that are unpacked together: their numbers fit into a processor's cache
 FREQS = "rope_freqs.weight"
 FLOATS = {0: torch.float32, 1: torch.float16, 30: torch.bfloat16}
 SIZES = {
@@ -281,7 +282,7 @@ class GGUFFile(Reader):
                 table = _dequantise(self.data, first, count, stride, place.kind)
             return table[:, part] if len(index) == 2 else table[0, part]
 
-        return StoredWeight(place.shape, kind, rows * stride, read)
+        return StoredWeight(place.shape, kind, rows * stride, read, is_view=place.kind in FLOATS)
 
     def _quantised(self, name: str, kind: int) -> tuple[str, int, int]:
         """A quantised type's name, its numbers and its bytes a block."""
@@ -317,6 +318,13 @@ def _dequantise(data, first: int, rows: int, stride: int, kind: int) -> Tensor:
     import gguf
     import numpy
 
-    blocks = numpy.frombuffer(data, numpy.uint8, rows * stride, first).reshape(rows, stride)
+    quantised = gguf.GGMLQuantizationType(kind)
+    block, n_bytes = gguf.GGML_QUANT_SIZES[quantised]
+    blocks = numpy.frombuffer(data, numpy.uint8, rows * stride, first).reshape(-1, n_bytes)
+    table = torch.empty(rows, stride // n_bytes * block)
+    numbers = table.numpy().reshape(-1, block)
     with numpy.errstate(all="ignore"):  # a broken file's numbers are what they are
-        return torch.from_numpy(gguf.dequantize(blocks, gguf.GGMLQuantizationType(kind)))
+        for k in range(0, len(blocks), AT_ONCE):  # as one row: the library takes 16 rows at a time, however short
+            some = gguf.dequantize(blocks[k : k + AT_ONCE].reshape(1, -1), quantised)
+            numbers[k : k + AT_ONCE] = some.reshape(-1, block)
+    return table

@@ -116,8 +116,8 @@ def _texts(levels: Sequence[Sequence[Branch]], text: Mapping[str, str]) -> str:
     best = max(texts, key=lambda branch: branch.total / branch.n_tokens)
     rows = []
     for branch in texts:
-        total = f"{branch.total:.3f}" + " ★" * (branch is texts[0])
-        mean = f"{branch.total / branch.n_tokens:.3f}" + " ★" * (branch is best)
+        total = number(branch.total, 3) + " ★" * (branch is texts[0])
+        mean = number(branch.total / branch.n_tokens, 3) + " ★" * (branch is best)
         numbers = "".join(f"<td>{each}</td>" for each in (branch.n_tokens, total, mean, text[f"beam_{branch.state}"]))
         rows.append(f'<tr><th scope="row">{escape(branch.text)}</th>{numbers}</tr>')
     return table(columns(text, "text", "tokens", "sum", "mean", "state"), rows, text["beam_texts"])

@@ -11,7 +11,7 @@ from minillama import allowed, arguments
 from minillama.generation import Llama
 from minillama.logprobs import perplexity, sequence_logprob
 from minillama.markup import escape, visible, wrap
-from minillama.widgets.front import SENT, Explorer
+from minillama.widgets.front import SENT, Explorer, Value
 from minillama.widgets.labels import labels, only
 from minillama.widgets.parts import LONGEST, Picture, box, columns, number, small, table
 from minillama.widgets.prompts import trouble
@@ -227,11 +227,11 @@ class LogprobHeatmap(Explorer):
     """
 
     name, uses = "heatmap", ("grid", "reading")
-    prompts = T.Any().tag(**SENT)
-    temperatures = T.Any().tag(**SENT)
-    max_gen_len = T.Any().tag(**SENT)
-    threshold = T.Any().tag(**SENT)
-    echo = T.Any().tag(**SENT)
+    prompts = Value().tag(**SENT)
+    temperatures = Value().tag(**SENT)
+    max_gen_len = Value().tag(**SENT)
+    threshold = Value().tag(**SENT)
+    echo = Value().tag(**SENT)
     scored = T.List().tag(**SENT)  # `runs` as the page needs them
 
     @allowed.only(

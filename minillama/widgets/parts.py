@@ -89,8 +89,12 @@ def columns(text: Mapping[str, str], *names: str) -> list[str]:
 
 
 def number(value: float | None, digits: int, none: str = "–") -> str:
-    """A number in a table, or `none` if there is no number."""
-    return none if value is None else f"{value:.{digits}f}"
+    """A number in a table, or `none` if there is no number. What rounds to zero has no sign.
+
+    >>> number(-0.0001, 3), number(None, 3)
+    ('0.000', '–')
+    """
+    return none if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def share(part: float | None) -> str:

@@ -10,7 +10,7 @@ import traitlets as T
 from minillama import allowed, arguments
 from minillama.generation import Llama
 from minillama.markup import visible
-from minillama.widgets.front import SENT, Explorer, packed
+from minillama.widgets.front import SENT, Explorer, Value, packed
 from minillama.widgets.labels import labels, only
 from minillama.widgets.parts import refusal
 from minillama.widgets.prompts import no_room, read_prompts
@@ -37,14 +37,14 @@ class GenerateStepper(Explorer):
     """
 
     name, uses = "stepper", ("grid", "timeline", "candidates")
-    prompts = T.Any().tag(**SENT)
-    max_gen_len = T.Any().tag(**SENT)
-    temperature = T.Any().tag(**SENT)
-    top_p = T.Any().tag(**SENT)
-    seed = T.Any().tag(**SENT)
-    logprobs = T.Any().tag(**SENT)
-    step = T.Any(0).tag(**SENT)
-    row = T.Any(0).tag(**SENT)
+    prompts = Value().tag(**SENT)
+    max_gen_len = Value().tag(**SENT)
+    temperature = Value().tag(**SENT)
+    top_p = Value().tag(**SENT)
+    seed = Value().tag(**SENT)
+    logprobs = Value().tag(**SENT)
+    step = Value(0).tag(**SENT)
+    row = Value(0).tag(**SENT)
     asked = T.Int(0).tag(**SENT)  # how often the page has asked for a run
     ran = T.Dict().tag(**SENT)  # the last run as the page needs it; its candidates are in `floats`
 

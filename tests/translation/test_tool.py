@@ -147,11 +147,11 @@ def test_faults_of_what_the_package_says():
 
 def test_links_are_moved_one_folder_deeper():
     text = "![a](../assets/loop-top-p.svg) [b](08_next_token.ipynb) [c](06_x.ipynb) [d](https://x.y/z) "
-    text += "[e](../README.md#the-course)"
+    text += "[e](../README.md#the-course) [f](xx/06_x.ipynb#top) [g](zh/00_start_here.ipynb)"
     moved = relinked(text, "xx", {"08_next_token"})
     assert moved == (
         "![a](../../assets/loop-top-p.svg) [b](08_next_token.ipynb) [c](../06_x.ipynb) [d](https://x.y/z) "
-        "[e](../../README.md#the-course)"
+        "[e](../../README.md#the-course) [f](../06_x.ipynb#top) [g](../zh/00_start_here.ipynb)"
     )
 
 
