@@ -161,7 +161,7 @@ def judge(cells, notebook, language="en"):
     """Without a real model its cells say how to get it, and every text is true of what is shown."""
     instead = translated(course.INSTEAD, language).partition("}")[2]
     for cell in about_a_real_model(cells):
-        assert smollm2.HOW in shown(cell), cell.source
+        assert translated(smollm2.HOW, language) in shown(cell), cell.source
     assert not [cell.source for cell in cells if translated(recorded.CHANGED, language) in shown(cell)], "make record"
     assert not [cell.source for cell in cells if instead in shown(cell)]
     assert unfulfilled(cells, notebook) == []
