@@ -77,7 +77,7 @@ def cache_html(
         rows.append(f'<tr class="ml-query"><th scope="row">{name}</th>{looks}</tr>')
     table = (
         f'<table aria-label="{escape(text["cache_table"])}">'
-        f'<caption class="ml-count" aria-live="polite">{"<br>".join(caption)}</caption>'
+        f'<caption class="ml-count">{"<br>".join(caption)}</caption>'
         f'<thead><tr><th scope="row">{escape(text["cache_slot"])}</th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )

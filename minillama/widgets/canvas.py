@@ -68,9 +68,9 @@ def canvas_html(
     def row(title: str, cells: Sequence[str]) -> str:
         return f'<tr><th scope="row">{escape(title)}</th>{"".join(cells)}{tail}</tr>'
 
-    def group(label: str, rows: Sequence[str]) -> str:
-        head = "".join(f'<th scope="col">{column}</th>' for column in columns)
-        head = f'<tr><th scope="col" class="ml-name">{escape(label)}</th>{head}{"<th>…</th>" if hidden else ""}</tr>'
+    def group(variable: str, rows: Sequence[str]) -> str:
+        head = "".join(f'<th scope="col">{column}</th>' for column in columns) + "<th>…</th>" * (hidden > 0)
+        head = f'<tr><th scope="col" class="ml-name"><code>{variable}</code></th>{head}</tr>'
         return f"<tbody>{head}{''.join(rows)}</tbody>"
 
     def token(value: int, from_prompt: bool) -> str:
@@ -89,7 +89,7 @@ def canvas_html(
     under = "".join(map(small, [text["canvas_legend"], *more]))
     return wrap(
         f"{boxes(notes)}<table class='ml-canvas' aria-label='{escape(text['canvas_table'])}'>"
-        f"<caption class='ml-count' aria-live='polite'>{escape(caption(canvas, text))}</caption>"
+        f"<caption class='ml-count'>{escape(caption(canvas, text))}</caption>"
         f"{group('tokens', tokens)}{group('input_text_mask', mask)}"
         f"<tbody>{row(text['canvas_read'], calls)}</tbody></table>{under}",
         "ml-canvas-view",
@@ -171,9 +171,7 @@ class CanvasView(View):
         max_gen_len = self.max_gen_len.value
         problem = self.problem or no_room(self.prompt_tokens, max_gen_len, self.max_seq_len, self.text)
         if problem:
-            self.view.value = refusal(problem, "ml-canvas-view", self.notes)
-            return
+            return self.show(refusal(problem, "ml-canvas-view", self.notes), " ".join([*self.notes, problem]))
         canvas = lay_out(self.prompt_tokens, max_gen_len, self.max_seq_len, self.tokenizer.pad_id)
-        self.view.value = canvas_html(
-            canvas, self.pieces.__getitem__, self.text, self.n_columns, self.notes, style=False
-        )
+        page = canvas_html(canvas, self.pieces.__getitem__, self.text, self.n_columns, self.notes, style=False)
+        self.show(page, " ".join([*self.notes, caption(canvas, self.text)]))

@@ -21,6 +21,7 @@ from minillama.widgets.parts import (
     boxes,
     chip,
     count,
+    halved,
     hook,
     refusal,
     shortened,
@@ -59,10 +60,8 @@ def chat_html(
     style: bool = True,
 ) -> str:
     """A line for each text between bos and eos: boxes with a label, and in them the tokens with their ids."""
-    total = sum(len(segment.ids) for chunk in chunks for segment in chunk)
-    room = max(0, max_seq_len - total)
-    head = count(text["chat_count"].format(n=total, texts=len(chunks), most=max_seq_len, room=room))
-    full = "" if room else box(text["chat_full"].format(n=total, most=max_seq_len), "failed")
+    total, words, full = caption(chunks, max_seq_len, text)
+    above = count(words) + boxes(notes) + (box(full, "failed", live=False) if full else "")
     left, lines = MAX_SHOWN, []
     for chunk in chunks:
         if left <= 0:
@@ -75,7 +74,15 @@ def chat_html(
         lines.append(f'<div class="ml-chips" role="list" aria-label="{label}">{"".join(drawn)}</div>')
     if total > MAX_SHOWN:
         lines.append(small(text["chat_more"].format(n=total - MAX_SHOWN)))
-    return wrap(head + boxes(notes) + full + "".join(lines), "ml-chat", style)
+    return wrap(above + "".join(lines), "ml-chat", style)
+
+
+def caption(chunks: Sequence[Sequence[ChatSegment]], max_seq_len: int, text: dict[str, str]) -> tuple[int, str, str]:
+    """How many tokens a dialog has, that in words, and a message if they leave no room for an answer, else ""."""
+    total = sum(len(segment.ids) for chunk in chunks for segment in chunk)
+    room = max(0, max_seq_len - total)
+    words = text["chat_count"].format(n=total, texts=len(chunks), most=max_seq_len, room=room)
+    return total, words, "" if room else text["chat_full"].format(n=total, most=max_seq_len)
 
 
 def _segment(segment: ChatSegment, most: int, text: dict[str, str]) -> str:
@@ -145,23 +152,29 @@ class ChatView(View):
         return dialog_of(self.system.value[:LONGEST], self.messages.value[:LONGEST])
 
     def _draw(self, _change=None) -> None:
-        self.view.value = self._page(self.dialog)
+        self.show(*self._page(self.dialog))
 
-    def _page(self, dialog: list[dict[str, str]]) -> str:
+    def _page(self, dialog: list[dict[str, str]]) -> tuple[str, str]:
+        """The page, and what a screen reader is told of it."""
         said = [message for message in dialog if message["role"] != "system"]
         if not said:
             return self._refuse(self.text["chat_none"])
         if len(said) % 2 == 0:
             return self._refuse(self.text["chat_even"].format(n=len(said)))
+        if halved(*(message["content"] for message in dialog)):
+            return self._refuse(self.text["surrogate"])
         try:
             chunks = chunks_of(self.llama.tokenizer, dialog)
-        except ValueError as error:  # a lone surrogate
+        except ValueError as error:  # the format of another model
             return self._refuse(self.text["chat_cannot"].format(reason=error))
         _, notes = shortened(max(self.system.value, self.messages.value, key=len), self.text)
         known = format_tags(self.llama.tokenizer)
         if tags := [tag for tag in known if any(tag in message["content"] for message in dialog)]:
             notes.append(self.text["chat_tags"].format(tags=" ".join(tags)))
-        return chat_html(chunks, self.llama.model.params.max_seq_len, self.text, notes, style=False)
+        most = self.llama.model.params.max_seq_len
+        _, words, full = caption(chunks, most, self.text)
+        page = chat_html(chunks, most, self.text, notes, style=False)
+        return page, " ".join(filter(None, [words, *notes, full]))
 
-    def _refuse(self, message: str) -> str:
-        return refusal(message, "ml-chat")
+    def _refuse(self, message: str) -> tuple[str, str]:
+        return refusal(message, "ml-chat"), message

@@ -172,7 +172,7 @@ def _uncertain(seen: Sequence[tuple[int, ScoredToken]], name: str, threshold: fl
             f'<td class="ml-name">{best}</td></tr>'
         )
     more = text["heat_more_rows"].format(n=len(below) - MAX_ROWS) if len(below) > MAX_ROWS else ""
-    return table(heads, body, caption=escape(caption), more=more, live=False)
+    return table(heads, body, caption=escape(caption), more=more)
 
 
 @allowed.only(

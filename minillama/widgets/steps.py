@@ -211,7 +211,7 @@ def _grid(run: Run, number: int, row: int, pieces: Sequence[str], text: dict[str
     code = f" <code>forward(tokens[:, {step.prev_pos}:{step.cur_pos}], {step.prev_pos})</code>" if step else ""
     return (
         f'<table class="ml-canvas" aria-label="{escape(text["step_table"])}">'
-        f'<caption class="ml-count" aria-live="polite"><b>{head}</b>{code}<br>{escape(caption(run, number, text))}'
+        f'<caption class="ml-count"><b>{head}</b>{code}<br>{escape(caption(run, number, text))}'
         f'</caption><thead><tr><th scope="col" class="ml-name">{escape(text["step_tokens"])}</th>{numbers}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )

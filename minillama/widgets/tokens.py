@@ -71,17 +71,22 @@ def is_part(piece: str, data: bytes) -> bool:
 
 def tokens_html(tokens: Tokens, text: dict[str, str], style: bool = True) -> str:
     """The coloured pieces, and below them a table with one row per token."""
-    sizes = {"tokens": len(tokens.rows), "chars": len(tokens.text), "bytes": len(tokens.text.encode())}
-    notes = [text["tok_count"].format(**sizes)]
-    notes += [text["tok_empty"]] if not tokens.text else []
-    notes += [text["tok_cut"].format(kept=len(tokens.text), cut=tokens.n_cut)] if tokens.n_cut else []
-    above = count(" ".join(notes))
+    above = count(caption(tokens, text))
     if not tokens.rows:
         return wrap(above, "ml-token-view", style)
     groups = (list(group) for _, group in groupby(tokens.rows, key=lambda row: row.group))
     strip = "".join(_group(group, text) for group in groups)
     pieces = f'<div class="ml-chips" role="list" aria-label="{escape(text["tok_pieces"])}">{strip}</div>'
     return wrap(above + pieces + _table(tokens.rows, text), "ml-token-view", style)
+
+
+def caption(tokens: Tokens, text: dict[str, str]) -> str:
+    """How many there are, and whether some were left out."""
+    sizes = {"tokens": len(tokens.rows), "chars": len(tokens.text), "bytes": len(tokens.text.encode())}
+    notes = [text["tok_count"].format(**sizes)]
+    notes += [text["tok_empty"]] if not tokens.text else []
+    notes += [text["tok_cut"].format(kept=len(tokens.text), cut=tokens.n_cut)] if tokens.n_cut else []
+    return " ".join(notes)
 
 
 def _group(rows: Sequence[TokenRow], text: dict[str, str]) -> str:
@@ -148,6 +153,6 @@ class TokenView(View):
         try:
             tokens = tokens_of(self.tokenizer, self.input.value, self.bos.value, self.eos.value)
         except ValueError:  # a lone surrogate
-            self.view.value = refusal(self.text["surrogate"], "ml-token-view")
+            self.show(refusal(self.text["surrogate"], "ml-token-view"), self.text["surrogate"])
         else:
-            self.view.value = tokens_html(tokens, self.text, style=False)
+            self.show(tokens_html(tokens, self.text, style=False), caption(tokens, self.text))

@@ -23,7 +23,7 @@ from minillama.widgets import (
 from minillama.widgets.cache import cache_calls
 from minillama.widgets.heatmap import percent, shade
 from minillama.widgets.labels import EN
-from minillama.widgets.parts import number
+from minillama.widgets.parts import number as written
 from minillama.widgets.steps import SIGNS, caption, where_lines
 
 pytestmark = pytest.mark.browser
@@ -682,7 +682,7 @@ def test_the_threshold_by_keyboard_and_the_numbers(opened, heat):
             cells = page.locator(".ml-run").nth(k).locator("> *").all_inner_texts()
             assert cells[2] == str(len(run.tokens)) and cells[5] == str(len(below))
             lowest = sorted(below, key=lambda pair: pair[1].logprob)[:6]
-            assert [[row[0], row[-2]] for row in low_rows(page, k)] == [[str(place), number(token.logprob, 2)]
+            assert [[row[0], row[-2]] for row in low_rows(page, k)] == [[str(place), written(token.logprob, 2)]
                                                                         for place, token in lowest]  # fmt: skip
     grounds = (
         page.locator(".fx-panel")

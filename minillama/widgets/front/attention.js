@@ -70,7 +70,8 @@ function render({ model, el: parent, alone = false }) {
     ...rows.map((each) => each.node));
   const caption = el("p", "fx-caption ml-count", { "aria-live": "polite" });
   const list = el("div", "fx-arcs", {}, body, drawing);
-  root.append(caption, el("div", "fx-two", {}, el("div", "fx-pictures", {}, heads, chosenHead), list), el("p", "fx-note", {}, text.att_keys));
+  const pictures = el("div", "fx-pictures", {}, heads, chosenHead);
+  root.append(caption, el("div", "fx-two", {}, pictures, list), el("p", "fx-note", {}, text.att_keys));
 
   let drawn, lit, token = -1, shown = 0; // shown: under the pointer or the focus, else token
   const walked = walk(rows.map((each) => each.node), (k) => {

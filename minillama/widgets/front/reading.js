@@ -30,8 +30,8 @@ function cells(texts, role = "cell", css = "fx-cells") {
     el("div", "", { role: role === "cell" && !k ? "rowheader" : role }, words)));
 }
 
-// Returns { node, reader, tokens, first(echo), about(place), place(target), draw(threshold, echo), light(place) }; first: the
-// first token that is seen. moved(threshold) is called when the line is moved.
+// Returns { node, reader, tokens, first(echo), about(place), place(target), draw(threshold, echo), light(place) };
+// reader holds the text; first: the first token that is seen. moved(threshold) is called when the line is moved.
 function reading({ run, name, data, read, moved }) {
   const { text, lowest, vocab_size: vocabSize } = data, { pieces, ranks, tops, logprobs, n_prompt: nPrompt } = run;
   const tokens = pieces.map((piece, k) => {
