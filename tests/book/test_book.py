@@ -15,12 +15,11 @@ from book.build import BUILD, make
 from book.execute import ROOT
 from book.words import WORDS
 from minillama.words import LANGUAGES
-from tests.book.reader import OPEN_ALL, PHONE, WIDE, Reader, ids
+from tests.book.reader import OPEN_ALL, PHONE, SETTLED, WIDE, Reader, ids
 
 pytestmark = pytest.mark.browser
 ONE, OTHER = "en", "zh"
 SOURCES = ("notebooks", "minillama", "book", "locale", "docs", "assets", "LICENSE")
-SETTLED = 300  # milliseconds: for colours that fade into each other
 TERMS = {
     "en": ["nucleus", "token", "temperature", "perplexity", "softmax", "beam search", "key-value cache", "echo",
            "padding", "logits", "causal mask", "grouped-query attention", "system prompt", "stop string",
@@ -169,8 +168,8 @@ def test_search_finds_the_words_of_the_course(reader, language):
     assert len(TERMS[language]) >= 20
     assert [fault for words in TERMS[language] for fault in reader.search_faults(language, words)] == []
     page = reader.open(f"{language}/07_top_p.html")
-    page.get_by_role("searchbox").first.fill(TERMS[language][0])
-    page.get_by_role("searchbox").first.press("Enter")
+    page.locator("input[name=q]").first.fill(TERMS[language][0])
+    page.locator("input[name=q]").first.press("Enter")
     page.wait_for_url("**/search.html?*")
     page.locator("#search-results li a").first.wait_for()
 
