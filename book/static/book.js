@@ -14,14 +14,18 @@ for (const link of document.querySelectorAll(".book-languages a")) {
 }
 
 // A link to what is folded unfolds it.
+const target = () => document.getElementById(decodeURIComponent(location.hash.slice(1)));
 function unfold() {
-  let node = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  let node = target();
   if (node && !node.offsetParent) {
     for (node = node.closest("details"); node; node = node.parentElement.closest("details")) node.open = true;
   }
 }
 addEventListener("hashchange", unfold);
 unfold();
+
+// A prediction that begins hides the options in the text above it: go to the cell once more.
+addEventListener("load", () => setTimeout(() => target()?.scrollIntoView(), 200));
 
 // What is wider than the page is scrolled by the arrow keys, once it has the focus.
 const wide = document.querySelectorAll("article :is(pre, .cell_output, .table-wrapper, p:has(> img))");

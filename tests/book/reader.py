@@ -12,6 +12,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 
 WIDE, PHONE = {"width": 1300, "height": 900}, {"width": 390, "height": 844}
+SETTLED = 400  # milliseconds: until a page has gone to its cell, until colours have faded into each other
 KEYS = ("ArrowRight", "ArrowLeft", "ArrowDown", "ArrowUp", "End", "Home")
 OPEN_ALL = "() => document.querySelectorAll('details').forEach(node => { node.open = true; })"
 # The pictures that do not load, and where the links lead.
@@ -51,7 +52,6 @@ AXE = """async ([include, contrast]) => {
 }"""
 OURS = ["article", ".book-languages", "body > main"]  # and not the theme around it
 SEARCHED = "() => document.querySelector('#search-results .search-summary')?.textContent"
-STILL = "() => { const before = window.was; window.was = scrollY; return before === scrollY; }"  # it scrolls smoothly
 FOUND = "() => [...document.querySelectorAll('#search-results li a')].map(node => node.href)"
 
 
@@ -145,7 +145,7 @@ class Reader:
 
     def switch(self, other: str) -> str:
         """Click on another language, and return the cell that is shown then."""
-        self.page.wait_for_function(STILL, polling=100)
+        self.page.wait_for_timeout(SETTLED)
         self.page.locator(f".book-languages a[hreflang={other}]").click()
         self.page.wait_for_url(f"**/{other}/**")
         return urlsplit(self.page.url).fragment
@@ -154,7 +154,7 @@ class Reader:
         """Of the way from a cell to the other language and back."""
         page = self.open(f"{one}/{name}#{cell}")
         there, back = self.switch(other), self.switch(one)
-        page.wait_for_function(STILL, polling=100)
+        page.wait_for_timeout(SETTLED)
         top = page.locator(f"[id='{cell}']").evaluate("node => node.getBoundingClientRect().top")
         seen = [] if 0 <= top < WIDE["height"] / 3 else [f"{name}#{cell} is at {top:.0f} pixels"]
         return seen if there == back == cell else [f"{name}#{cell} leads to #{there}, and back to #{back}"]

@@ -15,12 +15,11 @@ from book.build import BUILD, make
 from book.execute import ROOT
 from book.words import WORDS
 from minillama.words import LANGUAGES
-from tests.book.reader import OPEN_ALL, PHONE, WIDE, Reader, ids
+from tests.book.reader import OPEN_ALL, PHONE, SETTLED, WIDE, Reader, ids
 
 pytestmark = pytest.mark.browser
 ONE, OTHER = "en", "zh"
 SOURCES = ("notebooks", "minillama", "book", "locale", "docs", "assets", "LICENSE")
-SETTLED = 300  # milliseconds: for colours that fade into each other
 TERMS = {
     "en": ["nucleus", "token", "temperature", "perplexity", "softmax", "beam search", "key-value cache", "echo",
            "padding", "logits", "causal mask", "grouped-query attention", "system prompt", "stop string",
