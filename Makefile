@@ -31,6 +31,12 @@ test: lint              ## lint, unit tests, every notebook, browser tests: at m
 test-full: setup        ## what takes longer: training, a real model, every notebook graded and in a browser, more examples
 	MINILLAMA_FULL=1 $(PYTEST) tests -rs --durations=5
 
+book: setup             ## the course as pages that a double click opens: book/_build/html, and as a zip beside it
+	$(PY) -m book --zip $(ARGS)
+
+book-check: book        ## the book in a browser without a network: pages, links, explorers, search
+	MINILLAMA_FULL=1 $(PYTEST) tests/book -rs
+
 lint: setup             ## ruff for code and notebooks; no outputs in git
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -86,8 +92,8 @@ bench: setup            ## speed against other programs, on an idle machine; ARG
 results: setup          ## benchmarks/RESULTS.md and the README's rows of speed, from what was measured
 	$(PY) -m benchmarks.results
 
-bench-widgets: setup    ## from a key on a slider to the frame that shows it, in the browser
+bench-widgets: setup    ## from a key in a widget to the frame that shows it, in the browser
 	$(PY) -m benchmarks.widgets $(ARGS)
 
-.PHONY: help setup lab test test-full lint format translate translate-status unit fuzz notebooks browser real real-model record record-speed \
+.PHONY: help setup lab test test-full book book-check lint format translate translate-status unit fuzz notebooks browser real real-model record record-speed \
   screenshots train evaluate bench results bench-widgets

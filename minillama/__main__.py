@@ -11,148 +11,13 @@ from collections.abc import Iterable
 
 import torch
 
-from minillama import __version__, ahead, parallel
-from minillama.arguments import CHAT_FORMATS
-from minillama.checkpoint import COURSE_MODEL
+from minillama import ahead, parallel
 from minillama.doctor import examine
 from minillama.formats import described, in_format, recognise
 from minillama.generation import Llama
+from minillama.options import parser
 from minillama.sampling import Sampling
-
-
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="minillama",
-        description="Llama 2 inference in a package small enough to read.",
-        epilog="To split a model over two GPUs or processes: torchrun --nproc_per_node 2 -m minillama ...",
-    )
-    top.add_argument("--version", action="version", version=f"minillama {__version__}")
-    commands = top.add_subparsers(
-        dest="command", required=True, metavar="complete | chat | info | convert | doctor | grade"
-    )
-
-    model = argparse.ArgumentParser(add_help=False)
-    model.add_argument(
-        "--model",
-        default=str(COURSE_MODEL),
-        metavar="PATH",
-        help="a folder in Meta's or Hugging Face's layout, a GGUF file, or a hub id owner/name (default: %(default)s)",
-    )
-    model.add_argument(
-        "--tokenizer", metavar="PATH", help="a tokenizer.model or tokenizer.json (default: the model's own)"
-    )
-    model.add_argument(
-        "--model-parallel-size", type=int, metavar="N", help="ranks that share the model under torchrun (default: all)"
-    )
-    model.add_argument(
-        "--chat-format", choices=CHAT_FORMATS, help="how a dialog is laid out (default: as the model's files say)"
-    )
-
-    sampler = argparse.ArgumentParser(add_help=False, parents=[model])
-    sampler.add_argument(
-        "--temperature",
-        type=float,
-        default=Sampling.temperature,
-        help="0: always the most probable token (default: %(default)s)",
-    )
-    sampler.add_argument(
-        "--top-p", type=float, default=Sampling.top_p, help="nucleus threshold, 0 to 1 (default: %(default)s)"
-    )
-    sampler.add_argument("--top-k", type=int, help="keep the k most probable tokens")
-    sampler.add_argument("--min-p", type=float, help="keep tokens at least MIN_P times as probable as the best one")
-    sampler.add_argument(
-        "--repetition-penalty", type=float, metavar="X", help="above 1: lower tokens that prompt and answer have"
-    )
-    sampler.add_argument(
-        "--presence-penalty", type=float, metavar="X", help="-2 to 2: take X off the logit of a token the answer has"
-    )
-    sampler.add_argument(
-        "--frequency-penalty", type=float, metavar="X", help="-2 to 2: the same, for each time that it has it"
-    )
-    sampler.add_argument(
-        "--logit-bias",
-        type=bias,
-        action="append",
-        metavar="ID=X",
-        help="add X to the logit of a token id, -inf bans it; can be given several times",
-    )
-    sampler.add_argument(
-        "--no-repeat-ngram-size", type=int, metavar="N", help="never the same N tokens in a row a second time"
-    )
-    sampler.add_argument(
-        "--top-logprobs",
-        type=int,
-        default=0,
-        metavar="N",
-        help="after the text: each token's log-probability, and the N most probable ones at its place",
-    )
-    sampler.add_argument(
-        "--max-gen-len", type=int, metavar="N", help="at most N new tokens (default: until the context is full)"
-    )
-    sampler.add_argument(
-        "--stop", action="append", default=[], metavar="TEXT", help="stop before TEXT; can be given several times"
-    )
-    sampler.add_argument("--seed", type=int, help="the same seed gives the same text (default: a new one each time)")
-    sampler.add_argument("--device", help="cpu, cuda or mps (default: cuda if there is one)")
-    sampler.add_argument(
-        "--dtype", choices=["float32", "bfloat16", "float16"], help="default: bfloat16 on cuda, else float32"
-    )
-    sampler.add_argument("--int8", action="store_true", help="keep the weights in 8 bits: a quarter of the memory")
-    sampler.add_argument(
-        "--compile",
-        action="store_true",
-        help="compile the step for one token: takes a minute the first time, then runs faster",
-    )
-
-    complete = commands.add_parser(
-        "complete", parents=[sampler], help="continue a text", description="Continue a text."
-    )
-    complete.add_argument("prompt", help="the text to continue")
-    chat = commands.add_parser("chat", parents=[sampler], help="talk to the model", description="Talk to the model.")
-    chat.add_argument("message", nargs="?", help="one message to answer; without it you can write one after another")
-    chat.add_argument("--system", help="system prompt: how to answer")
-    commands.add_parser("info", parents=[model], help="what is in a checkpoint", description="What is in a checkpoint.")
-    convert = commands.add_parser(
-        "convert",
-        parents=[model],
-        help="write a checkpoint in another format",
-        description="Write a checkpoint in another format.",
-    )
-    convert.add_argument("folder", help="where to write it")
-    convert.add_argument("--format", choices=["meta", "hf"], default="meta", help="default: %(default)s")
-    convert.add_argument("--shards", type=int, default=1, metavar="N", help="files for the weights (default: 1)")
-    convert.add_argument(
-        "--dtype",
-        choices=["float32", "bfloat16", "float16"],
-        help="default: the checkpoint's own; float32 for quantised weights",
-    )
-    doctor = commands.add_parser(
-        "doctor", parents=[model], help="check this machine", description="Check this machine."
-    )
-    doctor.add_argument("--clear-compiled", action="store_true", help="remove what --compile has kept for later")
-    grade = commands.add_parser(
-        "grade", help="grade notebooks that were handed in", description="Run students' notebooks, and judge them."
-    )
-    grade.add_argument(
-        "notebooks", nargs="+", metavar="NOTEBOOK", help="such as anna/07_top_p.ipynb, 07_top_p-ben.ipynb"
-    )
-    grade.add_argument("--csv", metavar="F", help="write a line for each student to F")
-    grade.add_argument("--json", metavar="F", help="write all there is to F, with every hint")
-    grade.add_argument("--points", metavar="F", help='JSON like {"top_p": 2, "min_p": 0}; default: 1 for each exercise')
-    grade.add_argument("--original", metavar="F", help="the notebook that was given out, if it is not the course's")
-    grade.add_argument("--seconds", type=float, default=300, metavar="N", help="of a notebook (default: %(default)s)")
-    grade.add_argument("--memory", type=float, default=4, metavar="GIB", help="of a notebook (default: %(default)s)")
-    grade.add_argument("--jobs", type=int, default=1, metavar="N", help="notebooks at once (default: %(default)s)")
-    return top
-
-
-def bias(text: str) -> tuple[int, float]:
-    """A token id and what is added to its logit, from "278=-5"."""
-    try:
-        token_id, added = text.split("=")
-        return int(token_id), float(added)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected ID=NUMBER, such as 278=-5 or 278=-inf, got {text!r}") from None
+from minillama.words import padded, say
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -228,7 +93,10 @@ def answer(llama: Llama, prompt_or_dialog: str | list, args: argparse.Namespace,
     print(begin + text)
     for piece, logprob, best in zip(result["tokens"], result["logprobs"], result["top_logprobs"], strict=True):
         others = zip(llama.tokenizer.pieces([each["token_id"] for each in best]), best, strict=True)
-        print(f"{logprob:8.3f}  {piece:<14}" + "  ".join(f"{other} {each['logprob']:.3f}" for other, each in others))
+        print(
+            f"{logprob:8.3f}  {padded(piece, 14)}"
+            + "  ".join(f"{other} {each['logprob']:.3f}" for other, each in others)
+        )
     return text
 
 
@@ -254,7 +122,7 @@ def chat(args: argparse.Namespace) -> int:
         answer(llama, [*dialog, {"role": "user", "content": args.message}], args)
         return 0
     if sys.stdin.isatty():
-        print("Write a message and press Enter; an empty line ends the chat.")
+        print(say("Write a message and press Enter; an empty line ends the chat."))
     while message := parallel.from_rank_0(ask):
         turn = [*dialog, {"role": "user", "content": message}]
         try:
@@ -262,7 +130,7 @@ def chat(args: argparse.Namespace) -> int:
         except ValueError as error:
             if len(turn) <= 2:  # not the dialog's length then
                 raise
-            print(f"minillama: {error}\nStarting a new chat.", file=sys.stderr)
+            print(f"minillama: {error}", say("Starting a new chat."), sep="\n", file=sys.stderr)
             dialog = dialog[:1] if args.system else []
             continue
         dialog = [*turn, {"role": "assistant", "content": said}]
@@ -284,19 +152,29 @@ def info(args: argparse.Namespace) -> int:
     count = sum(weight.shape.numel() for weight in weights.values())
     stored = {id(weight): weight for weight in weights.values()}.values()  # a tied weight is there once
     size = sum(weight.nbytes for weight in stored)
-    heads = f"{params.n_heads} heads, {params.n_kv_heads} key-value heads of {params.head_dim}"
-    cache = 2 * params.n_layers * params.max_seq_len * params.n_kv_heads * params.head_dim
+    cache = 2 * params.n_layers * params.max_seq_len * params.n_kv_heads * params.head_dim * 4 / 2**20
+    sizes = {"n_layers": params.n_layers, "dim": params.dim, "n_heads": params.n_heads, "width": params.ffn_width(),
+             "n_kv_heads": params.n_kv_heads, "head_dim": params.head_dim}  # fmt: skip
+    layers = say("{n_layers} of dim {dim}, {n_heads} heads, {n_kv_heads} key-value heads of {head_dim}, "
+                 "feed-forward {width}", **sizes)  # fmt: skip
+    turns = f"{params.rope_theta:g}"
+    if scaling := params.rope_scaling:
+        turns = say(
+            "{theta}, slowed as {kind} by {factor:g}", theta=turns, kind=scaling.rope_type, factor=scaling.factor
+        )
+    held = {"n": count, "kinds": ", ".join(kinds(weights)), "size": size / 2**20}
     for name, value in {
-        "checkpoint": args.model,
-        "parameters": f"{count:,} in {', '.join(kinds(weights))} ({size / 2**20:.1f} MiB)",
-        "layers": f"{params.n_layers} of dim {params.dim}, {heads}, feed-forward {params.ffn_width()}",
-        "vocabulary": f"{tokenizer.n_words:,} tokens",
-        "chat format": described(tokenizer),
-        "context": f"{params.max_seq_len} tokens, a cache of {cache * 4 / 2**20:.1f} MiB per row in float32",
-        "rope_theta": f"{params.rope_theta:g}"
-        + (f", slowed as {scaling.rope_type} by {scaling.factor:g}" if (scaling := params.rope_scaling) else ""),
+        say("checkpoint"): args.model,
+        say("parameters"): say("{n:,} in {kinds} ({size:.1f} MiB)", **held),
+        say("layers"): layers,
+        say("vocabulary"): say("{n:,} tokens", n=tokenizer.n_words),
+        say("chat format"): described(tokenizer),
+        say("context"): say(
+            "{n} tokens, a cache of {cache:.1f} MiB per row in float32", n=params.max_seq_len, cache=cache
+        ),
+        "rope_theta": turns,
     }.items():
-        print(f"{name:<12}{value}")
+        print(padded(name, 12) + value)
     return 0
 
 

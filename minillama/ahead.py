@@ -20,6 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from minillama.words import say
+
 MOST = 2**30  # bytes that are kept in all; what was used longest ago goes first
 MAKING = ".making-"  # a package that is being moved in
 
@@ -124,7 +126,7 @@ def _locked(path: Path):
     try:
         return lock.acquire(timeout=0).lock
     except Timeout:
-        print("another process is compiling the same step; waiting for it …", file=sys.stderr, flush=True)
+        print(say("another process is compiling the same step; waiting for it …"), file=sys.stderr, flush=True)
         return lock.acquire().lock
 
 

@@ -22,6 +22,7 @@ from minillama.words import say
 
 KNOWN = "known_probabilities.json"
 INSTEAD = "This model {reason}: the course's own model stands in."
+SHORT_ROUTE = {0, 1, 2, *range(6, 13), 17}  # the notebooks that never rely on 03 to 05
 RARE = "My cat says: 龘 🦙!"  # spelt byte by byte where it has no tokens of its own
 
 

@@ -17,9 +17,11 @@ from minillama import ahead
 from minillama.checkpoint import COURSE_MODEL, PARAMS
 from minillama.generation import Llama
 from minillama.shards import check_sums
-from minillama.words import say
+from minillama.words import padded, say
 
 NEEDED = ("python", "torch", "sentencepiece", "model")
+SHOWN = {"device": "device", "threads": "threads", "memory": "memory", "model": "model", "compiled": "compiled",
+         "font": "font"}  # fmt: skip  # the rest are names
 PACKAGES = ("minillama", "torch", "sentencepiece", "jupyterlab", "ipywidgets", "matplotlib")
 
 
@@ -27,7 +29,7 @@ def examine(ckpt_dir: str | Path = COURSE_MODEL, tokenizer_path: str | Path | No
     """Print what was found, a line for each thing; return whether minillama can run here."""
     found = diagnose(ckpt_dir, tokenizer_path)
     for name, fine, text in found:
-        print(f"{'✓' if fine else '✗'} {name:<14}{text}")
+        print(f"{'✓' if fine else '✗'} {padded(say(SHOWN.get(name, name)), 14)}{text}")
     return all(fine for name, fine, _ in found if name in NEEDED)
 
 

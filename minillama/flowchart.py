@@ -129,7 +129,8 @@ def _link(box: Box, name: str, first: bool) -> str:
 
 def title_of(notebook: Path) -> str:
     """What a notebook is about, in words: "Completion and echo"."""
-    return notebook.stem[3:].replace("_", " ").capitalize()
+    words = notebook.stem[3:].replace("_", " ").capitalize()
+    return {"Kv cache": "KV cache", "Top p": "top_p"}.get(words, words)
 
 
 def _box(box: Box, second: str, mine: bool = False) -> str:

@@ -102,6 +102,12 @@ STYLE = f"""<style>
 .ml .ml-segment {{ display: inline-flex; flex-direction: column; padding: 0 2px; }}
 .ml .ml-segment > .ml-note {{ font-size: 11px; border-bottom: 2px solid {GREY}; }}
 .ml .ml-segment .ml-chips {{ margin: 2px 0; }}
+.ml.ml-chat {{ container-type: inline-size; }}
+@container (max-width: 480px) {{ /* segments flow on in one line, each after its name */
+  .ml .ml-segment, .ml .ml-segment .ml-chips {{ display: contents; }}
+  .ml .ml-segment > .ml-note {{ border-bottom: none; font-weight: 700; padding-left: 4px; }}
+  .ml .ml-segment .ml-chip {{ padding: 0 2px; font-size: 12px; line-height: 1.2; }}
+}}
 .ml.ml-panel {{ display: flex; flex-direction: column-reverse; height: 260px; overflow-y: auto; }} /* the end is seen */
 .ml.ml-panel > div {{ margin-bottom: auto; }}
 .ml .ml-said {{ margin: 4px 0; padding: 2px 10px; border-left: 4px solid {BLUE}; }}

@@ -24,6 +24,7 @@ from torch.overrides import TorchFunctionMode
 
 from minillama.files import one_line
 from minillama.model import Transformer
+from minillama.words import say
 
 SMALL = 2**25  # multiplications a step; below, several threads wait for one another longer than they gain
 BLOCK = 64  # positions of the cache: a step reads the blocks that hold something
@@ -60,14 +61,15 @@ def write(model: Transformer, rows: int, folder: Path) -> None:
     """
     if compiler() is None:
         raise ValueError(NO_COMPILER)
-    what = f"compiling the step for {rows} row{'s'[: rows > 1]}, once for this model and machine: about a minute"
-    print(what, end=" … ", file=sys.stderr, flush=True)
+    one = "compiling the step for 1 row, once for this model and machine: about a minute"
+    many = "compiling the step for {rows} rows, once for this model and machine: about a minute"
+    print(say(one if rows == 1 else many, rows=rows), end=" … ", file=sys.stderr, flush=True)
     begin = time.monotonic()
     try:
         with torch.inference_mode(False), torch.no_grad(), _quietly():
             _compile(model, rows, folder)
     except Exception as error:  # whatever the compiler raises
-        print("failed", file=sys.stderr, flush=True)
+        print(say("it failed"), file=sys.stderr, flush=True)
         if isinstance(error, OSError):
             raise
         said = one_line(str(error).strip())

@@ -2,7 +2,8 @@
 
     torchrun --nproc_per_node 2 -m minillama.ranks FOLDER
 
-FOLDER is a checkpoint. Each rank writes what it saw beside it, rank 0 into rank0.pt, rank 1 into rank1.pt.
+FOLDER is a checkpoint. Each rank writes what it saw beside it, rank 0 into rank0.pt, rank 1 into rank1.pt. Prompt and
+reports are in the language that the environment variable MINILLAMA_LANGUAGE names.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from torch import Tensor
 
 from minillama import Llama, parallel, sample_top_p
 from minillama.shards import SPLIT_DIM, last_word
+from minillama.words import say
 
-PROMPT = "Once upon a time, there was a little"
 TALK = {"group": None, "exchanges": 0}  # group: who exchanges numbers; None: all ranks
 
 
@@ -85,12 +86,13 @@ def write(llama: Llama, seed: int, n_tokens: int = 32) -> str:
 def call_alone(llama: Llama, rank: int, seconds: float) -> str:
     """Rank 0 runs the model, the others do not. What rank 0 is told when its time is over."""
     TALK["group"] = dist.new_group(timeout=timedelta(seconds=seconds))
-    told, begin = "I made no call.", time.perf_counter()
+    told, begin = say("I made no call."), time.perf_counter()
     if rank == 0:
         try:
             told = write(llama, seed=1)
         except RuntimeError as error:
-            told = f"After {time.perf_counter() - begin:.0f} s: {type(error).__name__}: {error}"
+            n = round(time.perf_counter() - begin)
+            told = say("After {n} s: {error}", n=n, error=f"{type(error).__name__}: {error}")
     TALK["group"] = None
     dist.barrier()  # the others wait here for rank 0
     return told
@@ -102,9 +104,14 @@ def logits_of(llama: Llama) -> Tensor:  # (1, seqlen, vocab_size)
     return llama.model(prompt_of(llama), 0)
 
 
+def prompt() -> str:
+    """The beginning of a story, in the language that is in use."""
+    return say("Once upon a time, there was a little")
+
+
 def prompt_of(llama: Llama) -> Tensor:  # (1, seqlen)
     """The ids of the prompt."""
-    return torch.tensor([llama.tokenizer.encode(PROMPT, bos=True, eos=False)])
+    return torch.tensor([llama.tokenizer.encode(prompt(), bos=True, eos=False)])
 
 
 def seconds_of(llama: Llama) -> float:
@@ -129,14 +136,14 @@ def by_engine(folder: Path, rank: int) -> dict:
         llama.model(torch.tensor([[llama.tokenizer.bos_id]]), 0)  # one forward, of one token
     weights = {last_word(key): weight for key, weight in llama.model.named_parameters()}
     try:
-        told = llama.text_completion([PROMPT], max_gen_len=16, seed=1 + rank)[0]["generation"]
+        told = llama.text_completion([prompt()], max_gen_len=16, seed=1 + rank)[0]["generation"]
     except ValueError as error:
         told = str(error)
     return {
         "cuts": {word: w.placements[0].dim if parallel.is_shared(w) else None for word, w in weights.items()},
         "exchanges": {str(kind).split(".")[-1]: n for kind, n in talk.get_comm_counts().items()},
         "logits": logits_of(llama),
-        "text": PROMPT + llama.text_completion([PROMPT], max_gen_len=16)[0]["generation"],  # without a seed
+        "text": prompt() + llama.text_completion([prompt()], max_gen_len=16)[0]["generation"],  # without a seed
         "other seed": told,
     }
 

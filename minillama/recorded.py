@@ -130,7 +130,7 @@ def mark(recorded: dict, changed: bool) -> Picture:
     """The box above a recorded value."""
     name, torch_version = recorded["model"]["file"].split(".")[0], recorded["versions"]["torch"]
     template = "Recorded: what {name} returned on another machine (torch {version}). To run it: {how}."
-    words = say(template, name=name, version=torch_version, how=smollm2.how())
+    words = say(template, name=name, version=torch_version, how=smollm2.HOW)
     words = say("{said} {cure}", said=words, cure=say(CHANGED)) if changed else words
     return Picture(wrap(box(words, "missing"), "ml-recorded"), words)
 

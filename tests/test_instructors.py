@@ -14,11 +14,11 @@ import nbformat
 import pytest
 
 from minillama import check
-from minillama.__main__ import parser
 from minillama.check.progress import CONTENTS
+from minillama.course import SHORT_ROUTE
 from minillama.grade import child, grade
+from minillama.options import parser
 from tests.notebooks.minutes import minutes
-from tests.test_readme import SHORT_ROUTE
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

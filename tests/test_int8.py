@@ -7,10 +7,11 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from minillama import Llama
-from minillama.__main__ import build, parser
+from minillama.__main__ import build
 from minillama.int8 import FEW_ROWS, Int8Linear, is_int8, quantize, to_int8
 from minillama.logprobs import perplexity, token_logprobs
 from minillama.model import ModelArgs, Transformer
+from minillama.options import parser
 from tests.examples import examples
 from tests.fuzz.originals import originals, place
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from minillama import Llama, ranks
+from minillama import Llama, ranks, words
 from minillama.shards import SPLIT_DIM
 from tests.test_parallel import in_ranks
 
@@ -48,3 +48,19 @@ def test_another_seed_on_one_rank_spoils_the_texts_of_both(alone, reports):
 def test_a_rank_that_calls_alone_gives_up_after_its_time(reports):
     assert "RuntimeError" in reports[0]["alone"] and "3000ms" in reports[0]["alone"]
     assert reports[1]["alone"] == "I made no call."
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """No language was chosen yet, as in a new process."""
+    words._of_the_environment.cache_clear()
+    monkeypatch.setattr(words, "_chosen", "")
+    yield monkeypatch
+    monkeypatch.undo()
+    words._of_the_environment.cache_clear()
+
+
+@pytest.mark.parametrize(("named", "prompt"), [("zh", "从前，有一只小"), ("", "Once upon a time, there was a little")])
+def test_a_new_process_writes_in_the_language_of_its_environment(named, prompt, alone, fresh):
+    fresh.setenv("MINILLAMA_LANGUAGE", named)
+    assert ranks.write(alone, seed=1, n_tokens=0) == prompt

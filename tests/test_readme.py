@@ -15,9 +15,11 @@ import nbformat
 import pytest
 import torch
 
+from book.build import BUILD
 from minillama import COURSE_MODEL, Llama
 from minillama.__main__ import main
 from minillama.chat import encode_dialog
+from minillama.course import SHORT_ROUTE
 from tests.notebooks.minutes import minutes
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +28,6 @@ TEXT = {name: (ROOT / name).read_text(encoding="utf-8") for name in README}
 CONSOLE = re.compile(r"(?<=```console\n).*?(?=```)", re.S)
 COMMAND = re.compile(r"^\$ python -m minillama (.*)\n", re.M)
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
-SHORT_ROUTE = {0, 1, 2, *range(6, 13), 17}
 
 
 @cache
@@ -92,6 +93,12 @@ CLAIMS = {  # a pattern for each language, and what is true
         (r"Python ([\d.]+) or newer", r"Python ([\d.]+) 或更新"),
         lambda: re.search(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text())[1],
     ),
+    "python of the book": (
+        (r"Python ([\d.]+) or later", r"Python ([\d.]+) 及以上"),
+        lambda: re.search(r"sphinx==\S+; python_version >= '([\d.]+)'", (ROOT / "pyproject.toml").read_text())[1],
+    ),
+    "pages of the book": ((r"`(book/\S+\.html)`",) * 2, lambda: f"{BUILD.relative_to(ROOT)}/html/index.html"),
+    "the book in one file": ((r"`(book/\S+\.zip)`",) * 2, lambda: f"{BUILD.relative_to(ROOT)}/minillama-book.zip"),
 }
 
 

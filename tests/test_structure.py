@@ -22,12 +22,13 @@ LAYERS = {
         ["built"],
         ["generation"],
         ["__init__"],
-        ["links", "check", "course", "flowchart", "figures", "plots", "speed_plots", "doctor", "ranks", "smollm2",
-         "widgets"],
+        ["links", "check", "course", "flowchart", "figures", "plots", "speed_plots", "doctor", "options", "ranks",
+         "smollm2", "widgets"],
         ["recorded", "grade"],
         ["__main__"],
     ],
     "training": [["corpus"], ["evaluation"], ["*"]],
+    "book": [["words", "execute"], ["pages", "extra"], ["build", "sphinx"], ["__main__"]],
 }  # fmt: skip
 STRANGERS = {"model", "tokenizer", "sampling", "logprobs"}  # on one line, and yet none knows another
 
@@ -54,7 +55,7 @@ def is_module(name: str) -> bool:
 
 
 def files(top: str) -> list[Path]:
-    return sorted(path for path in (ROOT / top).rglob("*.py") if "runs" not in path.parts)
+    return sorted(path for path in (ROOT / top).rglob("*.py") if not {"runs", "_build"} & set(path.parts))
 
 
 def module_of(path: Path) -> str:
@@ -109,8 +110,10 @@ def test_no_circle(top):
 def test_each_folder_knows_only_what_is_below_it():
     """Benchmarks take a peer and a browser from the tests; the tests know the benchmarks only to test them."""
     above = {
-        "minillama": {"training", "tests", "benchmarks"},
-        "training": {"tests", "benchmarks"},
+        "minillama": {"training", "tests", "benchmarks", "translation", "book"},
+        "training": {"tests", "benchmarks", "book"},
+        "translation": {"training", "tests", "benchmarks", "book"},
+        "book": {"training", "tests", "benchmarks"},
         "tests": {"benchmarks"},
     }
     for top, rooms in above.items():
@@ -128,7 +131,7 @@ def test_the_course_never_imports_a_foreign_format():
             assert room(file) in allowed, (file, target)
 
 
-@pytest.mark.parametrize("top", ["minillama", "training"])
+@pytest.mark.parametrize("top", ["minillama", "training", "book"])
 def test_files_are_short(top):
     for path in files(top):
         n = len(path.read_text(encoding="utf-8").splitlines())

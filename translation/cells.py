@@ -113,8 +113,11 @@ def heading_ids(path: Path) -> list[str]:
 def moved(target: str, anchor: str, language: str, built: set[str]) -> str:
     """Where a link or picture of an English notebook leads from notebooks/<language>/.
 
-    A notebook that is translated, a picture in assets/<language>/ and a README.<language>.md take their place.
+    A notebook that is translated, a picture in assets/<language>/ and a README.<language>.md take their place. A link
+    to a notebook of that language is there one to the English notebook.
     """
+    if target.startswith(f"{language}/"):
+        return f"../{target.removeprefix(f'{language}/')}{anchor}"
     if not target or target.startswith(("http:", "https:", "attachment:")):
         return target + anchor
     if target.endswith(".ipynb") and "/" not in target:
@@ -135,20 +138,6 @@ def relinked(text: str, language: str, built: set[str]) -> str:
     return LINK.sub(lambda m: m[1] + moved(m[2], m[3] or "", language, built) + m[4], text)
 
 
-def with_language(source: str, language: str) -> str:
-    """The set-up cell, with the call that chooses the language after its imports."""
-    body, lines = ast.parse(source).body, source.splitlines()
-    n = next((k for k, node in enumerate(body) if not isinstance(node, ast.Import | ast.ImportFrom)), len(body))
-    first = next(node for node in body[:n] if isinstance(node, ast.ImportFrom) and node.module.startswith("minillama"))
-    before, between = lines[: first.lineno - 1], lines[first.lineno - 1 : body[n - 1].end_lineno]
-    after = "\n".join(lines[body[n - 1].end_lineno :]).strip("\n").splitlines()
-    return "\n".join([*before, "import minillama", *between, "", f'minillama.language("{language}")', *after])
-
-
-def imports_the_package(cell: nbformat.NotebookNode) -> bool:
-    return cell.cell_type == "code" and re.search(r"^from minillama\b", cell.source, re.M) is not None
-
-
 def built(name: str, texts: dict[str, str], language: str, done: set[str]) -> nbformat.NotebookNode:
     """A notebook in another language. texts: {cell id: its source there}; done: the notebooks that are translated."""
     notebook = read(name)
@@ -156,6 +145,4 @@ def built(name: str, texts: dict[str, str], language: str, done: set[str]) -> nb
         cell.source = texts.get(cell.id, cell.source)
         if cell.cell_type == "markdown":
             cell.source = relinked(cell.source, language, done)
-    setup = next(cell for cell in notebook.cells if imports_the_package(cell))
-    setup.source = with_language(setup.source, language)
     return notebook

@@ -15,6 +15,7 @@ from pathlib import Path
 from minillama.chat import SPECIAL_TAGS, ChatFormat, Dialog, Segment, label_tokens, llama_2_segments, segment_dialog
 from minillama.formats.template_format import TemplateFormat
 from minillama.tokenizer import BaseTokenizer
+from minillama.words import say
 
 TEMPLATE = "chat_template.jinja"
 LARGEST = 2**20  # characters of a template
@@ -160,11 +161,11 @@ def described(tokenizer: BaseTokenizer) -> str:
     try:
         segment_dialog(tokenizer, [{"role": "user", "content": "Hi"}])
         if isinstance(chat_format, TemplateFormat):
-            own = "the checkpoint's own template"
-            return f"{_name(chat_format.known)}, as {own} says" if chat_format.is_known else own
+            own = say("the checkpoint's own template")
+            return say("{name}, as {own} says", name=_name(chat_format.known), own=own) if chat_format.is_known else own
         return _name(chat_format)
     except ValueError as error:
-        return f"none: {str(error).removeprefix('dialogs: ').split('; name ')[0]}"
+        return say("none: {why}", why=str(error).removeprefix("dialogs: ").split("; name ")[0])
 
 
 def _name(chat_format: ChatFormat | None) -> str:

@@ -26,6 +26,7 @@ from minillama.grade.results import (
     write_csv,
     write_json,
 )
+from minillama.words import say
 
 
 def grade(
@@ -60,11 +61,12 @@ def grade(
         raise ValueError("needs IPython to run notebooks, which is not installed: pip install -e '.[notebooks]'")
     for path in filter(None, (csv, json)):  # before the work, not after it
         Path(path).touch()
-    say_what_happens(len(found), process.watches_memory())
+    say_what_happens(process.watches_memory())
     graded = []
     for each in _graded(found, folder, worth, limits, jobs):
         graded.append(each)
-        print(f"{len(graded)} of {len(found)}: {each.submission.path}", file=sys.stderr, flush=True)
+        gaps = {"n": len(graded), "all": len(found), "path": each.submission.path}
+        print(say("{n} of {all}: {path}", **gaps), file=sys.stderr, flush=True)
     print(table(graded))
     if csv:
         write_csv(graded, Path(csv))
@@ -86,7 +88,11 @@ def _graded(
                 try:
                     outcomes, failed = run.result() if run else ({}, {})
                 except process.Ended as ended:
-                    outcomes, failed, each.problem = {}, {}, f"{str(each.path)!r} could not be run: {ended}"
+                    outcomes, failed, each.problem = (
+                        {},
+                        {},
+                        say("{path} could not be run: {why}", path=repr(str(each.path)), why=ended),
+                    )
                 tasks = [] if each.problem else each.tasks
                 yield Graded(each, [verdict(task, outcomes[task[0]], worth[task[0]]) for task in tasks], failed)
         except BaseException:  # Ctrl-C

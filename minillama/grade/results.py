@@ -19,9 +19,10 @@ from minillama.check.wire import FromAfar, unpacked
 from minillama.files import one_line
 from minillama.grade.process import NOT_OURS, Found
 from minillama.grade.submissions import Submission
-from minillama.words import say
+from minillama.words import columns, padded, say
 
 SHOWN = SIGNS | {"missing": "–"}
+NAMED = {"passed": "passed", "failed": "failed", "not attempted": "not attempted", "missing": "missing"}
 
 
 @dataclass
@@ -113,10 +114,10 @@ def table(graded: list[Graded]) -> str:
         names = list(dict.fromkeys(v.exercise for each in rows for v in each.verdicts))
         head = [notebook or say("not recognised"), *names, say("points")]
         lines = [head, *([_shown(each.submission.student), *_signs(each, names), _points(each)] for each in rows)]
-        widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
-        texts += ["   ".join(t.ljust(n) for t, n in zip(line, widths, strict=True)).rstrip() for line in lines] + [""]
+        widths = [max(columns(line[k]) for line in lines) for k in range(len(head))]
+        texts += ["   ".join(map(padded, line, widths)).rstrip() for line in lines] + [""]
     remarks = [f"{_shown(each.submission.student)}: {line}" for each in graded for line in _remarks(each)]
-    signs = "   ".join(f"{sign} {status}" for status, sign in SHOWN.items())
+    signs = "   ".join(f"{sign} {say(NAMED[status])}" for status, sign in SHOWN.items())
     return "\n".join([*texts, *remarks, *[""] * bool(remarks), signs])
 
 
@@ -126,7 +127,7 @@ def _signs(each: Graded, names: list[str]) -> list[str]:
 
 
 def _points(each: Graded) -> str:
-    return f"{each.points:g} of {each.of:g}"
+    return say("{points:g} of {all:g}", points=each.points, all=each.of)
 
 
 def _remarks(each: Graded) -> Iterable[str]:
@@ -196,12 +197,10 @@ def read_points(path: Path | None, contents: dict[str, list[list[str]]]) -> dict
     return points | given
 
 
-def say_what_happens(count: int, limited: bool) -> None:
+def say_what_happens(limited: bool) -> None:
     """To stderr, before anything runs."""
-    memory = "" if limited else " Its memory is not limited: psutil is not installed."
-    print(
-        f"This runs the code of {count} notebook{'s' * (count != 1)} on this machine with your rights: it can read and "
-        f"write your files and use the network.{memory}\nTo keep it in a container, see docs/instructors.md.",
-        file=sys.stderr,
-        flush=True,
-    )
+    print(say("This runs the students' code on this machine with your rights: it can read and write your files, and "
+              "use the network."), file=sys.stderr)  # fmt: skip
+    if not limited:
+        print(say("Its memory is not limited: psutil is not installed."), file=sys.stderr)
+    print(say("To keep it in a container, see docs/instructors.md."), file=sys.stderr, flush=True)

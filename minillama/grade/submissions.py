@@ -9,6 +9,7 @@ from pathlib import Path
 
 from minillama.check.progress import CONTENTS
 from minillama.files import listed
+from minillama.words import say
 
 MOST = 2**26  # bytes of a notebook
 COURSE = "minillama.check"
@@ -78,9 +79,8 @@ def read(path: Path, contents: dict[str, list[list[str]]]) -> Submission:
         return Submission(path, _student(path, ""), problem=str(error))
     notebook = _recognised(path, cells, contents)
     if not notebook:
-        problem = (
-            f"{str(path)!r} is not one of the notebooks {listed(contents)}: neither its name nor its exercises say so"
-        )
+        template = "{path} is not one of the notebooks {names}: neither its name nor its exercises say so"
+        problem = say(template, path=repr(str(path)), names=listed(contents))
         return Submission(path, _student(path, ""), problem=problem)
     return Submission(path, _student(path, notebook), notebook, cells, contents[notebook])
 

@@ -34,8 +34,7 @@ class AttentionExplorer(Explorer):
     pieces: the tokens' names, seqlen of them, at most 40. weights: (n_layers, n_heads, seqlen, seqlen) float, from 0
     to 1, as softmax gives them: in each row the weights of one token that looks; at most 48,000 numbers. `layer`,
     `head` and `token`, the place of the token that looks, can be read and set; token=None is the last one. Raises
-    TypeError or ValueError, naming the argument, where these do not fit together, a number is out of range or the
-    language has no labels.
+    TypeError or ValueError, naming the argument, where these do not fit together or a number is out of range.
 
     >>> import torch
     >>> AttentionExplorer(["<s>", "▁a"], torch.tensor([[1.0, 0.0], [0.25, 0.75]])[None, None])
@@ -57,9 +56,8 @@ class AttentionExplorer(Explorer):
         layer: int = 0,
         head: int = 0,
         token: int | None = None,
-        language: str = "en",
     ):
-        self.text = labels(language)
+        self.text = labels()
         self.weights, self.pieces = check_weights(pieces, weights), list(pieces)
         data = {"pieces": [visible(piece) for piece in pieces], "n_layers": len(weights), "n_heads": weights.shape[1],
                 "text": only(self.text, ("att_*",))}  # fmt: skip

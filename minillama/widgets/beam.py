@@ -116,8 +116,8 @@ def _texts(levels: Sequence[Sequence[Branch]], text: Mapping[str, str]) -> str:
     best = max(texts, key=lambda branch: branch.total / branch.n_tokens)
     rows = []
     for branch in texts:
-        total = f"{branch.total:.3f}" + " ★" * (branch is texts[0])
-        mean = f"{branch.total / branch.n_tokens:.3f}" + " ★" * (branch is best)
+        total = number(branch.total, 3) + " ★" * (branch is texts[0])
+        mean = number(branch.total / branch.n_tokens, 3) + " ★" * (branch is best)
         numbers = "".join(f"<td>{each}</td>" for each in (branch.n_tokens, total, mean, text[f"beam_{branch.state}"]))
         rows.append(f'<tr><th scope="row">{escape(branch.text)}</th>{numbers}</tr>')
     return table(columns(text, "text", "tokens", "sum", "mean", "state"), rows, text["beam_texts"])
@@ -129,7 +129,7 @@ class BeamView(Explorer):
     prompts: a list of str to choose from. `prompt`, `beams` and `step` (0: before the first) can be read and set. The
     model runs for each prompt and number of beams; the browser has the branches of every step and draws by itself.
     Raises TypeError or ValueError, naming the argument, if prompts is empty or not a list of str, a prompt leaves no
-    room for a token, a number is out of range or the language has no labels.
+    room for a token or a number is out of range.
     """
 
     name, uses = "beam", ("grid",)
@@ -139,13 +139,11 @@ class BeamView(Explorer):
     tree = T.Dict().tag(**SENT)  # the answer to `prompt` and `beams`: the branches of every step
 
     @allowed.only(llama=allowed.an(Llama), prompts=allowed.texts, n_beams=allowed.plain, max_gen_len=allowed.plain)
-    def __init__(
-        self, llama: Llama, prompts: Sequence[str], n_beams: int = 3, max_gen_len: int = 6, language: str = "en"
-    ):
+    def __init__(self, llama: Llama, prompts: Sequence[str], n_beams: int = 3, max_gen_len: int = 6):
         check_prompts(llama, prompts)
         arguments.whole("n_beams", n_beams, 1, MOST_BEAMS)
         arguments.whole("max_gen_len", max_gen_len, 1, LONGEST_SEARCH)
-        self.text, self.llama, self.max_gen_len = labels(language), llama, max_gen_len
+        self.text, self.llama, self.max_gen_len = labels(), llama, max_gen_len
         self.prompts = list(dict.fromkeys(prompts))
         data = {"prompts": self.prompts, "shown": [visible(prompt) for prompt in self.prompts],
                 "text": only(self.text, WORDS), "most_beams": MOST_BEAMS}  # fmt: skip

@@ -77,7 +77,7 @@ def cache_html(
         rows.append(f'<tr class="ml-query"><th scope="row">{name}</th>{looks}</tr>')
     table = (
         f'<table aria-label="{escape(text["cache_table"])}">'
-        f'<caption class="ml-count" aria-live="polite">{"<br>".join(caption)}</caption>'
+        f'<caption class="ml-count">{"<br>".join(caption)}</caption>'
         f'<thead><tr><th scope="row">{escape(text["cache_slot"])}</th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
@@ -107,8 +107,7 @@ class CacheView(Explorer):
     `prompt`, `call` (from 1), `piece` (how many of the prompt's tokens each call reads) and `cached` can be read and
     set. The model runs once for each prompt; the browser has its tokens and draws by itself. A prompt of more than 16
     tokens is cut, and for one that cannot be encoded a message replaces the calls. Raises TypeError or ValueError,
-    naming the argument, if prompt is not a str, max_gen_len or a number that is set is out of range or the language has
-    no labels.
+    naming the argument, if prompt is not a str or max_gen_len or a number that is set is out of range.
     """
 
     name, moved = "cache", ("piece", "cached")
@@ -124,11 +123,10 @@ class CacheView(Explorer):
         llama: Llama,
         prompt: str = "Once upon a time, there was a little",
         max_gen_len: int = 6,
-        language: str = "en",
     ):
         arguments.text("prompt", prompt)
         arguments.whole("max_gen_len", max_gen_len, 1, 16)
-        self.text, self.llama, self.max_gen_len = labels(language), llama, max_gen_len
+        self.text, self.llama, self.max_gen_len = labels(), llama, max_gen_len
         read = self._run(prompt)
         super().__init__({"text": only(self.text, WORDS)}, prompt=prompt, call=1, piece=read["n_prompt"], cached=True,
                          read=read)  # fmt: skip

@@ -68,9 +68,9 @@ def canvas_html(
     def row(title: str, cells: Sequence[str]) -> str:
         return f'<tr><th scope="row">{escape(title)}</th>{"".join(cells)}{tail}</tr>'
 
-    def group(label: str, rows: Sequence[str]) -> str:
-        head = "".join(f'<th scope="col">{column}</th>' for column in columns)
-        head = f'<tr><th scope="col" class="ml-name">{escape(label)}</th>{head}{"<th>…</th>" if hidden else ""}</tr>'
+    def group(variable: str, rows: Sequence[str]) -> str:
+        head = "".join(f'<th scope="col">{column}</th>' for column in columns) + "<th>…</th>" * (hidden > 0)
+        head = f'<tr><th scope="col" class="ml-name"><code>{variable}</code></th>{head}</tr>'
         return f"<tbody>{head}{''.join(rows)}</tbody>"
 
     def token(value: int, from_prompt: bool) -> str:
@@ -89,7 +89,7 @@ def canvas_html(
     under = "".join(map(small, [text["canvas_legend"], *more]))
     return wrap(
         f"{boxes(notes)}<table class='ml-canvas' aria-label='{escape(text['canvas_table'])}'>"
-        f"<caption class='ml-count' aria-live='polite'>{escape(caption(canvas, text))}</caption>"
+        f"<caption class='ml-count'>{escape(caption(canvas, text))}</caption>"
         f"{group('tokens', tokens)}{group('input_text_mask', mask)}"
         f"<tbody>{row(text['canvas_read'], calls)}</tbody></table>{under}",
         "ml-canvas-view",
@@ -109,17 +109,15 @@ def caption(canvas: Canvas, text: dict[str, str]) -> str:
 
 
 @allowed.only(llama=allowed.an(Llama), max_gen_len=allowed.plain)
-def show_canvas(
-    llama: Llama, prompt_tokens: Sequence[Sequence[int]], max_gen_len: int, language: str = "en"
-) -> Picture:
+def show_canvas(llama: Llama, prompt_tokens: Sequence[Sequence[int]], max_gen_len: int) -> Picture:
     """The canvas that a run on these prompts would start with, as a still picture.
 
     prompt_tokens: bsz lists of ids, of any lengths; max_gen_len: 0 or more. The model is not run. Raises TypeError or
-    ValueError, naming the argument, where `Llama.generate` would, and ValueError for a language without labels.
+    ValueError, naming the argument, where `Llama.generate` would.
     """
     arguments.whole("max_gen_len", max_gen_len, 0, arguments.LARGEST_SIZE)
     calls.prompt_tokens(prompt_tokens, llama.model.params, max_gen_len)
-    text, tokenizer = labels(language), llama.tokenizer
+    text, tokenizer = labels(), llama.tokenizer
     canvas = lay_out(prompt_tokens, max_gen_len, llama.model.params.max_seq_len, tokenizer.pad_id)
     page = canvas_html(canvas, lambda i: tokenizer.pieces([i])[0], text)
     return Picture(page, "\n".join([caption(canvas, text), *map(str, canvas.tokens)]))
@@ -131,7 +129,7 @@ class CanvasView(View):
     prompts: a list of str. max_gen_len: from 0 to the model's max_seq_len; None for 8, if that is not too many.
     n_columns: how many columns of a wide canvas are shown. The model is not run. Blank lines are ignored; if no canvas
     can be made, a message says why. Raises TypeError or ValueError, naming the argument, if prompts is empty or not a
-    list of str, a number is out of range or the language has no labels.
+    list of str or a number is out of range.
     """
 
     @allowed.only(llama=allowed.an(Llama), prompts=allowed.texts, max_gen_len=allowed.plain, n_columns=allowed.plain)
@@ -141,14 +139,13 @@ class CanvasView(View):
         prompts: Sequence[str],
         max_gen_len: int | None = None,
         n_columns: int = 32,
-        language: str = "en",
     ):
         arguments.texts("prompts", prompts)
         params = llama.model.params
         max_gen_len = min(8, params.max_seq_len) if max_gen_len is None else max_gen_len
         arguments.whole("max_gen_len", max_gen_len, 0, params.max_seq_len)
         arguments.whole("n_columns", n_columns, 1)
-        self.text = labels(language)
+        self.text = labels()
         self.tokenizer, self.n_columns = llama.tokenizer, n_columns
         self.max_batch_size, self.max_seq_len = params.max_batch_size, params.max_seq_len
         self.pieces = llama.tokenizer.pieces(range(llama.tokenizer.n_words))
@@ -174,9 +171,7 @@ class CanvasView(View):
         max_gen_len = self.max_gen_len.value
         problem = self.problem or no_room(self.prompt_tokens, max_gen_len, self.max_seq_len, self.text)
         if problem:
-            self.view.value = refusal(problem, "ml-canvas-view", self.notes)
-            return
+            return self.show(refusal(problem, "ml-canvas-view", self.notes), " ".join([*self.notes, problem]))
         canvas = lay_out(self.prompt_tokens, max_gen_len, self.max_seq_len, self.tokenizer.pad_id)
-        self.view.value = canvas_html(
-            canvas, self.pieces.__getitem__, self.text, self.n_columns, self.notes, style=False
-        )
+        page = canvas_html(canvas, self.pieces.__getitem__, self.text, self.n_columns, self.notes, style=False)
+        self.show(page, " ".join([*self.notes, caption(canvas, self.text)]))

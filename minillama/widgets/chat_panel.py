@@ -15,10 +15,10 @@ from minillama import allowed, arguments, calls
 from minillama.chat import encode_dialog, format_tags, has_special_tags
 from minillama.generation import Llama
 from minillama.guard import CacheTaken, giving_way
-from minillama.markup import KEYS, escape, wrap
+from minillama.markup import KEYS, escape, visible, wrap
 from minillama.sampling import Sampling
 from minillama.widgets.labels import labels
-from minillama.widgets.parts import LONGEST_SENT, View, box, hook, sized, small
+from minillama.widgets.parts import LONGEST_SENT, View, box, halved, hook, sized, small
 
 REDRAW = 0.05  # seconds: a fast model writes more often than a page can be drawn
 MAX_TURNS = 30  # that are drawn; the model reads all of them
@@ -48,7 +48,8 @@ def panel_html(turns: Sequence[Turn], text: dict[str, str], style: bool = True) 
         lines.append(_message("assistant", answer, text, note))
     if not turns:
         lines = [small(text["panel_empty"])]
-    log = f'<div role="log" aria-label="{escape(text["panel_log"])}"{KEYS}>{"".join(lines)}</div>'  # it scrolls
+    name = escape(text["panel_log"])  # it scrolls, and is drawn anew as a whole: `View.live` tells what is new
+    log = f'<div role="log" aria-live="off" aria-label="{name}"{KEYS}>{"".join(lines)}</div>'
     return wrap(log, "ml-panel", style)
 
 
@@ -69,7 +70,7 @@ class ChatPanel(View):
     """A chat with the model: a system field, a message field, and the buttons Send, Stop and Clear.
 
     system: the first text of the system field; temperature, top_p, max_gen_len and seed as for `Llama.stream`. Raises
-    TypeError or ValueError, naming the argument, where `Llama.stream` would and for a language without labels.
+    TypeError or ValueError, naming the argument, where `Llama.stream` would.
 
     The finished turns go into every later prompt: that is the memory. An answer that was stopped is kept as far as it
     was written; a question without any answer is not kept. A Llama answers one panel at a time. A run that a cell
@@ -93,11 +94,10 @@ class ChatPanel(View):
         top_p: float = 0.9,
         max_gen_len: int | None = None,
         seed: int | None = None,
-        language: str = "en",
     ):
         arguments.text("system", system)
         Sampling(temperature, top_p), calls.max_gen_len(max_gen_len, llama.model.params), calls.seeds(seed, 1)
-        self.text, self.llama = labels(language), llama
+        self.text, self.llama = labels(), llama
         self.settings = {"temperature": temperature, "top_p": top_p, "max_gen_len": max_gen_len, "seed": seed}
         self.turns: list[Turn] = []
         self.running = False
@@ -220,6 +220,8 @@ class ChatPanel(View):
         dialog = [*told, asked]
         if max(len(question), len(self.system.value)) > LONGEST_SENT:
             return self._refuse("panel_huge", most=LONGEST_SENT)
+        if halved(question, self.system.value):
+            return self._refuse("surrogate")
         arguments.dialog(dialog)
         if has_special_tags([asked], self.llama.tokenizer):
             return self._refuse("panel_tags", tags=" ".join(format_tags(self.llama.tokenizer)))
@@ -272,7 +274,7 @@ class ChatPanel(View):
         elif self._forget:
             self._say("panel_ready")
         else:
-            self._say("panel_ready" if state == "done" else "panel_kept" if kept else "panel_lost")
+            self._say("panel_ready" if state == "done" else "panel_kept" if kept else "panel_lost", said=turn.answer)
         self._draw()
 
     def _release(self) -> None:
@@ -288,7 +290,9 @@ class ChatPanel(View):
     def _draw(self) -> None:
         self.view.value = panel_html(self.turns, self.text, style=False)
 
-    def _say(self, key: str, kind: str = "", **words) -> bool:
-        """Put a message below the buttons; False, for `ask` to return."""
-        self.status.value = wrap(box(self.text[key].format(**words), kind), style=False)
+    def _say(self, key: str, kind: str = "", said: str = "", **words) -> bool:
+        """Put a message below the buttons, which a screen reader reads after `said`; False, for `ask` to return."""
+        message = self.text[key].format(**words)
+        self.status.value = wrap(box(message, kind, live=False), style=False)
+        self.live.words = visible(f"{said} {message}".strip())
         return False

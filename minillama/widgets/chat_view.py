@@ -21,6 +21,7 @@ from minillama.widgets.parts import (
     boxes,
     chip,
     count,
+    halved,
     hook,
     refusal,
     shortened,
@@ -59,10 +60,8 @@ def chat_html(
     style: bool = True,
 ) -> str:
     """A line for each text between bos and eos: boxes with a label, and in them the tokens with their ids."""
-    total = sum(len(segment.ids) for chunk in chunks for segment in chunk)
-    room = max(0, max_seq_len - total)
-    head = count(text["chat_count"].format(n=total, texts=len(chunks), most=max_seq_len, room=room))
-    full = "" if room else box(text["chat_full"].format(n=total, most=max_seq_len), "failed")
+    total, words, full = caption(chunks, max_seq_len, text)
+    above = count(words) + boxes(notes) + (box(full, "failed", live=False) if full else "")
     left, lines = MAX_SHOWN, []
     for chunk in chunks:
         if left <= 0:
@@ -75,7 +74,15 @@ def chat_html(
         lines.append(f'<div class="ml-chips" role="list" aria-label="{label}">{"".join(drawn)}</div>')
     if total > MAX_SHOWN:
         lines.append(small(text["chat_more"].format(n=total - MAX_SHOWN)))
-    return wrap(head + boxes(notes) + full + "".join(lines), "ml-chat", style)
+    return wrap(above + "".join(lines), "ml-chat", style)
+
+
+def caption(chunks: Sequence[Sequence[ChatSegment]], max_seq_len: int, text: dict[str, str]) -> tuple[int, str, str]:
+    """How many tokens a dialog has, that in words, and a message if they leave no room for an answer, else ""."""
+    total = sum(len(segment.ids) for chunk in chunks for segment in chunk)
+    room = max(0, max_seq_len - total)
+    words = text["chat_count"].format(n=total, texts=len(chunks), most=max_seq_len, room=room)
+    return total, words, "" if room else text["chat_full"].format(n=total, most=max_seq_len)
 
 
 def _segment(segment: ChatSegment, most: int, text: dict[str, str]) -> str:
@@ -90,16 +97,15 @@ def _segment(segment: ChatSegment, most: int, text: dict[str, str]) -> str:
 
 
 @allowed.only(llama=allowed.an(Llama), dialog=allowed.dialog)
-def show_chat(llama: Llama, dialog: Dialog, language: str = "en") -> Picture:
+def show_chat(llama: Llama, dialog: Dialog) -> Picture:
     """A still picture of the ids of a dialog, each labelled by what it is for, as `ChatView` draws them.
 
     dialog: messages {"role": ..., "content": ...}, the last one the user's. A dialog that `chat_completion` would
-    refuse for its tags is drawn all the same. Raises TypeError or ValueError for one that is malformed, and ValueError
-    for a language without labels.
+    refuse for its tags is drawn all the same. Raises TypeError or ValueError for one that is malformed.
     """
     chunks = chunks_of(llama.tokenizer, dialog)
     words = ("  ".join(f"{each.label}: {' '.join(each.pieces)}" for each in chunk) for chunk in chunks)
-    return Picture(chat_html(chunks, llama.model.params.max_seq_len, labels(language)), "\n".join(words))
+    return Picture(chat_html(chunks, llama.model.params.max_seq_len, labels()), "\n".join(words))
 
 
 def dialog_of(system: str, messages: str) -> list[dict[str, str]]:
@@ -118,12 +124,11 @@ class ChatView(View):
 
     dialog: the first contents of the fields, messages {"role": ..., "content": ...} of one line each, the last one the
     user's. The model is not run. A dialog that `chat_completion` would refuse for its tags is drawn all the same, with
-    a warning. Raises TypeError or ValueError for a dialog that is malformed or has a message of several lines, and
-    ValueError for a language without labels.
+    a warning. Raises TypeError or ValueError for a dialog that is malformed or has a message of several lines.
     """
 
     @allowed.only(llama=allowed.an(Llama), dialog=allowed.dialog)
-    def __init__(self, llama: Llama, dialog: Dialog, language: str = "en"):
+    def __init__(self, llama: Llama, dialog: Dialog):
         arguments.dialog(dialog)
         system = dialog[0]["content"] if dialog[0]["role"] == "system" else ""
         contents = [message["content"] for message in dialog if message["role"] != "system"]
@@ -132,7 +137,7 @@ class ChatView(View):
                 raise ValueError(
                     f"message {k} of dialog has a line break, but ChatView has one message per line; join it"
                 )
-        self.text, self.llama = labels(language), llama
+        self.text, self.llama = labels(), llama
         self.system = W.Textarea(system, description=self.text["chat_system"], rows=1, **sized("720px"))
         names = {"description": self.text["chat_messages"], "tooltip": self.text["chat_tip"]}
         self.messages = W.Textarea("\n".join(contents), rows=min(len(contents) + 1, 12), **names, **sized("720px"))
@@ -147,23 +152,29 @@ class ChatView(View):
         return dialog_of(self.system.value[:LONGEST], self.messages.value[:LONGEST])
 
     def _draw(self, _change=None) -> None:
-        self.view.value = self._page(self.dialog)
+        self.show(*self._page(self.dialog))
 
-    def _page(self, dialog: list[dict[str, str]]) -> str:
+    def _page(self, dialog: list[dict[str, str]]) -> tuple[str, str]:
+        """The page, and what a screen reader is told of it."""
         said = [message for message in dialog if message["role"] != "system"]
         if not said:
             return self._refuse(self.text["chat_none"])
         if len(said) % 2 == 0:
             return self._refuse(self.text["chat_even"].format(n=len(said)))
+        if halved(*(message["content"] for message in dialog)):
+            return self._refuse(self.text["surrogate"])
         try:
             chunks = chunks_of(self.llama.tokenizer, dialog)
-        except ValueError as error:  # a lone surrogate
+        except ValueError as error:  # the format of another model
             return self._refuse(self.text["chat_cannot"].format(reason=error))
         _, notes = shortened(max(self.system.value, self.messages.value, key=len), self.text)
         known = format_tags(self.llama.tokenizer)
         if tags := [tag for tag in known if any(tag in message["content"] for message in dialog)]:
             notes.append(self.text["chat_tags"].format(tags=" ".join(tags)))
-        return chat_html(chunks, self.llama.model.params.max_seq_len, self.text, notes, style=False)
+        most = self.llama.model.params.max_seq_len
+        _, words, full = caption(chunks, most, self.text)
+        page = chat_html(chunks, most, self.text, notes, style=False)
+        return page, " ".join(filter(None, [words, *notes, full]))
 
-    def _refuse(self, message: str) -> str:
-        return refusal(message, "ml-chat")
+    def _refuse(self, message: str) -> tuple[str, str]:
+        return refusal(message, "ml-chat"), message

@@ -76,13 +76,12 @@ def _row(place: int, row: EchoRow, text: dict[str, str]) -> str:
 
 
 @allowed.only(with_echo=allowed.an(dict), without=allowed.an(dict))
-def show_echo(with_echo: CompletionPrediction, without: CompletionPrediction, language: str = "en") -> Picture:
+def show_echo(with_echo: CompletionPrediction, without: CompletionPrediction) -> Picture:
     """A still picture of two results of one prompt side by side, token by token.
 
     Both are results of `Llama.text_completion` with logprobs=True and the same seed; the first also with echo=True.
-    Raises ValueError if one has no log-probabilities, if `without` is not the end of `with_echo` or if the language has
-    no labels.
+    Raises ValueError if one has no log-probabilities or if `without` is not the end of `with_echo`.
     """
     echo = echo_of(with_echo, without)
     words = " ".join(f"{row.piece}({number(row.logprob, 2, 'None')})" for row in echo.rows)
-    return Picture(echo_html(echo, labels(language)), words)
+    return Picture(echo_html(echo, labels()), words)

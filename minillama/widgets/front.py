@@ -1,7 +1,8 @@
 """The explorers: widgets that draw in the browser, by themselves, in a notebook and in a page without a kernel.
 
 Their JavaScript is in `front/`: plain files without imports, and no build step. What is joined here is one module:
-colours, style sheets, `shared.js`, what else the explorer uses, then its own file, which defines `render({model, el})`.
+colours, style sheets, `numbers.js`, `shared.js`, what else the explorer uses, then its own file, which defines
+`render({model, el})`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Value(T.Any):
 def files(name: str, uses: Sequence[str] = ()) -> list[Path]:
     """The files of an explorer in their order: what all share, what it `uses`, its own. A style sheet is optional."""
     sheets = [FRONT / f"{part}.css" for part in ("style", *uses, name)]
-    return [path for path in sheets if path.exists()] + [FRONT / f"{part}.js" for part in ("shared", *uses, name)]
+    scripts = [FRONT / f"{part}.js" for part in ("numbers", "shared", *uses, name)]
+    return [path for path in sheets if path.exists()] + scripts
 
 
 def source(name: str, uses: Sequence[str] = ()) -> str:

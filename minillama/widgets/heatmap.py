@@ -11,7 +11,7 @@ from minillama import allowed, arguments
 from minillama.generation import Llama
 from minillama.logprobs import perplexity, sequence_logprob
 from minillama.markup import escape, visible, wrap
-from minillama.widgets.front import SENT, Explorer
+from minillama.widgets.front import SENT, Explorer, Value
 from minillama.widgets.labels import labels, only
 from minillama.widgets.parts import LONGEST, Picture, box, columns, number, small, table
 from minillama.widgets.prompts import trouble
@@ -172,7 +172,7 @@ def _uncertain(seen: Sequence[tuple[int, ScoredToken]], name: str, threshold: fl
             f'<td class="ml-name">{best}</td></tr>'
         )
     more = text["heat_more_rows"].format(n=len(below) - MAX_ROWS) if len(below) > MAX_ROWS else ""
-    return table(heads, body, caption=escape(caption), more=more, live=False)
+    return table(heads, body, caption=escape(caption), more=more)
 
 
 @allowed.only(
@@ -191,15 +191,13 @@ def show_logprobs(
     threshold: float = 0.1,
     echo: bool = True,
     seed: int = 1,
-    language: str = "en",
 ) -> Picture:
     """A still picture of texts coloured by log-probability, as `LogprobHeatmap` draws them.
 
     prompts: a list of str, of any length; temperatures: one for each, by default 0. With max_gen_len 0 the prompts are
     scored as they are, otherwise with what the model writes after them. threshold: tokens with a smaller probability
     are marked and listed. echo: show the prompts' tokens. Raises TypeError or ValueError where `Llama.generate` would,
-    and ValueError if temperatures has another length than prompts, threshold is not from 0 to 1 or the language has no
-    labels.
+    and ValueError if temperatures has another length than prompts or threshold is not from 0 to 1.
     """
     arguments.texts("prompts", prompts)
     temperatures = [0.0] * len(prompts) if temperatures is None else temperatures
@@ -211,7 +209,7 @@ def show_logprobs(
         for prompt, temperature in zip(prompts, temperatures, strict=True)
     ]
     words = (" ".join(f"{token.piece}({number(token.logprob, 2)})" for _, token in _seen(run, echo)) for run in runs)
-    return Picture(heatmap_html(runs, threshold, echo, labels(language)), "\n".join(words))
+    return Picture(heatmap_html(runs, threshold, echo, labels()), "\n".join(words))
 
 
 # ---- the widget ------------------------------------------------------------------------------------------------------
@@ -224,16 +222,16 @@ class LogprobHeatmap(Explorer):
     for so many. threshold: tokens with a smaller probability are marked and listed. echo: show the prompts' tokens. All
     of these can be read and set (`prompts` has two then). A new prompt, temperature or length runs the model again;
     threshold and echo only change what is shown. `runs` are the two `ScoredText`, or a str that says why there is none.
-    Raises TypeError or ValueError, naming the argument, if prompts is not a list of one or two str, a number is out of
-    range or the language has no labels.
+    Raises TypeError or ValueError, naming the argument, if prompts is not a list of one or two str or a number is
+    out of range.
     """
 
     name, uses = "heatmap", ("grid", "reading")
-    prompts = T.Any().tag(**SENT)
-    temperatures = T.Any().tag(**SENT)
-    max_gen_len = T.Any().tag(**SENT)
-    threshold = T.Any().tag(**SENT)
-    echo = T.Any().tag(**SENT)
+    prompts = Value().tag(**SENT)
+    temperatures = Value().tag(**SENT)
+    max_gen_len = Value().tag(**SENT)
+    threshold = Value().tag(**SENT)
+    echo = Value().tag(**SENT)
     scored = T.List().tag(**SENT)  # `runs` as the page needs them
 
     @allowed.only(
@@ -254,14 +252,13 @@ class LogprobHeatmap(Explorer):
         threshold: float = 0.1,
         echo: bool = True,
         seed: int = 1,
-        language: str = "en",
     ):
         arguments.texts("prompts", prompts)
         if len(prompts) > 2 or len(temperatures) != 2:
             sizes = f"{len(prompts)} and {len(temperatures)}"
             raise ValueError(f"prompts must be one or two, and temperatures two, got {sizes}; leave some out")
         self.longest = min(MAX_WRITTEN, llama.model.params.max_seq_len - 1)
-        self.text, self.llama, self.seed = labels(language), llama, seed
+        self.text, self.llama, self.seed = labels(), llama, seed
         self.runs: list[ScoredText | str] = ["", ""]
         self.ran: list[tuple] = [(), ()]  # what each was run with
         data = {"text": only(self.text, WORDS), "vocab_size": llama.tokenizer.n_words, "cividis": CIVIDIS,

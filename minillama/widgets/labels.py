@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
-from minillama import words
-from minillama.arguments import shown
 from minillama.widgets.view_labels import VIEWS
+from minillama.words import say
 
 EN = {
     # ---- shared
@@ -151,11 +150,13 @@ EN = {
     "att_corner": "layer ↓ head →",
     "att_tokens": "The tokens, and the weight that the chosen one gives to each",
     "att_hidden": "masked",
+    "att_across": "looked at (key) →",
+    "att_down": "looks (query) →",
     "att_weight": "{piece} {weight:.2f}",
     "att_caption": "Layer {layer}, head {head}: {piece} looks at {best}.",
     "att_keys": "Click a head, or move to it with the arrow keys. Point at a token, or move to it: arcs lead to the "
-    "tokens that it looks at. A small picture has a row for each token that looks, a column for each that is looked "
-    "at; the brighter, the larger the weight.",
+    "tokens that it looks at. A picture has a row for each token that looks (query), a column for each that is looked "
+    "at (key); the brighter, the larger the weight. The largest picture is the chosen head; the frame, the token.",
     # ---- the cache
     "cache_stairs": "The calls of forward, and what each does with the slots of the cache",
     "cache_corner": "columns,\nstart_pos",
@@ -209,8 +210,9 @@ EN = {
     "heat_about": "{place}: {piece} has {prob}, logprob {logprob:.3f}, rank {rank} of {vocab_size:,}.",
     "heat_top": "Most probable here: {best}.",
     "heat_lows": "The most uncertain tokens of {run}",
-    "heat_keys": "Drag the line, or move it with the arrow keys. In the texts left and right go from token to token, "
-    "up and down to the other text. ▸: the prompt. ●: generated.",
+    "heat_keys": "Drag the line, or move it with the arrow keys. Point at a token, or tap it, for its numbers; one "
+    "more tap closes them. In the texts left and right go from token to token, up and down to the other text. "
+    "▸: the prompt. ●: generated.",
     "heat_table": "The two runs compared",
     "heat_caption": "Uncertain: a probability below {threshold:.2f}, that is, a log-probability below {logprob}.",
     "heat_legend": "Probability:",
@@ -244,6 +246,7 @@ EN = {
     "step_number": "Step {k} of {n}.",
     "step_before": "Before the first step. The canvas holds nothing but the prompts. "
     "The shortest has {first} tokens, so the first step reads that many columns.",
+    "step_coming": "What the first step will do:",
     "step_reads": "Columns {first} to {last} of all rows were read",
     "step_reads_one": "Column {first} of all rows was read",
     "step_caption": "{reads}; column {column} was written.",
@@ -281,12 +284,9 @@ EN = {
 } | VIEWS
 
 
-def labels(language: str) -> dict[str, str]:
-    """The words of a language; "en": of the one that minillama.language chose. Raises ValueError if there is none."""
-    if not isinstance(language, str) or language not in words.LANGUAGES:
-        raise ValueError(f"language must be one of {list(words.LANGUAGES)}, got {shown(language)}")
-    name = words.language() if language == "en" else language
-    return {key: words.translated(text, name) for key, text in EN.items()}
+def labels() -> dict[str, str]:
+    """The words of the language that minillama.language chose."""
+    return {key: say(text) for key, text in EN.items()}
 
 
 def only(text: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
+import anywidget
 import ipywidgets as W
+import traitlets as T
 
-from minillama.markup import STYLE, escape, wrap
+from minillama.markup import STYLE, escape, visible, wrap
+from minillama.widgets.front import FRONT, module
 
 # How many characters of a field are used.
 LONGEST = 4000  # of a prompt or a dialog; the rest is left out, with a note
@@ -36,25 +39,27 @@ class Picture:
         return self.page
 
 
-def box(message: str, kind: str = "") -> str:
+def box(message: str, kind: str = "", live: bool = True) -> str:
     """A message in a box; kind: "passed", "failed", "missing" or "". A screen reader announces it, a failure at once.
+
+    live: False in a view, where `View.show` announces what is new.
 
     >>> box("Shorten it.", "failed")
     '<div class="ml-box ml-failed" role="alert"><span class="ml-sign">✗</span>Shorten it.</div>'
     """
     css, sign = (f" ml-{kind}", f'<span class="ml-sign">{SIGNS[kind]}</span>') if kind else ("", "")
-    role = "alert" if kind == "failed" else "status"
-    return f'<div class="ml-box{css}" role="{role}">{sign}{escape(message)}</div>'
+    role = f' role="{"alert" if kind == "failed" else "status"}"' if live else ""
+    return f'<div class="ml-box{css}"{role}>{sign}{escape(message)}</div>'
 
 
 def boxes(notes: Sequence[str]) -> str:
     """A box for each note on what was typed; the view is shown all the same."""
-    return "".join(box(note, "missing") for note in notes)
+    return "".join(box(note, "missing", live=False) for note in notes)
 
 
 def refusal(problem: str, name: str, notes: Sequence[str] = ()) -> str:
     """A page that has a problem in place of the view; name: the class of the page."""
-    return wrap(boxes(notes) + box(problem, "failed"), name, style=False)
+    return wrap(boxes(notes) + box(problem, "failed", live=False), name, style=False)
 
 
 def small(words: str) -> str:
@@ -63,22 +68,19 @@ def small(words: str) -> str:
 
 
 def count(words: str) -> str:
-    """A line that a screen reader reads out whenever it changes."""
-    return f'<div class="ml-count" aria-live="polite">{escape(words)}</div>'
+    """The line that says what the view shows."""
+    return f'<div class="ml-count">{escape(words)}</div>'
 
 
-def table(
-    heads: Sequence[str], rows: Sequence[str], label: str = "", caption: str = "", more: str = "", live: bool = True
-) -> str:
+def table(heads: Sequence[str], rows: Sequence[str], label: str = "", caption: str = "", more: str = "") -> str:
     """A table with a heading over each column. rows (<tr>…</tr> each) and caption are HTML, the others are text.
 
-    more: a last row, across all columns, that says what is left out. live: a screen reader reads a changed caption out.
+    more: a last row, across all columns, that says what is left out.
     """
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in heads)
     last = f'<tr class="ml-note"><td colspan="{len(heads)}" class="ml-name">{escape(more)}</td></tr>' if more else ""
     if caption:
-        read_out = ' class="ml-count" aria-live="polite"' if live else ""
-        caption = f"<caption{read_out}>{caption}</caption>"
+        caption = f'<caption class="ml-count">{caption}</caption>'
     label = f' aria-label="{escape(label)}"' if label else ""
     return f"<table{label}>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}{last}</tbody></table>"
 
@@ -89,8 +91,12 @@ def columns(text: Mapping[str, str], *names: str) -> list[str]:
 
 
 def number(value: float | None, digits: int, none: str = "–") -> str:
-    """A number in a table, or `none` if there is no number."""
-    return none if value is None else f"{value:.{digits}f}"
+    """A number in a table, or `none` if there is no number. What rounds to zero has no sign.
+
+    >>> number(-0.0001, 3), number(None, 3)
+    ('0.000', '–')
+    """
+    return none if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def share(part: float | None) -> str:
@@ -108,6 +114,13 @@ def chip(piece: str, i: int, css: str, role: str = "") -> str:
     return f'<span class="ml-chip {css}"{role}><span class="ml-piece">{escape(piece)}</span>{ids}</span>'
 
 
+class Live(anywidget.AnyWidget):
+    """Words that a screen reader reads out when they change; nobody sees them."""
+
+    _esm = module((FRONT / "live.js").read_text(encoding="utf-8"))
+    words = T.Unicode().tag(sync=True)
+
+
 class View(W.VBox):
     """Controls and below them a view, an HTML widget whose page they change.
 
@@ -122,8 +135,13 @@ class View(W.VBox):
         self.key = uuid.uuid4().hex
         still = f'[data-ml-still="{self.key}"]'
         hidden = f"<style>{still}, .jp-OutputArea-child:has({still}) {{ display: none !important; }}</style>"
-        super().__init__([*controls, W.HTML(STYLE + hidden)])
+        self.live = Live(layout=W.Layout(margin="0"))
+        super().__init__([*controls, self.live, W.HTML(STYLE + hidden)])
         self.add_class(name)
+
+    def show(self, page: str, words: str) -> None:
+        """Put a page in the view; words: what a screen reader is told of it."""
+        self.view.value, self.live.words = page, visible(words)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -166,3 +184,8 @@ def hook(controls: Mapping[str, W.DOMWidget], moved: Callable | None = None) -> 
 def shortened(value: str, text: Mapping[str, str]) -> tuple[str, list[str]]:
     """As much of a field's text as is used, and a note if some of it is not."""
     return value[:LONGEST], [text["cut"].format(n=LONGEST)] if len(value) > LONGEST else []
+
+
+def halved(*values: str) -> bool:
+    """Whether a text holds half a character, a lone surrogate, which no tokenizer reads."""
+    return any("\ud800" <= letter <= "\udfff" for value in values for letter in value)

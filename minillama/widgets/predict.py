@@ -33,8 +33,8 @@ class Predict(Explorer):
     once. because: a sentence or two on it. `choice`, an option or None, can be read, and set until the answer is shown;
     `revealed` tells whether it was shown after a choice, which `check.progress` then remembers.
 
-    Raises TypeError or ValueError if options is empty or no list of str, an option stands in it twice, the answer is
-    none of them, or the language has no labels.
+    Raises TypeError or ValueError if options is empty or no list of str, an option stands in it twice or the answer is
+    none of them.
 
     >>> question = Predict("How many tokens stay?", ["2", "3", "4"], 3, "The fourth has more than 0.9 before it.")
     >>> question.choice = "2"
@@ -48,9 +48,9 @@ class Predict(Explorer):
     score = T.Any().tag(**SENT)  # (right, answered) of the notebook's predictions, once this one is revealed
 
     @allowed.only(question=allowed.text, options=allowed.texts, because=allowed.text)
-    def __init__(self, question: str, options: Sequence[str], answer, because: str = "", language: str = "en"):
+    def __init__(self, question: str, options: Sequence[str], answer, because: str = ""):
         arguments.texts("options", options)
-        self.text, self.options = labels(language), list(options)
+        self.text, self.options = labels(), list(options)
         if len(set(options)) < len(options):
             raise ValueError(f"options must differ, got {arguments.shown(self.options)}")
         if callable(answer):

@@ -10,7 +10,7 @@ import traitlets as T
 from minillama import allowed, arguments
 from minillama.generation import Llama
 from minillama.markup import visible
-from minillama.widgets.front import SENT, Explorer, packed
+from minillama.widgets.front import SENT, Explorer, Value, packed
 from minillama.widgets.labels import labels, only
 from minillama.widgets.parts import refusal
 from minillama.widgets.prompts import no_room, read_prompts
@@ -30,21 +30,21 @@ class GenerateStepper(Explorer):
 
     prompts: a list of str. max_gen_len: from 1 to 64. temperature: from 0 to 2. n_rows: how many candidates each step
     lists, from 1 to 50 (fewer in a run of many rows and steps). `step` (0: before the first), `row` and all arguments
-    but n_rows and language can be read and set. The model runs when the widget is made, when `run` is pressed and when
+    but n_rows can be read and set. The model runs when the widget is made, when `run` is pressed and when
     `run()` is called; `step` and `row` only change what is shown. If the prompts cannot be run, a message says why.
-    Raises TypeError or ValueError, naming the argument, if prompts is empty or not a list of str, a number is out of
-    range or the language has no labels.
+    Raises TypeError or ValueError, naming the argument, if prompts is empty or not a list of str or a number is out of
+    range.
     """
 
     name, uses = "stepper", ("grid", "timeline", "candidates")
-    prompts = T.Any().tag(**SENT)
-    max_gen_len = T.Any().tag(**SENT)
-    temperature = T.Any().tag(**SENT)
-    top_p = T.Any().tag(**SENT)
-    seed = T.Any().tag(**SENT)
-    logprobs = T.Any().tag(**SENT)
-    step = T.Any(0).tag(**SENT)
-    row = T.Any(0).tag(**SENT)
+    prompts = Value().tag(**SENT)
+    max_gen_len = Value().tag(**SENT)
+    temperature = Value().tag(**SENT)
+    top_p = Value().tag(**SENT)
+    seed = Value().tag(**SENT)
+    logprobs = Value().tag(**SENT)
+    step = Value(0).tag(**SENT)
+    row = Value(0).tag(**SENT)
     asked = T.Int(0).tag(**SENT)  # how often the page has asked for a run
     ran = T.Dict().tag(**SENT)  # the last run as the page needs it; its candidates are in `floats`
 
@@ -68,10 +68,9 @@ class GenerateStepper(Explorer):
         seed: int = 1,
         logprobs: bool = False,
         n_rows: int = 40,
-        language: str = "en",
     ):
         self.n_rows = arguments.whole("n_rows", n_rows, 1, 50)
-        self.text, self.llama = labels(language), llama
+        self.text, self.llama = labels(), llama
         self.pieces = llama.tokenizer.pieces(range(llama.tokenizer.n_words))
         self.recorded: Run | None = None
         data = {"text": only(self.text, WORDS), "signs": SIGNS, "longest_run": LONGEST_RUN,

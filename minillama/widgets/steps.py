@@ -211,8 +211,8 @@ def _grid(run: Run, number: int, row: int, pieces: Sequence[str], text: dict[str
     code = f" <code>forward(tokens[:, {step.prev_pos}:{step.cur_pos}], {step.prev_pos})</code>" if step else ""
     return (
         f'<table class="ml-canvas" aria-label="{escape(text["step_table"])}">'
-        f'<caption class="ml-count" aria-live="polite"><b>{head}</b>{code}<br>{escape(caption(run, number, text))}'
-        f'</caption><thead><tr><th scope="col" class="ml-name">tokens</th>{numbers}</tr></thead>'
+        f'<caption class="ml-count"><b>{head}</b>{code}<br>{escape(caption(run, number, text))}'
+        f'</caption><thead><tr><th scope="col" class="ml-name">{escape(text["step_tokens"])}</th>{numbers}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
 
@@ -248,7 +248,6 @@ def show_step(
     number: int,
     row: int = 0,
     max_gen_len: int = 12,
-    language: str = "en",
     **settings,
 ) -> Picture:
     """A still picture of one step of the generate loop, as `GenerateStepper` draws it.
@@ -256,9 +255,9 @@ def show_step(
     prompt_tokens: bsz lists of ids, of any lengths. number: the step, from 1; 0 is the canvas before the first. row:
     the row whose token is explained. settings: temperature (by default 0), top_p, seed, logprobs and n_rows, the number
     of candidates listed. Raises TypeError or ValueError, naming the argument, where `Llama.generate` would, and
-    ValueError for a step or row that does not exist and for a language without labels.
+    ValueError for a step or row that does not exist.
     """
-    text = labels(language)
+    text = labels()
     arguments.whole("max_gen_len", max_gen_len, 1)
     run = record(llama, prompt_tokens, max_gen_len, **settings)
     arguments.whole("number", number, 0, len(run.steps))

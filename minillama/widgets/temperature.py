@@ -151,7 +151,7 @@ class TemperatureExplorer(Explorer):
     known; these tokens get a row too. n_rows: how many other tokens get one. The model runs once for each prompt; the
     browser has the logits and draws by itself. `prompt`, `own` (what is typed; "" for the chosen one) and `temperature`
     can be read and set. Raises TypeError or ValueError, naming the argument, if prompts is empty or not a list of str,
-    a prompt leaves no room for a token, a number is out of range or the language has no labels.
+    a prompt leaves no room for a token or a number is out of range.
     """
 
     name, moved = "temperature", ("prompt",)
@@ -175,11 +175,10 @@ class TemperatureExplorer(Explorer):
         truths: Mapping[str, Mapping[int, float]] | None = None,
         temperature: float = 1.0,
         n_rows: int = 10,
-        language: str = "en",
     ):
         check_prompts(llama, prompts)
         arguments.whole("n_rows", n_rows, 1)
-        self.text, self.llama, self.truths, self.n_rows = labels(language), llama, dict(truths or {}), n_rows
+        self.text, self.llama, self.truths, self.n_rows = labels(), llama, dict(truths or {}), n_rows
         self.pieces = llama.tokenizer.pieces(range(llama.tokenizer.n_words))
         self.logits = {prompt: next_token_logits(llama, prompt) for prompt in prompts}  # (vocab_size,) each
         known = [dict(self.truths.get(prompt, {})) for prompt in self.logits]

@@ -71,17 +71,22 @@ def is_part(piece: str, data: bytes) -> bool:
 
 def tokens_html(tokens: Tokens, text: dict[str, str], style: bool = True) -> str:
     """The coloured pieces, and below them a table with one row per token."""
-    sizes = {"tokens": len(tokens.rows), "chars": len(tokens.text), "bytes": len(tokens.text.encode())}
-    notes = [text["tok_count"].format(**sizes)]
-    notes += [text["tok_empty"]] if not tokens.text else []
-    notes += [text["tok_cut"].format(kept=len(tokens.text), cut=tokens.n_cut)] if tokens.n_cut else []
-    above = count(" ".join(notes))
+    above = count(caption(tokens, text))
     if not tokens.rows:
         return wrap(above, "ml-token-view", style)
     groups = (list(group) for _, group in groupby(tokens.rows, key=lambda row: row.group))
     strip = "".join(_group(group, text) for group in groups)
     pieces = f'<div class="ml-chips" role="list" aria-label="{escape(text["tok_pieces"])}">{strip}</div>'
     return wrap(above + pieces + _table(tokens.rows, text), "ml-token-view", style)
+
+
+def caption(tokens: Tokens, text: dict[str, str]) -> str:
+    """How many there are, and whether some were left out."""
+    sizes = {"tokens": len(tokens.rows), "chars": len(tokens.text), "bytes": len(tokens.text.encode())}
+    notes = [text["tok_count"].format(**sizes)]
+    notes += [text["tok_empty"]] if not tokens.text else []
+    notes += [text["tok_cut"].format(kept=len(tokens.text), cut=tokens.n_cut)] if tokens.n_cut else []
+    return " ".join(notes)
 
 
 def _group(rows: Sequence[TokenRow], text: dict[str, str]) -> str:
@@ -115,29 +120,26 @@ def _table(rows: Sequence[TokenRow], text: dict[str, str]) -> str:
 
 
 @allowed.only(tokenizer=allowed.an(BaseTokenizer), text=allowed.text, bos=allowed.flag, eos=allowed.flag)
-def show_tokens(tokenizer: Tokenizer, text: str, bos: bool = False, eos: bool = False, language: str = "en") -> Picture:
+def show_tokens(tokenizer: Tokenizer, text: str, bos: bool = False, eos: bool = False) -> Picture:
     """A still picture of the tokens of a text, as `TokenView` draws them.
 
     Only the first 400 characters of text are used; bos and eos: whether that token is added. Raises TypeError or
-    ValueError where `tokenizer.encode` would, and ValueError for a language without labels.
+    ValueError where `tokenizer.encode` would.
     """
     tokens = tokens_of(tokenizer, text, bos, eos)
-    return Picture(tokens_html(tokens, labels(language)), " ".join(f"{row.piece}({row.id})" for row in tokens.rows))
+    return Picture(tokens_html(tokens, labels()), " ".join(f"{row.piece}({row.id})" for row in tokens.rows))
 
 
 class TokenView(View):
     """A text field, check boxes for bos and eos, and the tokens of the text, as you type.
 
     tokenizer: any of the package's. text, bos and eos: the first contents of the field and the boxes. Only the first
-    400 characters of a text are used. For a text that cannot be encoded a message replaces the tokens. Raises
-    ValueError for a language without labels.
+    400 characters of a text are used. For a text that cannot be encoded a message replaces the tokens.
     """
 
     @allowed.only(tokenizer=allowed.an(BaseTokenizer), text=allowed.text, bos=allowed.flag, eos=allowed.flag)
-    def __init__(
-        self, tokenizer: Tokenizer, text: str = "", bos: bool = False, eos: bool = False, language: str = "en"
-    ):
-        self.text, self.tokenizer = labels(language), tokenizer
+    def __init__(self, tokenizer: Tokenizer, text: str = "", bos: bool = False, eos: bool = False):
+        self.text, self.tokenizer = labels(), tokenizer
         self.input = W.Textarea(text, description=self.text["tok_text"], rows=2, **sized("640px"))
         apart = {"indent": False, "layout": W.Layout(width="auto", margin="2px 16px 2px 2px")}
         self.bos = W.Checkbox(bos, description=self.text["tok_bos"], **apart)
@@ -151,6 +153,6 @@ class TokenView(View):
         try:
             tokens = tokens_of(self.tokenizer, self.input.value, self.bos.value, self.eos.value)
         except ValueError:  # a lone surrogate
-            self.view.value = refusal(self.text["surrogate"], "ml-token-view")
+            self.show(refusal(self.text["surrogate"], "ml-token-view"), self.text["surrogate"])
         else:
-            self.view.value = tokens_html(tokens, self.text, style=False)
+            self.show(tokens_html(tokens, self.text, style=False), caption(tokens, self.text))

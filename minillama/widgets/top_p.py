@@ -34,8 +34,7 @@ class TopPExplorer(Explorer):
     prompt, when the widget is made; the browser has the logits and draws by itself. Its draws come from the nucleus
     that is shown and add up until something is moved; they are seeded by seed. `prompt`, `temperature`, `top_p` and
     `observed` ({token id: how often it was drawn}) can be read and set. Raises TypeError or ValueError, naming the
-    argument, if prompts is empty or not a list of str, a prompt leaves no room for a token, a number is out of range or
-    the language has no labels.
+    argument, if prompts is empty or not a list of str, a prompt leaves no room for a token or a number is out of range.
     """
 
     name, moved = "top_p", ("prompt", "temperature", "top_p")
@@ -60,12 +59,11 @@ class TopPExplorer(Explorer):
         top_p: float = 0.9,
         n_rows: int = 12,
         seed: int = 0,
-        language: str = "en",
     ):
         check_prompts(llama, prompts)
         arguments.whole("n_rows", n_rows, 1)
         arguments.whole("seed", seed, 0, arguments.LARGEST_SEED)
-        self.text = labels(language)
+        self.text = labels()
         self.logits = {prompt: next_token_logits(llama, prompt) for prompt in prompts}  # (vocab_size,) each
         self.pieces = llama.tokenizer.pieces(range(llama.tokenizer.n_words))
         self.n_rows, self.generator = n_rows, torch.Generator().manual_seed(seed)

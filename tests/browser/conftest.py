@@ -1,6 +1,4 @@
-"""One browser and one JupyterLab for all browser tests. Without Chromium they skip, loudly; in CI they fail."""
-
-import os
+"""One JupyterLab for all browser tests."""
 
 import pytest
 from playwright.sync_api import expect
@@ -8,17 +6,6 @@ from playwright.sync_api import expect
 from tests.browser import axe, jupyterlab
 
 expect.set_options(timeout=20_000)  # milliseconds: the machine may be busy
-
-
-@pytest.fixture(scope="session")
-def browser():
-    if jupyterlab.find_chromium() is None:
-        message = (
-            "NO CHROMIUM: the widgets were not tested in a browser (apt install chromium, or set MINILLAMA_CHROMIUM)"
-        )
-        pytest.fail(message) if os.environ.get("MINILLAMA_REQUIRE_BROWSER") else pytest.skip(message)
-    with jupyterlab.chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="session")

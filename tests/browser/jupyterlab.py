@@ -157,6 +157,13 @@ def show(widget: Locator) -> None:
     expect(widget).to_contain_text(re.compile(r"\S"), use_inner_text=True)
 
 
+def stays(widget: Locator) -> Locator:
+    """What a screen reader is told of a view. It has to be the same element ever after, or nothing is read out."""
+    region = widget.get_by_role("status").and_(widget.locator(".ml-live"))
+    region.evaluate("node => node.classList.add('first')")
+    return widget.locator(".ml-live.first")
+
+
 def check_prediction(page: Page, n_questions: int, answer: str, place: int = 0) -> None:
     """Of so many predictions one obeys the keyboard, tells its answer after a choice and then locks the choice. The
     text above asks, so its options are seen once."""

@@ -28,7 +28,7 @@ def test_00_start_here(open_and_run):
 def test_00_a_box_of_the_flowchart_opens_its_notebook_and_its_code(open_and_run):
     page = open_and_run("00_start_here.ipynb")
     flowchart = page.locator(".ml-flowchart")
-    flowchart.get_by_role("link", name="07 Top p").click()
+    flowchart.get_by_role("link", name="07 top_p").click()
     page.get_by_role("tab", name="07_top_p.ipynb").wait_for()
     page.get_by_role("tab", name="00_start_here.ipynb").click()
     flowchart.locator("summary").click()

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import check_prediction, clear, screenshot
+from tests.browser.jupyterlab import check_prediction, clear, screenshot, stays
 
 pytestmark = pytest.mark.browser
 
@@ -24,6 +24,7 @@ def test_01_text_to_tokens(open_and_run):
     names = widget.locator("tbody th")
     expect(names.first).to_have_text("<s>")  # bos is ticked
     before = names.count()
+    spoken = stays(widget)
 
     widget.locator(".s-eos input").press("Space")
     expect(names).to_have_count(before + 1)
@@ -44,6 +45,7 @@ def test_01_text_to_tokens(open_and_run):
     expect(widget.locator("tbody")).to_contain_text("<")
     write(page, widget, "a" * 1000)
     expect(widget.locator(".ml-count")).to_contain_text("left out")
+    expect(spoken).to_have_text(widget.locator(".ml-count").inner_text())
     write(page, widget, "字")
     expect(names.last).to_have_text("字")
     assert page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]').count() == 0

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import check_prediction, clear, screenshot, settle, show
+from tests.browser.jupyterlab import check_prediction, clear, screenshot, settle, show, stays
 
 pytestmark = pytest.mark.browser
 
@@ -38,9 +38,11 @@ def test_02_prompt_batch(open_and_run):
     bsz, total_len = numbers(widget)
     assert bsz == 3
 
+    spoken = stays(widget)
     length = widget.get_by_label("max_gen_len")
     length.press("ArrowUp")
     shows(widget, 3, total_len + 1)
+    expect(spoken).to_contain_text(f"= {total_len + 1}.")
     length.fill("9999")
     length.press("Enter")  # max_seq_len caps it
     shows(widget, 3, 512)
@@ -62,6 +64,7 @@ def test_02_prompt_batch(open_and_run):
     screenshot(page, "02_prompt_batch-message", widget)
     write(page, widget, " ")
     expect(widget.locator(".ml-failed")).to_contain_text("There is no prompt")
+    expect(spoken).to_contain_text("There is no prompt")
     write(page, widget, "<b>")
     assert numbers(widget)[0] == 1
     expect(widget.locator(".ml-failed")).to_have_count(0)

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab import ERRORS, check_prediction, clear, screenshot
+from tests.browser.jupyterlab import ERRORS, check_prediction, clear, screenshot, stays
 
 pytestmark = pytest.mark.browser
 ANSWERED = 60_000  # milliseconds that an answer may take on a busy machine
@@ -24,7 +24,7 @@ def test_12_chat_view(open_and_run):
     widget = page.locator(".w-chat")
     widget.scroll_into_view_if_needed()
     screenshot(page, "12_chat-view", widget)
-    boxes = widget.locator(".ml-segment")
+    boxes, spoken = widget.locator(".ml-segment"), stays(widget)
     expect(widget.locator(".ml-is-system")).to_have_count(1)
     expect(widget.locator(".ml-is-bos")).to_have_count(3)
 
@@ -42,6 +42,7 @@ def test_12_chat_view(open_and_run):
     messages.press("Enter")
     messages.press_sequentially("Hello!")
     expect(widget.locator(".ml-failed")).to_contain_text("There are 2 messages")
+    expect(spoken).to_contain_text("There are 2 messages")
     messages.press("Enter")
     messages.press_sequentially("再见")
     expect(widget.locator(".ml-is-assistant")).to_have_count(1)
@@ -63,6 +64,7 @@ def test_12_chat_panel(open_and_run):
     answers = panel.locator(".ml-said-assistant .ml-words")
     ready = re.compile("Ready")
     expect(status).to_contain_text(ready)
+    spoken = stays(panel)
 
     message.press_sequentially("My name is Lily.")
     message.press("Enter")
@@ -71,6 +73,7 @@ def test_12_chat_panel(open_and_run):
     expect(status).to_contain_text(ready, timeout=ANSWERED)
     expect(answers).to_have_count(1)
     expect(answers.last).not_to_be_empty()
+    expect(spoken).to_have_text(f"{answers.last.inner_text()} Ready.")
 
     message.press_sequentially("What does a cow say?")
     message.press("Tab")

@@ -15,6 +15,7 @@ from minillama.widgets import (
     CacheView,
     GenerateStepper,
     LogprobHeatmap,
+    Predict,
     TemperatureExplorer,
     TopPExplorer,
     front,
@@ -22,6 +23,7 @@ from minillama.widgets import (
 from minillama.widgets.cache import cache_calls
 from minillama.widgets.heatmap import percent, shade
 from minillama.widgets.labels import EN
+from minillama.widgets.parts import number as written
 from minillama.widgets.steps import SIGNS, caption, where_lines
 
 pytestmark = pytest.mark.browser
@@ -125,6 +127,7 @@ def test_temperature_0_is_the_first_of_the_largest(blank):
     assert page.evaluate("[...ranked(new Float32Array([1, 3, -Infinity, 3, -Infinity]))]") == [1, 3, 0, 2, 4]
     assert page.evaluate("[...softmax(new Float32Array([1, 3]), [1, 0], 0)]") == [1, 0]
     assert page.evaluate("entropy([0.5, 0.5, 0])") == pytest.approx(math.log(2))
+    assert page.evaluate("[fixed(-0.0004, 3), fixed(-0.0006, 3), fixed(0, 1)]") == ["0.000", "-0.001", "0.0"]
     assert page.evaluate("fill('{a:,} {b:.2f} {c} {d}', {a: 4096, b: 1, c: '{a}', d: 0})") == "4,096 1.00 {a} 0"
 
 
@@ -194,17 +197,11 @@ def test_the_line_is_dragged(opened, course, touch):
     box = line.bounding_box()
     middle, y = box["x"] + box["width"] / 2, box["y"] + 8
     target = axis["x"] + axis["width"] / 2
-    if touch:
-        finger = page.context.new_cdp_session(page)
-        for kind, x in (("touchStart", middle), ("touchMove", (middle + target) / 2), ("touchMove", target)):
-            finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
-        finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    else:
-        page.mouse.move(middle, y)
-        page.mouse.down()
-        page.mouse.move(target, y, steps=4)
-        page.mouse.up()
-        page.mouse.move(target + 40, y)  # let go
+    move = dragged(page, middle, y, touch)
+    for x in ((middle + target) / 2, target):
+        move(x, y)
+    move()
+    page.mouse.move(target + 40, y)  # let go
     expect(line).to_have_attribute("aria-valuetext", "0.50")
 
 
@@ -262,20 +259,35 @@ def test_temperature_by_keyboard(opened, heated):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_dot_is_dragged_and_stays_on_the_curve(opened, heated, width):
-    page = opened(heated, width=width)
+    page = opened(heated, width=width, has_touch=width == 390)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     dot, area, below = page.locator(".s-temperature"), page.locator(".fx-area"), page.locator("#below")
     box, foot = area.bounding_box(), below.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + 40)
-    page.mouse.down()
+    move = dragged(page, box["x"] + box["width"] / 3, box["y"] + 40, touch=width == 390)
     for part in (0.5, 0.01, 2 / 3):
-        page.mouse.move(box["x"] + part * box["width"], box["y"] + 90)
+        move(box["x"] + part * box["width"], box["y"] + 90)
         assert below.bounding_box() == foot
-    page.mouse.up()
+    move()
     expect(dot).to_have_attribute("aria-valuenow", "2")
     points = [tuple(map(float, p.split(","))) for p in page.locator("polyline").get_attribute("points").split()]
     top = page.evaluate("parseFloat(document.querySelector('.s-temperature').style.top)")
     assert top == pytest.approx(points[40][1], abs=0.01)  # of 60 steps to 3
+
+
+def dragged(page, x, y, touch):
+    """Press the mouse or a finger down. Returns move(x, y); move() lets go."""
+    if not touch:
+        page.mouse.move(x, y)
+        page.mouse.down()
+        return lambda *to: page.mouse.move(*to) if to else page.mouse.up()
+    finger = page.context.new_cdp_session(page)
+
+    def send(kind, *to):
+        points = [dict(zip("xy", to, strict=True))] if to else []
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    send("touchStart", x, y)
+    return lambda *to: send("touchMove" if to else "touchEnd", *to)
 
 
 def below(page):
@@ -328,6 +340,9 @@ def test_heads_and_tokens(opened, attention, touch):
         tokens.nth(3).tap()
         assert weights_shown(page) == weights_due(attention, 5, 1, 3) and below(page) == foot
         return
+    pictures = page.locator(".fx-thumb canvas, .fx-map canvas")
+    pixels = pictures.evaluate_all("all => all.map(each => each.toDataURL())")
+    assert [k for k, each in enumerate(pixels[:-1]) if each == pixels[-1]] == [6], "the chosen head, and large"
     heads.nth(6).focus()
     places = [("ArrowDown", 2, 2), ("ArrowRight", 2, 3), ("ArrowRight", 2, 3), ("Home", 2, 0), ("ArrowUp", 1, 0)]
     for key, layer, head in places:
@@ -342,6 +357,8 @@ def test_heads_and_tokens(opened, attention, touch):
         assert weights_shown(page) == weights_due(attention, 1, 0, token) and below(page) == foot
     tokens.nth(4).hover()
     assert weights_shown(page) == weights_due(attention, 1, 0, 4)
+    frame = page.locator(".fx-looks").evaluate("each => [each.style.top, each.style.height].map(parseFloat)")
+    assert frame == pytest.approx([400 / 13, 100 / 13], abs=0.01)
     heads.nth(23).click()  # the pointer has left the tokens: the one that was chosen looks again
     assert weights_shown(page) == weights_due(attention, 5, 3, 11) and below(page) == foot
     widths = [float(arc.get_attribute("stroke-width")) for arc in page.locator(".fx-arcs path").all()]
@@ -388,6 +405,10 @@ def mask_rows(page):
     return ["".join(row.locator(".fx-slot").all_inner_texts()) for row in page.locator(".fx-mask .fx-now").all()]
 
 
+def plan(explorer, piece):
+    return cache_calls(explorer.read["n_prompt"], len(explorer.read["pieces"]), piece)
+
+
 @pytest.fixture(scope="module")
 def cached(course):
     return CacheView(course, "Once upon a <b>time", max_gen_len=4)
@@ -416,6 +437,9 @@ def test_the_staircase(opened, cached, width):
     expect(page.locator(".s-piece output")).to_have_text("3")
     (rows.nth(1).tap if width == 390 else rows.nth(1).click)()
     expect(count).to_contain_text("Writes slots 3 to 5, reads slots 0 to 5")
+    free = page.locator(".s-call .fx-none").last.bounding_box()  # a row that this plan leaves free
+    page.mouse.click(free["x"] + 90, free["y"] + 5)
+    expect(page.locator(".s-call .fx-none[aria-hidden=true]")).to_have_count(rows.count() - len(plan(cached, 3)))
     assert mask_rows(page) == ["✓✓✓✓✗✗", "✓✓✓✓✓✗", "✓✓✓✓✓✓"] and signs(page, 1)[:6] == "RRRWWW"
     assert below(page) == foot
     rows.nth(2).hover()
@@ -496,6 +520,15 @@ def test_everything_has_a_name(opened, course, attention, cached, beam, explorer
     assert stops <= 9, "one tab stop for all rows"
 
 
+def test_a_prediction_by_touch(opened):
+    page = opened(Predict("Which?", ["one", "two"], "two", "It is the second."), width=390, has_touch=True)
+    page.get_by_text("one", exact=True).tap()
+    expect(page.get_by_role("radio").first).to_be_checked()
+    page.locator(".s-reveal").tap()
+    expect(page.locator(".fx-said")).to_contain_text("It is the second.")
+    assert fits(page)
+
+
 def test_hostile_text_stays_text(opened, course):
     page = opened(TopPExplorer(course, [PROMPTS[2]]))
     assert page.locator(".fx b").count() == 0
@@ -556,9 +589,9 @@ def test_the_timeline_shows_the_run(opened, steps):
             cells = row.locator(".fx-gridcell").all_inner_texts()
             due = [f"{SIGNS[run.kind(number, k, c)]} {run.token(number, k, c)}" for c in range(run.total_len)]
             assert [text.split("\n")[1] for text in cells] == due, (number, k)
-        if not number:
-            continue
-        assert in_the_middle(page)
+        assert page.locator(".fx-verdict").inner_text().startswith(EN["step_coming"]) == (number == 0)
+        assert not number or in_the_middle(page)
+        number = max(1, number)  # before the first step: what that will do
         for row in (1, 0):
             page.keyboard.press("ArrowDown" if row else "ArrowUp")
             due = where_lines(run, number, row, steps.pieces, EN)
@@ -649,7 +682,7 @@ def test_the_threshold_by_keyboard_and_the_numbers(opened, heat):
             cells = page.locator(".ml-run").nth(k).locator("> *").all_inner_texts()
             assert cells[2] == str(len(run.tokens)) and cells[5] == str(len(below))
             lowest = sorted(below, key=lambda pair: pair[1].logprob)[:6]
-            assert [[row[0], row[-2]] for row in low_rows(page, k)] == [[str(place), f"{token.logprob:.2f}"]
+            assert [[row[0], row[-2]] for row in low_rows(page, k)] == [[str(place), written(token.logprob, 2)]
                                                                         for place, token in lowest]  # fmt: skip
     grounds = (
         page.locator(".fx-panel")
@@ -674,25 +707,34 @@ def test_the_line_is_dragged_and_nothing_moves(opened, heat, width):
     line, below = page.locator(".fx-threshold").first, page.locator("#below").bounding_box()
     strip, box = page.locator(".fx-strip").first.bounding_box(), line.bounding_box()
     x, y = box["x"] + 40, box["y"] + box["height"] / 2
+    y -= 30 * (width == 390)  # a finger may drag from anywhere on the strip
     ends = [strip["y"] + strip["height"] - strip["height"] * nats / 7 for nats in (0.5, 5)]
-    finger = page.context.new_cdp_session(page)
-
-    def touch(kind, y=None):
-        points = [] if y is None else [{"x": x, "y": y}]
-        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-
-    if width == 390:
-        touch("touchStart", y)
-    else:
-        page.mouse.move(x, y)
-        page.mouse.down()
+    move = dragged(page, x, y, touch=width == 390)
+    assert width != 390 or line.bounding_box() == box, "a finger has to move"
     for end in ends:
-        touch("touchMove", end) if width == 390 else page.mouse.move(x, end)
+        move(x, end)
         assert page.locator("#below").bounding_box() == below
         assert [each.bounding_box() for each in tokens[::7]] == boxes[::7]
-    touch("touchEnd") if width == 390 else page.mouse.up()
+    move()
     assert float(line.get_attribute("aria-valuenow")) == pytest.approx(5, abs=0.1)
     expect(page.locator(".fx-threshold").last).to_have_attribute("aria-valuenow", line.get_attribute("aria-valuenow"))
+
+
+def test_a_tap_opens_what_is_known_of_a_token_and_one_more_closes_it(opened, heat):
+    page = opened(heat, width=390, has_touch=True)
+    panel, pop = page.locator(".fx-panel").last, page.locator(".fx-pop")
+    tokens, line = panel.locator(".fx-token"), page.locator(".fx-threshold").last
+    threshold, text = line.get_attribute("aria-valuenow"), panel.locator(".fx-reader").bounding_box()
+    for n, seen in ((4, True), (4, False), (4, True), (6, True)):
+        tokens.nth(n).tap()
+        expect(pop).to_be_visible(visible=seen)
+    expect(pop.locator("b")).to_contain_text(f"6: {heat.runs[1].tokens[6].piece}")
+    assert pop.bounding_box()["y"] >= text["y"] + text["height"] - 1, "no word of the text is hidden"
+    panel.locator(".fx-spike").nth(3).tap()
+    expect(pop.locator("b")).to_contain_text(f"3: {heat.runs[1].tokens[3].piece}")
+    panel.locator(".fx-spike").nth(3).tap()
+    expect(pop).to_be_hidden()
+    assert line.get_attribute("aria-valuenow") == threshold, "a tap is no drag"
 
 
 def test_text_spike_and_table_light_together_in_both_runs(opened, heat):

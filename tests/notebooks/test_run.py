@@ -3,6 +3,8 @@ in.
 
 Those that can show a real model run without it, as in a fresh clone: then they show what was recorded. Where it is,
 they run with it too, and what it returns is what was recorded.
+
+What a notebook showed is kept for `make book`, which then need not run it again.
 """
 
 import ast
@@ -18,6 +20,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 import minillama
+from book.execute import keep
 from minillama import course, recorded, smollm2
 from minillama.check.report import Report
 from minillama.words import translated
@@ -161,7 +164,7 @@ def judge(cells, notebook, language="en"):
     """Without a real model its cells say how to get it, and every text is true of what is shown."""
     instead = translated(course.INSTEAD, language).partition("}")[2]
     for cell in about_a_real_model(cells):
-        assert translated(smollm2.HOW, language) in shown(cell), cell.source
+        assert smollm2.HOW in shown(cell), cell.source
     assert not [cell.source for cell in cells if translated(recorded.CHANGED, language) in shown(cell)], "make record"
     assert not [cell.source for cell in cells if instead in shown(cell)]
     assert unfulfilled(cells, notebook) == []
@@ -176,7 +179,9 @@ def hidden_model(notebook):
 def test_runs(as_it_is, folder):
     """Without a real model, even where one lies in the cache."""
     notebook = nbformat.read(NOTEBOOKS / as_it_is, as_version=4)
-    judge(run(notebook, folder, hidden_model(notebook)), notebook)
+    cells = run(notebook, folder, hidden_model(notebook))
+    judge(cells, notebook)
+    keep(NOTEBOOKS / as_it_is, cells)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +189,9 @@ def test_runs(as_it_is, folder):
 )
 def test_runs_again_and_passes_when_graded(graded, folder):
     notebook = nbformat.read(NOTEBOOKS / graded, as_version=4)
-    judge(run_twice(notebook, folder, hidden_model(notebook)), notebook)
+    cells = run_twice(notebook, folder, hidden_model(notebook))
+    judge(cells, notebook)
+    keep(NOTEBOOKS / graded, cells)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +207,7 @@ def test_runs_in_another_language(path, folder):
     cells = run(notebook, folder / language, hidden_model(notebook))
     judge(cells, notebook, language)
     assert unattempted(cells, language) == stubs(cells) != []
+    keep(path, cells)
 
 
 def stubs(cells):

@@ -9,7 +9,7 @@ import re
 import nbformat
 import pytest
 
-from tests.notebooks.test_style import unasked
+from tests.notebooks import test_style as form
 from translation import package
 from translation.__main__ import page, update, wrong
 from translation.catalogue import PACKAGE, begun, is_whole, languages, load, notebook_path, path_of, state
@@ -82,14 +82,26 @@ def test_a_translated_notebook_is_the_same_but_for_its_words(language, name):
     assert other.metadata == english.metadata
     for one, two in zip(english.cells, other.cells, strict=True):
         assert (one.id, one.cell_type, one.metadata) == (two.id, two.cell_type, two.metadata)
-    setup = [cell.source for cell in other.cells if "minillama.language(" in cell.source]
-    assert len(setup) == 1 and f'minillama.language("{language}")\n' in setup[0]
+
+
+def chosen(notebook):
+    """What a notebook calls `language` with, in its first code cell and elsewhere."""
+    first, *rest = (cell.source for cell in notebook.cells if cell.cell_type == "code")
+    return [re.findall(r"^language\((.*?)\)", source, re.M) for source in (first, "\n".join(rest))]
+
+
+@pytest.mark.parametrize("language", ["en", *LANGUAGES])
+@pytest.mark.parametrize("name", names())
+def test_a_notebook_chooses_its_own_language_in_its_first_cell(language, name):
+    folder = ENGLISH if language == "en" else ENGLISH / language
+    assert chosen(read(name, folder)) == [[f'"{language}"'], []]
 
 
 @pytest.mark.parametrize(("language", "name"), BEGUN, ids=ids(BEGUN))
 def test_links_lead_somewhere_and_cells_are_short(language, name):
-    folder = notebook_path(name, language).parent
-    for cell in nbformat.read(notebook_path(name, language), as_version=4).cells:
+    folder, notebook = notebook_path(name, language).parent, read(name, notebook_path(name, language).parent)
+    form.test_code_cells_are_short(notebook)
+    for cell in notebook.cells:
         if cell.cell_type == "markdown":
             text = re.sub(r"!\[[^]]*\]", "", prose(cell.source))
             assert 5 <= len(re.findall(r"[\u3400-\u9fff]|[A-Za-z0-9_.]+|`", text)) <= LONGEST, cell.source
@@ -102,7 +114,7 @@ def test_a_prediction_asks_in_its_text_what_it_asks_in_its_widget(language, name
     notebook = nbformat.read(notebook_path(name, language), as_version=4)
     for cell in notebook.cells:
         cell.source = re.sub(r"^\*\*[^*]+\*\* ?(?=.*\n\n1\. )", "**Predict.** ", cell.source)
-    assert list(unasked(notebook)) == []
+    assert list(form.unasked(notebook)) == []
 
 
 # ---- the glossary

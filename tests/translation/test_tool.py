@@ -7,7 +7,7 @@ import pytest
 from translation import package, style
 from translation.__main__ import fill
 from translation.catalogue import Message, state, updated
-from translation.cells import code_differs, has_words, relinked, with_language
+from translation.cells import code_differs, has_words, relinked
 
 
 def catalogue(*entries):
@@ -147,19 +147,11 @@ def test_faults_of_what_the_package_says():
 
 def test_links_are_moved_one_folder_deeper():
     text = "![a](../assets/loop-top-p.svg) [b](08_next_token.ipynb) [c](06_x.ipynb) [d](https://x.y/z) "
-    text += "[e](../README.md#the-course)"
+    text += "[e](../README.md#the-course) [f](xx/06_x.ipynb#top) [g](zh/00_start_here.ipynb)"
     moved = relinked(text, "xx", {"08_next_token"})
     assert moved == (
         "![a](../../assets/loop-top-p.svg) [b](08_next_token.ipynb) [c](../06_x.ipynb) [d](https://x.y/z) "
-        "[e](../../README.md#the-course)"
-    )
-
-
-def test_the_set_up_cell_chooses_the_language_after_its_imports():
-    source = "import math\n\nfrom minillama import Llama\nfrom minillama.check import use\n\nllama = Llama.build()"
-    assert with_language(source, "zh") == (
-        "import math\n\nimport minillama\nfrom minillama import Llama\nfrom minillama.check import use\n\n"
-        'minillama.language("zh")\nllama = Llama.build()'
+        "[e](../../README.md#the-course) [f](../06_x.ipynb#top) [g](../zh/00_start_here.ipynb)"
     )
 
 

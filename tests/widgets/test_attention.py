@@ -73,5 +73,3 @@ def test_bad_arguments():
             AttentionExplorer(pieces, weights)
     with pytest.raises(ValueError, match="head must be a whole number from 0 to 0, got 1"):
         AttentionExplorer(PIECES, WEIGHTS[None, None], head=1)
-    with pytest.raises(ValueError, match="language"):
-        AttentionExplorer(PIECES, WEIGHTS[None, None], language="xx")

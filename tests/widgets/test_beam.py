@@ -194,5 +194,3 @@ def test_bad_arguments(llama):
         BeamView(llama, PROMPTS, n_beams=0)
     with pytest.raises(ValueError, match=f"max_gen_len must be a whole number from 1 to {LONGEST_SEARCH}"):
         BeamView(llama, PROMPTS, max_gen_len=LONGEST_SEARCH + 1)
-    with pytest.raises(ValueError, match="language"):
-        BeamView(llama, PROMPTS, language="xx")

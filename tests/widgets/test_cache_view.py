@@ -176,8 +176,6 @@ def test_bad_arguments(llama):
         CacheView(llama, ["a"])
     with pytest.raises(ValueError, match="max_gen_len must be a whole number from 1 to 16"):
         CacheView(llama, PROMPT, max_gen_len=0)
-    with pytest.raises(ValueError, match="language"):
-        CacheView(llama, PROMPT, language="xx")
 
 
 def test_the_figures():

@@ -158,8 +158,6 @@ def test_keyboard_hooks_and_bad_arguments(view, llama):
         CanvasView(llama, "Once")
     with pytest.raises(ValueError, match="max_gen_len"):
         CanvasView(llama, PROMPTS, max_gen_len=-1)
-    with pytest.raises(ValueError, match="language"):
-        CanvasView(llama, PROMPTS, language="xx")
 
 
 @pytest.mark.parametrize(

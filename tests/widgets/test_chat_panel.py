@@ -171,7 +171,7 @@ def test_another_run_interrupts_the_answer(panel, fresh_llama, gate, written_mea
     gate.let(1000)
     assert panel.wait(DEADLINE)
     assert "used this Llama" in panel.status.value and "Send your message again" in panel.status.value
-    assert "alert" in panel.status.value and "RuntimeError" not in panel.status.value
+    assert "ml-failed" in panel.status.value and "RuntimeError" not in panel.status.value
     assert panel.turns[0].state == "failed" and EN["panel_is_failed"] in panel.view.value and panel.dialog == []
     assert panel.message.value == (written_meanwhile or "Hello"), "what was written meanwhile is not overwritten"
     assert panel.send() and panel.wait(DEADLINE) and panel.turns[-1].state == "done"
@@ -330,5 +330,3 @@ def test_bad_arguments(llama):
         ChatPanel(llama, system=None)
     with pytest.raises(ValueError, match="max_gen_len"):
         ChatPanel(llama, max_gen_len=-1)
-    with pytest.raises(ValueError, match="language"):
-        ChatPanel(llama, language="xx")

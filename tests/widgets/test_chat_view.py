@@ -156,8 +156,6 @@ def test_keyboard_and_hooks(view):
 
 
 def test_bad_arguments(llama):
-    with pytest.raises(ValueError, match="language"):
-        ChatView(llama, DIALOG, language="xx")
     with pytest.raises(ValueError, match="the last message must be the user's"):
         ChatView(llama, DIALOG[:3])
     with pytest.raises(ValueError, match="message 0 of dialog has a line break"):

@@ -316,8 +316,9 @@ def test_bad_arguments(llama, heatmap):
         LogprobHeatmap(llama, ["a"], threshold=2)
     with pytest.raises(ValueError, match="max_gen_len"):
         LogprobHeatmap(llama, ["a"], max_gen_len=1000)
-    with pytest.raises(ValueError, match="language"):
-        LogprobHeatmap(llama, ["a"], language="xx")
     for name, value in {"prompts": ["a"], "temperatures": [0.0], "threshold": 2, "echo": 5, "max_gen_len": 61}.items():
-        with pytest.raises((TypeError, ValueError), match=f"^{name} must be"):
-            setattr(heatmap, name, value)
+        before = getattr(heatmap, name)
+        for wrong in (value, None):
+            with pytest.raises((TypeError, ValueError), match=f"^{name} must be"):
+                setattr(heatmap, name, wrong)
+            assert getattr(heatmap, name) == before

@@ -11,7 +11,7 @@ from minillama import Llama
 from minillama.widgets import GenerateStepper, show_step
 from minillama.widgets.labels import EN
 from minillama.widgets.stages import batch_stages, stages
-from minillama.widgets.stepper import LONGEST_RUN, MOST_SENT
+from minillama.widgets.stepper import LONGEST_RUN, MOST_SENT, SETTINGS
 from minillama.widgets.steps import SIGNS, record, stepper_html, where_lines
 
 PROMPTS = ["Once upon a time", "The cat", "从前有一只小猫"]
@@ -340,9 +340,16 @@ def test_odd_characters_are_shown_safely(view, text):
         ({"top_p": 2}, ValueError, "top_p"),
         ({"seed": -1}, ValueError, "seed"),
         ({"n_rows": 0}, ValueError, "n_rows"),
-        ({"language": "xx"}, ValueError, "language"),
     ],
 )
 def test_bad_arguments(llama, settings, error, message):
     with pytest.raises(error, match=message):
         GenerateStepper(llama, **{"prompts": PROMPTS} | settings)
+
+
+@pytest.mark.parametrize("name", [*SETTINGS, "step", "row"])
+def test_none_is_no_setting(view, name):
+    before = getattr(view, name)
+    with pytest.raises((TypeError, ValueError), match=f"^{name} must be"):
+        setattr(view, name, None)
+    assert getattr(view, name) == before

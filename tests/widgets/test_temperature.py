@@ -239,5 +239,3 @@ def test_bad_arguments(llama):
         TemperatureExplorer(llama, PROMPTS, temperature=9)
     with pytest.raises(ValueError, match="n_rows must be a whole number of at least 1, got 0"):
         TemperatureExplorer(llama, PROMPTS, n_rows=0)
-    with pytest.raises(ValueError, match="language"):
-        TemperatureExplorer(llama, PROMPTS, language="xx")

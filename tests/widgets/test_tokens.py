@@ -142,8 +142,3 @@ def test_keyboard_and_hooks(view):
     for hook, control in (("s-text", view.input), ("s-bos", view.bos), ("s-eos", view.eos)):
         assert hook in control._dom_classes and control.tabbable is not False
     assert "w-tokens" in view._dom_classes
-
-
-def test_bad_arguments(tokenizer):
-    with pytest.raises(ValueError, match="language"):
-        TokenView(tokenizer, language="xx")

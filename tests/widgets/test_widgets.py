@@ -103,8 +103,6 @@ def test_bad_arguments(llama):
         TopPExplorer(llama, "Once")
     with pytest.raises(ValueError, match="prompts is empty"):
         TopPExplorer(llama, [])
-    with pytest.raises(ValueError, match="language"):
-        TopPExplorer(llama, PROMPTS, language="xx")
     with pytest.raises(ValueError, match="temperature must be a number from 0 to 3, got 9"):
         TopPExplorer(llama, PROMPTS, temperature=9)
     with pytest.raises(ValueError, match="top_p must be a number from 0 to 1, got 1.5"):

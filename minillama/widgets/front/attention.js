@@ -29,6 +29,12 @@ function render({ model, el: parent, alone = false }) {
   const heads = el("div", "fx-maps s-head", { role: "grid", "aria-label": text.att_heads },
     el("div", "fx-layer", { role: "row" }, corner, ...numbers), ...lines);
   heads.style.setProperty("--heads", nHeads);
+
+  // The chosen head once more, so large that its axes have names, and the row of the token that looks is framed.
+  const large = el("canvas", "", { width: n, height: n }), looks = el("div", "fx-looks");
+  looks.style.height = `${100 / n}%`;
+  const chosenHead = el("div", "fx-large", { "aria-hidden": "true" }, el("span", "fx-across", {}, text.att_across),
+    el("span", "fx-down", {}, text.att_down), el("div", "fx-map", {}, large, looks));
   const at = rove(heads, layers, (layer, head) => put({ layer, head }));
 
   // The weights of a head as a picture, a pixel a weight; what the mask hides stays empty.
@@ -64,15 +70,15 @@ function render({ model, el: parent, alone = false }) {
     ...rows.map((each) => each.node));
   const caption = el("p", "fx-caption ml-count", { "aria-live": "polite" });
   const list = el("div", "fx-arcs", {}, body, drawing);
-  root.append(caption, el("div", "fx-two", {}, heads, list), el("p", "fx-note", {}, text.att_keys));
+  const pictures = el("div", "fx-pictures", {}, heads, chosenHead);
+  root.append(caption, el("div", "fx-two", {}, pictures, list), el("p", "fx-note", {}, text.att_keys));
 
   let drawn, lit, token = -1, shown = 0; // shown: under the pointer or the focus, else token
-  const arrows = walk(rows.map((each) => each.node), (k) => {
+  const walked = walk(rows.map((each) => each.node), (k) => {
     shown = k;
     look();
-  });
-  body.addEventListener("keydown", arrows);
-  body.addEventListener("focusin", () => put({ token: shown }));
+  }, (k) => put({ token: k }));
+  body.addEventListener("keydown", walked.keys);
   body.addEventListener("pointerleave", () => {
     shown = token;
     look();
@@ -89,7 +95,7 @@ function render({ model, el: parent, alone = false }) {
     if (cell !== lit) choose(layer, head, cell);
     if (token !== model.get("token")) {
       token = shown = model.get("token");
-      rows.forEach((each, k) => each.node.setAttribute("tabindex", k === token ? 0 : -1));
+      walked.at(token);
     }
     look();
   }
@@ -100,6 +106,9 @@ function render({ model, el: parent, alone = false }) {
     at(layer, head);
     lit?.setAttribute("aria-selected", false);
     cell.setAttribute("aria-selected", true);
+    const context = large.getContext("2d");
+    context.clearRect(0, 0, n, n);
+    context.drawImage(cell.firstChild, 0, 0);
     lit = cell;
   }
 
@@ -108,12 +117,13 @@ function render({ model, el: parent, alone = false }) {
     const [layer, head] = chosen(), start = ((layer * nHeads + head) * n + shown) * n;
     if (start === drawn) return;
     drawn = start;
+    looks.style.top = `${(100 * shown) / n}%`;
     const weights = all.subarray(start, start + n), y = (shown + 0.5) * LINE;
     rows.forEach((each, k) => {
       const hidden = k > shown && weights[k] === 0;
       each.node.classList.toggle("fx-lit", k === shown);
       each.node.classList.toggle("fx-cut", hidden);
-      say(each.weight, hidden ? text.att_hidden : weights[k].toFixed(2));
+      say(each.weight, hidden ? text.att_hidden : fixed(weights[k], 2));
       each.bar.style.transform = `scaleX(${weights[k]})`;
       arcs[k].setAttribute("d", arc(y, (k + 0.5) * LINE));
       arcs[k].setAttribute("stroke-width", weights[k] < FAINTEST ? 0 : Math.max(1, THICKEST * weights[k]));

@@ -131,9 +131,9 @@ function render({ model, el: parent, alone = false }) {
     const before = Array.from(k > 1 ? levels[k - 2][branch.parent].text : "");
     say(each.before, before.length > LONGEST ? `…${before.slice(-LONGEST).join("")}` : before.join(""));
     say(each.piece, branch.piece);
-    say(each.logprob, branch.logprob.toFixed(3));
-    say(each.sum, branch.total.toFixed(3));
-    say(each.prob, Math.exp(branch.total).toFixed(4));
+    say(each.logprob, fixed(branch.logprob, 3));
+    say(each.sum, fixed(branch.total, 3));
+    say(each.prob, fixed(Math.exp(branch.total), 4));
     say(each.state, text[`beam_${branch.state}`]);
     each.bar.style.transform = `scaleX(${Math.exp(branch.total)})`;
     each.node.classList.toggle("fx-cut", branch.state === "cut");
@@ -149,8 +149,8 @@ function render({ model, el: parent, alone = false }) {
       if (!branch) return;
       say(each.name, branch.text);
       say(each.tokens, String(branch.n_tokens));
-      say(each.sum, `${branch.total.toFixed(3)}${n ? "" : " ★"}`);
-      say(each.mean, `${mean(branch).toFixed(3)}${branch === best ? " ★" : ""}`);
+      say(each.sum, `${fixed(branch.total, 3)}${n ? "" : " ★"}`);
+      say(each.mean, `${fixed(mean(branch), 3)}${branch === best ? " ★" : ""}`);
       say(each.state, text[`beam_${branch.state}`]);
     });
   }

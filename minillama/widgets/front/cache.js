@@ -44,22 +44,20 @@ function render({ model, el: parent, alone = false }) {
   root.append(view);
 
   let read = {}, calls = [], rows = [], queries = [], names = []; // names: what heads a column, in both tables
-  let call = 0, shown = 0; // the call that was chosen, and the one under the pointer or the focus, from 0
+  let call = 0; // the one that was chosen, from 0
   let planned = "", drawn = ""; // the plan and the call that are drawn
-  let promptShown = "", arrows = () => {};
+  let promptShown = "", walked;
   const also = { ArrowLeft: "ArrowUp", ArrowRight: "ArrowDown" };
   stairs.addEventListener("keydown", (event) => {
-    const last = rows[calls.length - 1].node, preventDefault = () => event.preventDefault();
-    if (event.key !== "End") return arrows({ key: also[event.key] ?? event.key, target: event.target, preventDefault });
-    arrows({ key: "ArrowDown", target: last.previousSibling, preventDefault });
+    const { key, target } = event;
+    walked.keys({ key: also[key] ?? key, target, preventDefault: () => event.preventDefault() });
   });
-  stairs.addEventListener("focusin", () => put({ call: shown + 1 }));
   stairs.addEventListener("pointerleave", () => look(call));
 
   function line(name, role) {
     const label = el("div", "fx-slotname", role ? { role: "rowheader" } : {}, name);
     const cells = read.pieces.map(() => el("div", "fx-slot", role ? { role: "cell" } : {}));
-    return { label, cells, node: el("div", "fx-slotrow", role ? { role: "row" } : {}, label, ...cells) };
+    return { label, cells, signs: "", node: el("div", "fx-slotrow", role ? { role: "row" } : {}, label, ...cells) };
   }
 
   // The row above a table: the number of each slot, and its token, as soon as that is known.
@@ -81,7 +79,7 @@ function render({ model, el: parent, alone = false }) {
     queries = Array.from({ length: n }, (_, query) => line(`${query} ${read.pieces[query]}`, false));
     stairs.replaceChildren(headed(text.cache_corner, true), ...rows.map((each) => each.node));
     mask.replaceChildren(headed(text.cache_queries, false), ...queries.map((each) => each.node));
-    arrows = walk(rows.map((each) => each.node), look);
+    walked = walk(rows.map((each) => each.node), look, (k) => put({ call: k + 1 }));
     root.style.setProperty("--slots", n + 1);
     piece.max = read.n_prompt;
   }
@@ -113,27 +111,33 @@ function render({ model, el: parent, alone = false }) {
     const name = [read.prompt, size, keeps].join(" ");
     if (name !== planned) rows.forEach((each, k) => fillRow(each, calls[k]));
     planned = name;
-    rows.forEach(({ node }, k) => node.setAttribute("tabindex", k === call ? 0 : -1));
+    walked.at(call);
     look(call);
   }
 
   // A row of the staircase: what a call does with each slot. Rows that this plan does not need are not seen.
-  function fillRow({ node, label, cells }, bounds) {
-    const [start, end] = bounds ?? [0, 0];
+  function fillRow(each, bounds) {
+    const { node, label } = each, [start, end] = bounds ?? [0, 0];
     node.classList.toggle("fx-none", !bounds);
+    node.setAttribute("aria-hidden", !bounds);
     say(label, bounds ? `${start}:${end}, ${start}` : "");
-    cells.forEach((cell, slot) => mark(cell, !bounds ? "" : slot < start ? "R" : slot < end ? "W" : "–"));
+    mark(each, (slot) => (!bounds ? " " : slot < start ? "R" : slot < end ? "W" : "–"));
   }
 
-  function mark(cell, sign, colour = sign) {
-    say(cell, sign);
-    cell.classList.toggle("fx-read", colour === "R");
-    cell.classList.toggle("fx-written", colour === "W");
+  // Give each slot of a row its sign: R and W as they are, r and w for a query that looks at such a slot.
+  function mark(each, signAt) {
+    const before = each.signs;
+    each.signs = each.cells.map((_, slot) => signAt(slot)).join("");
+    each.cells.forEach((cell, slot) => {
+      const sign = each.signs[slot];
+      if (sign === before[slot]) return;
+      cell.textContent = { " ": "", r: "✓", w: "✓" }[sign] ?? sign;
+      cell.className = `fx-slot ${{ r: "fx-read", w: "fx-written" }[sign.toLowerCase()] ?? ""}`;
+    });
   }
 
   // Light a call, its slots and its queries, and say what it does.
   function look(k) {
-    shown = k;
     if (drawn === `${planned} ${k}`) return;
     drawn = `${planned} ${k}`;
     const [start, end] = calls[k], known = Math.max(read.n_prompt, end);
@@ -146,10 +150,7 @@ function render({ model, el: parent, alone = false }) {
       if (!inside && !each.lit) return;
       each.lit = inside;
       each.node.classList.toggle("fx-now", inside);
-      each.cells.forEach((cell, slot) => {
-        const sees = slot <= query, used = inside && slot < end;
-        mark(cell, !used ? "" : sees ? "✓" : "✗", !used || !sees ? "" : slot < start ? "R" : "W");
-      });
+      mark(each, (slot) => (!inside || slot >= end ? " " : slot > query ? "✗" : slot < start ? "r" : "w"));
     });
     tell(start, end, k);
   }

@@ -15,30 +15,35 @@ function candidatesOf({ n_shown: n, stops, settings: { temperature } }, numbers,
   return { nKept, mass, ids, logits, prob, own: { place: ownPlace, prob: prob(ownLogit, ownPlace) } };
 }
 
-// Returns { node, arrows, draw(candidates, marks, temperature) }; marks: {token id: what the last column says of it}.
+// Returns { node, keys, draw(candidates, marks, temperature) }; marks: {token id: what the last column says of it}.
 function candidateTable({ n_shown: n, names }, text, vocabSize) {
   const rows = Array.from({ length: n }, () => row(COLUMNS, ["ghost", "bar"])), rest = row(COLUMNS, ["ghost", "bar"]);
   rest.node.classList.add("fx-rest");
   rest.node.hidden = n === vocabSize;
-  const nodes = [...rows, rest].map((each) => each.node);
+  const nodes = [...rows, rest].map((each) => each.node).filter((node) => !node.hidden);
   const heads = el("div", "fx-heads", { role: "rowgroup" }, head(COLUMNS, text));
   const body = el("div", "fx-rows", { role: "rowgroup" }, ...nodes);
   const caption = el("p", "fx-caption");
   let scrolled = false;
   body.addEventListener("scroll", () => (scrolled = body.scrollTop > 0));
   const table = el("div", "fx-table", { role: "table", "aria-label": text.stages_table }, heads, body);
-  const arrows = walk(nodes, (lit) => nodes.forEach((each, k) => each.classList.toggle("fx-lit", k === lit)));
+  let lit = nodes[0];
+  const { keys } = walk(nodes, (k) => {
+    lit.classList.remove("fx-lit");
+    lit = nodes[k];
+    lit.classList.add("fx-lit");
+  });
 
   function fillRow(each, { name, logit, prob, before, isKept, kept, renormalised, mark }, temperature) {
     each.node.classList.toggle("fx-cut", !isKept);
     each.node.classList.toggle("fx-marked", mark !== "");
     say(each.name, name);
-    say(each.logit, logit === undefined ? "" : logit.toFixed(2));
-    say(each.scaled, logit === undefined ? "" : temperature < TINY ? "–" : (logit / temperature).toFixed(2));
-    say(each.prob, prob.toFixed(4));
-    say(each.before, before.toFixed(4));
+    say(each.logit, logit === undefined ? "" : fixed(logit, 2));
+    say(each.scaled, logit === undefined ? "" : temperature < TINY ? "–" : fixed(logit / temperature, 2));
+    say(each.prob, fixed(prob, 4));
+    say(each.before, fixed(before, 4));
     say(each.kept, kept);
-    say(each.renormalised, renormalised.toFixed(4));
+    say(each.renormalised, fixed(renormalised, 4));
     say(each.pick, mark);
     each.ghost.hidden = !renormalised;
     each.ghost.style.width = `${100 * prob}%`;
@@ -62,5 +67,5 @@ function candidateTable({ n_shown: n, names }, text, vocabSize) {
     if (scrolled) body.scrollTop = 0; // only then, for it waits for the layout
   }
 
-  return { node: el("div", "", {}, caption, table), arrows, draw };
+  return { node: el("div", "", {}, caption, table), keys, draw };
 }

@@ -52,24 +52,23 @@ function grid({ label, corner, heads, names, cell, chosen }) {
   node.style.setProperty("--cell", `${cell}px`);
   node.style.setProperty("--columns", heads.length);
 
-  let width = 0, left = 0, now = 0; // left: view.scrollLeft, which waits for the layout when it is read
-  view.addEventListener("scroll", () => (left = view.scrollLeft));
+  let width = 0, now = 0;
   // Before column 0 and after the last there is a third of the width; so each column can come to the middle.
   const scroll = () => {
-    const to = between((now + 1) * cell - Math.floor(width / 3), left, now * cell);
-    if (width && to !== left) view.scrollLeft = left = to;
+    if (!width) return;
+    const left = view.scrollLeft, to = between((now + 1) * cell - Math.floor(width / 3), left, now * cell);
+    if (to !== left) view.scrollLeft = to;
   };
   new ResizeObserver(([{ contentRect }]) => {
     if (!width) view.scrollLeft = contentRect.width / 3; // column 0 at the left edge
     width = contentRect.width;
-    left = view.scrollLeft;
     scroll();
   }).observe(view);
 
   const rest = rove(table, lines, chosen);
   const at = (row, column) => {
     now = column;
-    scroll(); // first: the new focus changes what the layout is made of
+    scroll(); // first: to read where it is waits for the layout, and nothing has changed yet
     rest(row, column);
   };
   return { node, track: table, heads: columnHeads, names: rowNames, lines, at };

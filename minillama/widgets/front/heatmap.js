@@ -1,7 +1,5 @@
 // LogprobHeatmap: two texts to read (reading.js), each token on the colour of its probability, and the two compared.
 
-const POP = 230; // width of the pop-over, in pixels
-
 function render({ model, el: parent, alone = false }) {
   const data = model.get("data"), { id, text, legend, longest, hottest } = data;
   const root = explorer(parent, "fx-heatmap"), names = ["A", "B"];
@@ -49,12 +47,13 @@ function render({ model, el: parent, alone = false }) {
   const key = el("p", "fx-legend", {}, text.heat_legend, ...chips, el("span", "fx-token fx-low", {}, text.heat_dashed),
     el("span", "fx-token fx-no-score", {}, text.heat_none));
   const panels = el("div"), pop = el("div", "fx-pop", { "aria-hidden": "true", hidden: "" });
-  root.append(settings, message, table, count, el("div", "fx-controls", {}, echo.node), key, panels, pop,
-    el("p", "fx-note", {}, text.heat_keys));
+  root.append(el("div", "fx-top", {}, settings, message), table, count, el("div", "fx-controls", {}, echo.node), key,
+    panels, el("p", "fx-note", {}, text.heat_keys));
 
   // ---- one tab stop for all tokens; what is under the pointer or the focus is lit in both texts
 
   let scored = null, texts = []; // what is shown
+  let lit = "", before = "", touched = false; // the place that is lit; what was lit as the pointer came down, a finger?
 
   const failed = (problem) => ({ node: el("div", "fx-panel fx-failed", { role: "alert" }, problem), tokens: [],
     draw() {}, light() {}, place() {} });
@@ -73,25 +72,42 @@ function render({ model, el: parent, alone = false }) {
       const { tokens, first } = walked[line], there = Math.max(place, first(model.get("echo")));
       if (there < tokens.length) stop(line, there);
     });
-    beside.addEventListener("pointerover", ({ target }) => point(target));
+    const hover = (to) => ({ pointerType, target }) => pointerType !== "touch" && point(to ?? target);
+    beside.addEventListener("pointerover", hover());
+    beside.addEventListener("pointerleave", hover(beside));
     beside.addEventListener("focusin", ({ target }) => point(target));
-    for (const kind of ["pointerleave", "focusout"]) beside.addEventListener(kind, () => point(beside));
+    beside.addEventListener("focusout", () => point(beside));
+    beside.addEventListener("pointerdown", ({ pointerType }) => {
+      touched = pointerType === "touch";
+      before = lit;
+    });
+    beside.addEventListener("click", ({ target, clientX, clientY }) => { // of a finger: it does not hover
+      if (!touched) return;
+      const under = document.elementsFromPoint(clientX, clientY); // a browser takes a spike's tap for one on the line
+      const tapped = target.matches(".fx-token") ? target : under.find((each) => each.matches(".fx-spike")) ?? target;
+      point(before === placeOf(tapped).join() ? beside : tapped);
+    });
+  }
+
+  // Which text the pointer is on, and the place there of a token, a spike or a row; undefined where there is none.
+  function placeOf(target) {
+    const here = texts.findIndex(({ node }) => node.contains(target));
+    return [here, texts[here]?.place(target)];
   }
 
   function point(target) {
-    const here = texts.find(({ node }) => node.contains(target)), place = here?.place(target);
+    const [here, place] = placeOf(target);
+    lit = place === undefined ? "" : [here, place].join();
     for (const each of texts) each.light(place);
-    pop.hidden = place === undefined || scored[texts.indexOf(here)].logprobs[place] === null;
+    pop.hidden = place === undefined || scored[here].logprobs[place] === null;
     if (pop.hidden) return;
-    const { tops } = scored[texts.indexOf(here)], box = here.tokens[place].getBoundingClientRect();
-    const frame = root.getBoundingClientRect();
-    pop.replaceChildren(el("b", "", {}, here.about(place)), ...tops[place].map(([piece, prob]) => {
+    const { tops } = scored[here], { reader, about } = texts[here];
+    reader.append(pop);
+    pop.replaceChildren(el("b", "", {}, about(place)), ...tops[place].map(([piece, prob]) => {
       const bar = el("i");
       bar.style.width = `${100 * prob}px`;
       return el("div", "fx-best", {}, el("code", "", {}, piece), el("span", "", {}, percent(prob)), bar);
     }));
-    pop.style.left = `${between(0, box.left - frame.left, frame.width - POP)}px`;
-    pop.style.top = `${box.bottom - frame.top + 4}px`;
   }
   root.addEventListener("keydown", ({ key: pressed }) => pressed === "Escape" && point(root));
 
@@ -108,16 +124,16 @@ function render({ model, el: parent, alone = false }) {
       || run.max_gen_len !== values[4]);
     say(message, waits ? text.settings_running : "");
     const nats = threshold > 0 ? -Math.log(threshold) : Infinity;
-    say(count, fill(text.heat_count, { prob: share(threshold), nats: nats.toFixed(2) }));
+    say(count, fill(text.heat_count, { prob: share(threshold), nats: fixed(nats, 2) }));
     scored.forEach((run, k) => {
       texts[k].draw(threshold, withPrompt);
       rows[k].hidden = Boolean(run.problem);
       if (run.problem) return;
       const seen = run.logprobs.slice(withPrompt ? 0 : run.n_prompt), known = seen.filter((each) => each !== null);
       const sum = known.reduce((total, each) => total + each, 0);
-      const number = (value) => (known.length ? value.toFixed(2) : "–");
+      const number = (value) => (known.length ? fixed(value, 2) : "–");
       const below = known.filter((each) => Math.exp(each) < threshold).length;
-      [names[k], run.temperature.toFixed(2), seen.length, number(sum), number(Math.exp(-sum / known.length)), below]
+      [names[k], fixed(run.temperature, 2), seen.length, number(sum), number(Math.exp(-sum / known.length)), below]
         .forEach((words, column) => say(rows[k].children[column], String(words)));
     });
   }

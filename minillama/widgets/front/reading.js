@@ -3,6 +3,7 @@
 
 const STOPS = [1, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.08, 0.06, 0.05, 0.04, 0.03, 0.02,
   0.015, 0.01, 0.005, 0.002, 0.001, 0]; // of the threshold, for the keys
+const SLIP = 4; // pixels that a finger may move in a tap
 const N_ROWS = 6; // uncertain tokens in the table
 const LOW = ["place", "token", "prob", "logprob", "rank"]; // its columns
 
@@ -29,8 +30,8 @@ function cells(texts, role = "cell", css = "fx-cells") {
     el("div", "", { role: role === "cell" && !k ? "rowheader" : role }, words)));
 }
 
-// Returns { node, tokens, first(echo), about(place), place(target), draw(threshold, echo), light(place) }; first: the
-// first token that is seen. moved(threshold) is called when the line is moved.
+// Returns { node, reader, tokens, first(echo), about(place), place(target), draw(threshold, echo), light(place) };
+// reader holds the text; first: the first token that is seen. moved(threshold) is called when the line is moved.
 function reading({ run, name, data, read, moved }) {
   const { text, lowest, vocab_size: vocabSize } = data, { pieces, ranks, tops, logprobs, n_prompt: nPrompt } = run;
   const tokens = pieces.map((piece, k) => {
@@ -71,14 +72,22 @@ function reading({ run, name, data, read, moved }) {
     const { top, height } = strip.getBoundingClientRect(), up = between(0, (top + height - event.clientY) / height, 1);
     moved(up === 1 ? 0 : Number(Math.exp(up * lowest).toPrecision(2)));
   };
+  let down = null; // where the pointer came down; a finger has to move before it drags, for a tap is for a spike
   strip.addEventListener("pointerdown", (event) => {
-    if (event.pointerType === "touch" && !line.contains(event.target)) return; // a finger on the strip scrolls the page
+    down = event.clientY;
+    if (event.pointerType === "touch") return; // what a finger came down on gets all its events anyway
     strip.setPointerCapture(event.pointerId);
     line.focus({ preventScroll: true });
     drag(event);
     event.preventDefault();
   });
-  strip.addEventListener("pointermove", (event) => strip.hasPointerCapture(event.pointerId) && drag(event));
+  strip.addEventListener("pointermove", (event) => {
+    if (down === null || (event.pointerType === "touch" && Math.abs(event.clientY - down) < SLIP)) return;
+    down = Infinity; // from now on every move counts
+    if (document.activeElement !== line) line.focus({ preventScroll: true });
+    drag(event);
+  });
+  for (const kind of ["pointerup", "pointercancel"]) strip.addEventListener(kind, () => (down = null));
   line.addEventListener("keydown", (event) => {
     const at = nearest(STOPS, read()), last = STOPS.length - 1;
     const to = { ArrowUp: at + 1, ArrowRight: at + 1, ArrowDown: at - 1, ArrowLeft: at - 1, PageUp: at + 5,
@@ -109,8 +118,8 @@ function reading({ run, name, data, read, moved }) {
   function draw(threshold, echo) {
     const nats = threshold > 0 ? -Math.log(threshold) : Infinity;
     line.style.bottom = `${100 * Math.min(1, nats / -lowest)}%`;
-    line.setAttribute("aria-valuenow", Math.min(-lowest, nats).toFixed(2));
-    line.setAttribute("aria-valuetext", fill(text.heat_spoken, { prob: share(threshold), nats: nats.toFixed(2) }));
+    line.setAttribute("aria-valuenow", fixed(Math.min(-lowest, nats), 2));
+    line.setAttribute("aria-valuetext", fill(text.heat_spoken, { prob: share(threshold), nats: fixed(nats, 2) }));
     say(pill, share(threshold));
     const below = tokens.map((_, k) => logprobs[k] !== null && Math.exp(logprobs[k]) < threshold);
     const from = first(echo), seen = tokens.map((_, k) => k).slice(from);
@@ -127,7 +136,7 @@ function reading({ run, name, data, read, moved }) {
     low.forEach((each, row) => {
       const k = listed[row];
       const words = k === undefined ? ["", "", "", "", ""]
-        : [k, pieces[k], percent(Math.exp(logprobs[k])), logprobs[k].toFixed(2), ranks[k]];
+        : [k, pieces[k], percent(Math.exp(logprobs[k])), fixed(logprobs[k], 2), ranks[k]];
       words.forEach((word, column) => say(each.children[column], String(word)));
     });
     const others = uncertain.length - listed.length;
@@ -147,7 +156,7 @@ function reading({ run, name, data, read, moved }) {
     return k ?? listed[low.indexOf(target.closest(".ml-low"))];
   }
 
-  return { node, tokens, first, about, place, draw, light };
+  return { node, reader, tokens, first, about, place, draw, light };
 }
 
 // The threshold, which may be 0.

@@ -1,88 +1,4 @@
-// What the explorers share: numbers, words, parts of the page, and the page without a kernel.
-// widgets/front.py puts COLOURS and CSS before this file and one explorer's file after it: one module in all.
-
-// ---- numbers: what minillama/sampling.py computes, in 64 bits
-
-const TINY = 2 ** -126; // a temperature below the smallest float32 is 0
-
-// The token ids, the largest logit first; ties stay in the order of their ids.
-function ranked(logits) {
-  return Uint32Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a]);
-}
-
-// softmax(logits / temperature), in the order given; at temperature 0 the first token has it all.
-function softmax(logits, order, temperature) {
-  const probs = new Float64Array(order.length);
-  if (temperature < TINY) {
-    probs[0] = 1;
-    return probs;
-  }
-  let sum = 0;
-  for (let k = 0; k < probs.length; k++) {
-    probs[k] = Math.exp((logits[order[k]] - logits[order[0]]) / temperature); // the largest is exp(0) = 1
-    sum += probs[k];
-  }
-  return probs.map((weight) => weight / sum);
-}
-
-// Keep each token whose mass before it is at most p. As probs fall, these are the first nKept; `mass` is theirs.
-function nucleus(probs, p) {
-  const before = new Float64Array(probs.length);
-  for (let k = 1; k < probs.length; k++) before[k] = before[k - 1] + probs[k - 1];
-  let nKept = 0, mass = 0;
-  while (nKept < probs.length && (before[nKept] <= p || p >= 1)) mass += probs[nKept++];
-  return { before, nKept, mass };
-}
-
-// How uncertain a distribution is, in nats: the sum of -p log p.
-function entropy(probs) {
-  let nats = 0;
-  for (const p of probs) if (p > 0) nats -= p * Math.log(p);
-  return nats;
-}
-
-// The place of the number in a list that is nearest to this one.
-function nearest(list, value) {
-  return list.reduce((best, each, k) => (Math.abs(each - value) < Math.abs(list[best] - value) ? k : best), 0);
-}
-
-// The sum of all but the first n.
-function tail(probs, n) {
-  let sum = 0;
-  for (let k = n; k < probs.length; k++) sum += probs[k];
-  return sum;
-}
-
-// A function that gives the same random numbers from 0 to 1 for the same seed (mulberry32).
-function randomFrom(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let bits = Math.imul(state ^ (state >>> 15), state | 1);
-    bits ^= bits + Math.imul(bits ^ (bits >>> 7), bits | 61);
-    return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-// The float32 numbers in what Python sent: a DataView from a kernel, base64 in a page.
-function floats(sent) {
-  const bytes = typeof sent === "string" ? Uint8Array.from(atob(sent), (c) => c.charCodeAt(0))
-    : new Uint8Array(sent.buffer, sent.byteOffset, sent.byteLength);
-  return new Float32Array(bytes.slice().buffer); // a copy begins where a Float32Array may begin
-}
-
-// ---- words: the templates of labels.py, filled in
-
-// "{n:,} of {mass:.4f}" with {n: 4096, mass: 0.9} is "4,096 of 0.9000".
-function fill(template, values = {}) {
-  return template.replace(/\{(\w+)(?::(,|\.(\d)f))?\}/g, (_, name, form, digits) =>
-    digits ? values[name].toFixed(digits) : form ? values[name].toLocaleString("en") : values[name]);
-}
-
-// A temperature or top_p: two digits, and more only where they count.
-function plain(value) {
-  return Math.abs(value * 100 - Math.round(value * 100)) < 1e-9 ? value.toFixed(2) : String(value);
-}
+// What the explorers show alike: parts of the page, tables, sliders, and the page without a kernel.
 
 // ---- parts of the page. Text from Python is only ever textContent, so nothing in it can become markup.
 
@@ -138,24 +54,38 @@ function promptChoice(text, shown, chosen) {
   return [select, el("label", "fx-field s-prompt", {}, text.prompt, select)];
 }
 
-// Rows that the arrow keys walk through, one tab stop in all; lit(k) is called for the row under the pointer or focus.
-function walk(rows, lit) {
+// Rows that the arrow keys walk through, one tab stop in all; lit(k) is called for the row under the pointer or focus,
+// then chosen(k) for the one that got the focus. Returns { keys, at }: keys is for keydown, at(k) moves the tab stop.
+function walk(rows, lit, chosen = () => {}) {
+  let stop = 0, moving = false;
+  const at = (k) => {
+    if (k === stop) return; // to set it where the focus is waits for the layout
+    rows[stop].setAttribute("tabindex", -1);
+    rows[(stop = k)].setAttribute("tabindex", 0);
+  };
   const go = (k) => {
-    rows.forEach((each, n) => each.setAttribute("tabindex", n === k ? 0 : -1));
+    at(k);
     lit(k);
+    chosen(k);
   };
   rows.forEach((each, k) => {
-    each.setAttribute("tabindex", k ? -1 : 0);
+    each.setAttribute("tabindex", k === stop ? 0 : -1);
     each.addEventListener("pointerenter", () => lit(k));
-    each.addEventListener("focus", () => go(k));
+    each.addEventListener("focus", () => moving || go(k));
   });
-  return (event) => { // for keydown
-    const last = rows.length - 1, k = rows.indexOf(event.target);
-    const to = { ArrowUp: k - 1, ArrowDown: k + 1, Home: 0, End: last }[event.key];
+  const keys = (event) => {
+    const seen = rows.filter((each) => !each.matches(".fx-none")), k = seen.indexOf(event.target);
+    const to = { ArrowUp: k - 1, ArrowDown: k + 1, Home: 0, End: seen.length - 1 }[event.key];
     if (k < 0 || to === undefined) return;
     event.preventDefault();
-    rows[Math.max(0, Math.min(last, to))].focus();
+    const place = rows.indexOf(seen[Math.max(0, Math.min(seen.length - 1, to))]);
+    at(place);
+    moving = true;
+    rows[place].focus(); // first: to scroll there waits for the layout, and nothing that is seen has changed yet
+    moving = false;
+    go(place);
   };
+  return { keys, at };
 }
 
 // Make `handle` a slider: arrows, Page keys, Home and End, and dragging on the rails, the first as wide as the scale.

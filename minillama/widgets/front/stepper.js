@@ -88,21 +88,20 @@ function render({ model, el: parent, alone = false }) {
   const lines = code.map(({ line, value }) => el("div", "fx-code", { role: "listitem" }, line, value));
   const loop = el("div", "ml-where", { role: "list", "aria-label": text.step_lines }, ...lines);
   const candidates = el("div");
-  const detail = el("div", "fx-below", {}, verdict, loop, candidates);
-  const view = el("div", "", {}, buttons, caption, canvas, el("p", "fx-note", {}, text.step_keys), detail,
-    el("p", "fx-note", {}, text.step_legend));
+  const view = el("div", "", {}, buttons, caption, canvas, el("p", "fx-note", {}, text.step_keys), verdict, loop,
+    candidates, el("p", "fx-note", {}, text.step_legend));
   const problem = el("p", "fx-message fx-failed", { role: "alert" });
-  root.append(settings, message, problem, view);
+  root.append(el("div", "fx-top", {}, settings, message), problem, view);
 
   const frame = (k) => {
     lines.forEach((each, n) => each.classList.toggle("fx-lit", n === k));
     now.canvas?.light(PARTS[k]);
   };
-  const arrows = walk(lines, frame);
+  const walked = walk(lines, frame);
   loop.addEventListener("pointerleave", () => frame(2)); // the line that writes
   root.addEventListener("keydown", (event) => {
-    arrows(event);
-    now.table?.arrows(event);
+    walked.keys(event);
+    now.table?.keys(event);
     const { target, key } = event;
     if (event.defaultPrevented || target.matches("input, textarea, summary") || event.ctrlKey || event.metaKey) return;
     const to = { ArrowLeft: at() - 1, ArrowRight: at() + 1, Home: 0, End: Infinity }[key];
@@ -153,16 +152,16 @@ function render({ model, el: parent, alone = false }) {
     say(firstNew, fill(text.step_first_new, { k }));
     say(stops, fill(text.step_stops, { k }));
     firstNew.disabled = places.firstNew(k) > ran.n_steps;
-    detail.classList.toggle("fx-hidden", !step);
-    if (step) explain(step, k, column, from);
+    explain(Math.max(1, step), k, step ? "" : `${text.step_coming} `);
     frame(2);
   }
 
   const is = (yes) => (yes ? "True" : "False"); // in Python
 
-  // The lines of the loop with their values for row k, and what they lead to.
-  function explain(step, k, column, from) {
+  // The lines of the loop with their values for row k, and what they lead to. Before the first step: what it will do.
+  function explain(step, k, coming) {
     const { ran, run: places } = now, { temperature, top_p: p } = ran.settings, { named } = places;
+    const column = places.column(step), [from] = places.reads(step);
     const found = candidatesOf(ran, now.numbers, step, k);
     const candidate = ran.candidate[step - 1][k], token = ran.next_token[step - 1][k];
     const inside = places.inside(k, column), dropped = inside && candidate !== token, [stop, ...more] = ran.stop_ids;
@@ -188,7 +187,7 @@ function render({ model, el: parent, alone = false }) {
     const verdicts = { eos: text.step_stop_eos, length: text.step_stop_length, room: text.step_stop_room };
     const what = dropped ? text.step_dropped : inside ? text.step_same : step === final ? verdicts[why] : after;
     const own = dropped ? ` ${fill(text.step_what_own, { rank: found.own.place + 1, prob: found.own.prob })}` : "";
-    say(verdict, `${fill(text.step_detail, { row: k, column })} ${what}${own}`);
+    say(verdict, `${coming}${fill(text.step_detail, { row: k, column })} ${what}${own}`);
     now.table.draw(found, inside && !dropped ? { [token]: text.step_is_both }
       : { [candidate]: text.step_is_candidate, ...(dropped && { [token]: text.step_is_own }) }, temperature);
   }

@@ -53,8 +53,8 @@ function render({ model, el: parent, alone = false }) {
   const fields = [promptField, el("label", "fx-field s-own", {}, text.temp_own, own)];
   root.append(el("div", "fx-controls", {}, ...fields), message, view);
 
-  let rows = [], rest, lit = 0, arrows = () => {};
-  root.addEventListener("keydown", (event) => arrows(event));
+  let rows = [], rest, lit = 0, walked;
+  root.addEventListener("keydown", (event) => walked?.keys(event));
 
   // ---- what is shown
 
@@ -116,7 +116,7 @@ function render({ model, el: parent, alone = false }) {
     root.classList.toggle("fx-no-truth", Object.keys(truth).length === 0);
     body.replaceChildren(...[...rows, rest].map((each) => each.node));
     lit = 0;
-    arrows = walk(rows.map((each) => each.node), (n) => {
+    walked = walk(rows.map((each) => each.node), (n) => {
       lit = n;
       explain();
     });
@@ -125,8 +125,8 @@ function render({ model, el: parent, alone = false }) {
   function fillRow(each) {
     const { logits, order, names, truth, atOne, probs, temperature } = now, token = order[each.k];
     say(each.name, names[token]);
-    say(each.logit, logits[token].toFixed(2));
-    say(each.scaled, temperature < TINY ? "–" : (logits[token] / temperature).toFixed(2));
+    say(each.logit, fixed(logits[token], 2));
+    say(each.scaled, temperature < TINY ? "–" : fixed(logits[token] / temperature, 2));
     numbers(each, atOne[each.k], probs[each.k], truth[token]);
   }
 
@@ -137,9 +137,9 @@ function render({ model, el: parent, alone = false }) {
   }
 
   function numbers(each, atOne, prob, truth) {
-    say(each.at_one, atOne.toFixed(4));
-    say(each.now, prob.toFixed(4));
-    say(each.truth, truth === undefined ? "" : truth.toFixed(4));
+    say(each.at_one, fixed(atOne, 4));
+    say(each.now, fixed(prob, 4));
+    say(each.truth, truth === undefined ? "" : fixed(truth, 4));
     each.diamond.hidden = truth === undefined;
     each.diamond.style.left = `${100 * (truth ?? 0)}%`;
     each.ghost.style.width = `${100 * atOne}%`;

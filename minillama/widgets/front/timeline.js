@@ -45,7 +45,7 @@ function timeline({ ran, run, text, signs, chosen }) {
   function fillCell(step, row, column) {
     const kind = run.kind(step, row, column), token = run.token(step, row, column);
     const scored = logprobs && column && step && column <= run.column(step);
-    const score = scored ? logprobs[row][column - 1].toFixed(3) : "";
+    const score = scored ? fixed(logprobs[row][column - 1], 3) : "";
     lines[row][column].className = `fx-gridcell fx-step-${kind}`;
     say(lines[row][column], [kind === "empty" ? "" : names[token], `${signs[kind]} ${token}`, score].join("\n"));
   }

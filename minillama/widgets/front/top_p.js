@@ -54,12 +54,12 @@ function render({ model, el: parent, alone = false }) {
     el("p", "fx-note", {}, text.top_keys));
 
   let lit = 0; // the row whose arithmetic is shown
-  const arrows = walk(rows.map((each) => each.node), (k) => {
+  const rowsWalk = walk(rows.map((each) => each.node), (k) => {
     lit = k;
     explain();
   });
   root.addEventListener("keydown", (event) => {
-    arrows(event);
+    rowsWalk.keys(event);
     if (event.target.matches("button, select, input") || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === " ") sample(1);
     else if (event.key === "0") put({ observed: {} });
@@ -111,8 +111,8 @@ function render({ model, el: parent, alone = false }) {
     each.node.classList.toggle("fx-cut", !kept);
     each.node.classList.toggle("fx-crossing", k === nKept - 1 && now.p < 1);
     say(each.name, names[order[k]]);
-    say(each.logit, logits[order[k]].toFixed(2));
-    say(each.scaled, temperature < TINY ? "–" : (logits[order[k]] / temperature).toFixed(2));
+    say(each.logit, fixed(logits[order[k]], 2));
+    say(each.scaled, temperature < TINY ? "–" : fixed(logits[order[k]] / temperature, 2));
     numbers(each, probs[k], before[k], kept ? text.is_kept : text.is_cut, renormalised, count, draws);
   }
 
@@ -128,11 +128,11 @@ function render({ model, el: parent, alone = false }) {
   }
 
   function numbers(each, prob, before, kept, renormalised, count, draws) {
-    say(each.prob, prob.toFixed(4));
-    say(each.before, before.toFixed(4));
+    say(each.prob, fixed(prob, 4));
+    say(each.before, fixed(before, 4));
     say(each.kept, kept);
-    say(each.renormalised, renormalised.toFixed(4));
-    say(each.observed, draws ? (count / draws).toFixed(4) : "");
+    say(each.renormalised, fixed(renormalised, 4));
+    say(each.observed, draws ? fixed(count / draws, 4) : "");
     each.ghost.hidden = !renormalised;
     each.ghost.style.width = `${100 * prob}%`;
     each.bar.style.transform = `scaleX(${renormalised || prob})`;
