@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from book import extra, pages
-from book.execute import NOTEBOOKS, ROOT, execute_all, executed
+from book.execute import NOTEBOOKS, ROOT, execute_all, executed, forget_all_but
 from book.words import read
 from minillama.markup import STYLE
+from minillama.words import LANGUAGES
 
 BUILD = ROOT / "book" / "_build"
 SPHINX = ROOT / "book" / "sphinx"
@@ -77,6 +78,8 @@ def make(languages: Sequence[str], only: Sequence[str] = (), folder: Path = BUIL
     runs = [start(language, folder) for language in languages]
     if any([run.wait() for run in runs]):
         sys.exit("the book was not built: see what Sphinx says above")
+    if set(languages) == set(LANGUAGES) and not only:
+        forget_all_but(path for language in languages for path in notebooks(language))
     shutil.rmtree(folder / "html" / "jupyter_execute")  # MyST-NB's copies of the notebooks
     shutil.copy(SPHINX / "start.html", folder / "html" / "index.html")
     print(f"{time.monotonic() - began:.0f} s: {folder / 'html' / 'index.html'}", flush=True)

@@ -67,6 +67,14 @@ def kept(path: Path) -> NotebookNode | None:
     return nbformat.read(file, as_version=4) if file.exists() else None
 
 
+def forget_all_but(paths: Iterable[Path]) -> None:
+    """Of these notebooks, as they are now, what they showed stays; what else is kept goes."""
+    now = {place(path) for path in paths}
+    for file in KEPT.glob("*.ipynb"):
+        if file not in now:
+            file.unlink()
+
+
 def execute(path: Path) -> None:
     """Run the notebook in a kernel of its own, in a folder of its own, and keep it."""
     notebook = nbformat.read(path, as_version=4)

@@ -69,7 +69,7 @@ def write(model: Transformer, rows: int, folder: Path) -> None:
         with torch.inference_mode(False), torch.no_grad(), _quietly():
             _compile(model, rows, folder)
     except Exception as error:  # whatever the compiler raises
-        print(say("failed"), file=sys.stderr, flush=True)
+        print(say("it failed"), file=sys.stderr, flush=True)
         if isinstance(error, OSError):
             raise
         said = one_line(str(error).strip())

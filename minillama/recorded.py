@@ -29,7 +29,7 @@ from minillama import arguments, smollm2
 from minillama.files import written_beside
 from minillama.markup import STYLE, wrap
 from minillama.widgets.parts import Picture, box
-from minillama.words import say
+from minillama.words import LANGUAGES, language, say
 
 REPOSITORY = Path(__file__).parent.parent
 FOLDER = REPOSITORY / "assets" / "recorded"
@@ -42,15 +42,16 @@ class Record:
     """A decorator for the functions of a notebook that need the real model's file.
 
     notebook: its number, such as "16". path: the model's file; None where it is not. Such a function takes and returns
-    plain values: None, bool, int, float, str, lists, dicts, and pictures of `minillama.widgets`. With the file it runs;
+    plain values: None, bool, int, float, str, lists, dicts, or a picture of `minillama.widgets`. With the file it runs;
     what it returns comes back as a record would hold it, tuples as lists and floats with six digits. Without it, the
-    recorded value comes back, and a box says so; also that the cell was changed, if its code or its arguments are other
-    ones. Raises ValueError, when such a function is called, where there is no record of it.
+    recorded value comes back, a picture with its words in the language in use, and a box says so; also that the cell
+    was changed, if its code or its arguments are other ones. Raises ValueError, when such a function is called, where
+    there is no record of it.
     """
 
     def __init__(self, notebook: str, path: Path | None):
         arguments.text("notebook", notebook)
-        self.file, self.path, self.ran = FOLDER / f"{notebook}.json", path, {}
+        self.file, self.path, self.ran, self._functions = FOLDER / f"{notebook}.json", path, {}, {}
 
     def __call__(self, function: Callable) -> Callable:
         name, code = function.__name__, code_of(function)
@@ -60,7 +61,7 @@ class Record:
             given = plain(given, f"an argument of {name}")
             if self.path is not None:
                 value = plain(function(*map(revived, given)), f"what {name} returns")
-                self.ran[name] = {"given": given, "code": code, "value": value}
+                self.ran[name], self._functions[name] = {"given": given, "code": code, "value": value}, function
                 return revived(value)
             recorded = self.read()
             if name not in recorded["values"]:
@@ -68,7 +69,7 @@ class Record:
             entry = recorded["values"][name]
             changed = entry["given"] != given or code not in (None, entry["code"])
             _display(mark(recorded, changed))
-            return revived(entry["value"])
+            return revived(entry.get("in", {}).get(language(), entry["value"]))
 
         return call
 
@@ -86,6 +87,7 @@ class Record:
         """Write what ran in this process. Raises ValueError if nothing did, OSError if the disk takes no more."""
         if not self.ran:
             raise ValueError(f"nothing ran, so there is nothing to record; get the model's file: {smollm2.HOW}")
+        self._draw_in_each_language()
         entries = (f"  {_json(name)}: {_json(entry)}" for name, entry in self.ran.items())
         model = {"file": self.path.name, "sha256": hashlib.sha256(self.path.read_bytes()).hexdigest()}
         versions = {"minillama": minillama.__version__, "torch": torch.__version__}
@@ -100,14 +102,28 @@ class Record:
         Numbers with a point may be a little off. drawn: functions whose values are drawn, so that another processor may
         draw other ones; their values only have to be of the same kind and number.
         """
+        self._draw_in_each_language()
         recorded, found = self.read()["values"], []
         for name in recorded.keys() ^ self.ran.keys():
             found.append(f"{name}: {'it did not run' if name in recorded else 'it is not recorded'}")
         for name in recorded.keys() & self.ran.keys():
-            for part in ("given", "code", "value"):
-                due, got = recorded[name][part], self.ran[name][part]
+            for part in ("given", "code", "value", "in"):
+                due, got = recorded[name].get(part), self.ran[name].get(part)
                 found += _differ(due, got, f"{name}: {part}", name in drawn and part == "value")
         return sorted(found)
+
+    def _draw_in_each_language(self) -> None:
+        """A picture has words in it. Draw those of this process in the other languages too: {"in": {language: …}}."""
+        before = language()
+        try:
+            for name, entry in self.ran.items():
+                if is_picture(entry["value"]) and "in" not in entry:
+                    entry["in"] = {}
+                    for other in (each for each in LANGUAGES if each != before):
+                        language(other)
+                        entry["in"][other] = plain(self._functions[name](*map(revived, entry["given"])))
+        finally:
+            language(before)
 
 
 def mark(recorded: dict, changed: bool) -> Picture:
@@ -147,11 +163,13 @@ def plain(value, name: str = "value"):
     raise TypeError(f"{name} must be made of {kinds}, got {arguments.typed(value)}")
 
 
+def is_picture(value) -> bool:
+    return isinstance(value, dict) and value.keys() == {"page", "words"}
+
+
 def revived(value):
-    """The value that a record holds: pictures can be seen again."""
-    if isinstance(value, dict) and value.keys() == {"page", "words"}:
-        return Picture(STYLE + value["page"], value["words"])
-    return value
+    """The value that a record holds: a picture can be seen again."""
+    return Picture(STYLE + value["page"], value["words"]) if is_picture(value) else value
 
 
 def _differ(due, got, place: str, drawn: bool) -> Iterator[str]:
@@ -160,7 +178,7 @@ def _differ(due, got, place: str, drawn: bool) -> Iterator[str]:
             yield f"{place}: {got} instead of {due}"
     elif type(due) is not type(got):
         yield f"{place}: {got!r} instead of {due!r}"
-    elif isinstance(due, dict) and due.keys() == {"page", "words"} == got.keys():
+    elif is_picture(due) and is_picture(got):
         if not drawn and _without_points(due) != _without_points(got):
             yield f"{place}: {got['words']!r} instead of {due['words']!r}"
     elif isinstance(due, dict | list) and len(due) == len(got):

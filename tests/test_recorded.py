@@ -13,6 +13,7 @@ from minillama import recorded, smollm2
 from minillama.markup import STYLE
 from minillama.recorded import CHANGED, Record
 from minillama.widgets.parts import Picture
+from minillama.words import LANGUAGES, language
 from tests.disk import files_end_at
 from tests.notebooks.conftest import NOTEBOOKS
 
@@ -47,6 +48,10 @@ def there(model):
     return real
 
 
+def spoken():
+    return Picture(language(), language())
+
+
 def absent(function, *given, capsys):
     value = Record("16", None)(function)(*given)
     return value, capsys.readouterr().out
@@ -63,6 +68,19 @@ def test_with_the_file_it_runs_and_looks_the_same(there, capsys):
     assert there(looked_at)([1, 0.3]) == absent(looked_at, [1, 0.3], capsys=capsys)[0]
     ran, kept = there(picture)(), absent(picture, capsys=capsys)[0]
     assert (ran.page, repr(ran)) == (kept.page, repr(kept)) == (picture().page, repr(picture()))
+
+
+def test_a_picture_is_drawn_again_in_each_language(model):
+    real = Record("16", model)
+    real(spoken)()
+    real.write()
+    assert language() == "en"
+    for name in reversed(LANGUAGES):  # English last
+        language(name)
+        assert repr(Record("16", None)(spoken)()) == name
+    assert real.differences() == []
+    real.ran["spoken"]["in"]["zh"]["words"] = "en"
+    assert real.differences() == ["spoken: in['zh']: 'en' instead of 'zh'"]
 
 
 def test_a_changed_cell_is_told(there, capsys):
@@ -191,6 +209,14 @@ def test_the_record_is_small_and_says_what_made_it():
     content = KEPT.read()
     assert content["model"]["file"] == smollm2.FILE and len(content["model"]["sha256"]) == 64
     assert content["versions"].keys() == {"minillama", "torch"}
+
+
+def test_its_pictures_are_there_in_each_language():
+    pictures = {name: entry for name, entry in KEPT.read()["values"].items() if recorded.is_picture(entry["value"])}
+    assert pictures.keys() == {"token_picture", "chat_picture", "heat_picture"}
+    for entry in pictures.values():
+        assert entry["in"].keys() == {*LANGUAGES} - {"en"}
+        assert all(other["page"] != entry["value"]["page"] for other in entry["in"].values())
 
 
 def test_the_record_is_of_the_notebook_as_it_is():

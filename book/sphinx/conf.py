@@ -4,7 +4,6 @@ import logging
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import jieba
@@ -15,12 +14,10 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 from sphinx.search.zh import SearchChinese
 
+from book.words import WORDS
+
 BOOK = Path(__file__).parents[1]
 ROOT = BOOK.parent
-sys.path.insert(0, str(ROOT))
-
-from book.words import WORDS  # noqa: E402
-
 LANGUAGE = os.environ["BOOK_LANGUAGE"]
 HERE = WORDS[LANGUAGE]
 
@@ -34,9 +31,7 @@ smartquotes = False  # a page has the notebook's own characters
 nb_execution_mode = "off"
 nb_ipywidgets_js = {}
 nb_merge_streams = True
-nb_mime_priority_overrides = [("html", "text/html", 0)]
 nb_render_text_lexer = "none"  # what a program prints is no program
-myst_enable_extensions = ["html_image"]
 myst_all_links_external = True  # book/pages.py has found where each link leads
 myst_heading_anchors = 0
 
@@ -46,8 +41,8 @@ html_theme_options = {"top_of_page_buttons": []}
 html_static_path = [str(BOOK / "static")]
 html_css_files, html_js_files = ["minillama.css", "book.css"], [("book.js", {"defer": "defer"})]
 templates_path = ["templates"]
-html_sidebars = {"**": [f"sidebar/{name}.html" for name in ("brand", "search", "scroll-start", "navigation",
-                                                           "scroll-end")]}  # fmt: skip
+html_sidebars = {"**": [f"sidebar/{name}.html" for name in ("brand", "languages", "search", "scroll-start",
+                                                           "navigation", "scroll-end")]}  # fmt: skip
 html_copy_source = html_show_sourcelink = html_use_index = False
 html_show_search_summary = False  # it reads the pages that it found, which a page opened as a file may not
 if LANGUAGE == "zh":
@@ -60,6 +55,11 @@ class Chinese(SearchChinese):
     """Sphinx's, where the browser splits what is asked for by the longest words of the index, which are jieba's."""
 
     js_splitter_code = (BOOK / "sphinx" / "split.js").read_text(encoding="utf-8")
+    alone = {each for each in (BOOK / "_build" / "zh.txt").read_text(encoding="utf-8").split() if len(each) == 1}
+
+    def word_filter(self, stemmed_word):
+        """Of single characters only those that are words of the glossary, such as 熵."""
+        return super().word_filter(stemmed_word) or stemmed_word in self.alone
 
 
 # ---- ids: of each cell, in both languages the same
@@ -113,7 +113,8 @@ def sources(app):
 def in_language(page: str) -> str:
     """The theme's own words, which stand in English in its templates."""
     for english, other in HERE["theme"].items():
-        page = re.sub(rf"(>\s*|aria-label=\"){re.escape(english)}(\s*<|\")", rf"\g<1>{other}\g<2>", page)
+        place = rf"(>\s*|(?:aria-label|title)=\"){re.escape(english)}(\s*<|\")"
+        page = re.sub(place, rf"\g<1>{other}\g<2>", page)
     return page
 
 

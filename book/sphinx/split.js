@@ -9,7 +9,7 @@ function splitQuery(query) {
     for (let k = 0; k < part.length; ) {
       let n = part.length - k;
       while (n > 1 && !known(part.slice(k, k + n))) n--;
-      if (n > 1) found.push(part.slice(k, k + n)); // a character alone is in no index
+      if (known(part.slice(k, k + n))) found.push(part.slice(k, k + n)); // few characters alone are in the index
       k += n;
     }
     return found;

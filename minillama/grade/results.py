@@ -22,6 +22,7 @@ from minillama.grade.submissions import Submission
 from minillama.words import columns, padded, say
 
 SHOWN = SIGNS | {"missing": "–"}
+NAMED = {"passed": "passed", "failed": "failed", "not attempted": "not attempted", "missing": "missing"}
 
 
 @dataclass
@@ -116,7 +117,7 @@ def table(graded: list[Graded]) -> str:
         widths = [max(columns(line[k]) for line in lines) for k in range(len(head))]
         texts += ["   ".join(map(padded, line, widths)).rstrip() for line in lines] + [""]
     remarks = [f"{_shown(each.submission.student)}: {line}" for each in graded for line in _remarks(each)]
-    signs = "   ".join(f"{sign} {status}" for status, sign in SHOWN.items())
+    signs = "   ".join(f"{sign} {say(NAMED[status])}" for status, sign in SHOWN.items())
     return "\n".join([*texts, *remarks, *[""] * bool(remarks), signs])
 
 

@@ -68,9 +68,9 @@ def canvas_html(
     def row(title: str, cells: Sequence[str]) -> str:
         return f'<tr><th scope="row">{escape(title)}</th>{"".join(cells)}{tail}</tr>'
 
-    def group(label: str, rows: Sequence[str]) -> str:
-        head = "".join(f'<th scope="col">{column}</th>' for column in columns)
-        head = f'<tr><th scope="col" class="ml-name">{escape(label)}</th>{head}{"<th>…</th>" if hidden else ""}</tr>'
+    def group(variable: str, rows: Sequence[str]) -> str:
+        head = "".join(f'<th scope="col">{column}</th>' for column in columns) + "<th>…</th>" * (hidden > 0)
+        head = f'<tr><th scope="col" class="ml-name"><code>{variable}</code></th>{head}</tr>'
         return f"<tbody>{head}{''.join(rows)}</tbody>"
 
     def token(value: int, from_prompt: bool) -> str:

@@ -18,7 +18,7 @@ from minillama.guard import CacheTaken, giving_way
 from minillama.markup import KEYS, escape, visible, wrap
 from minillama.sampling import Sampling
 from minillama.widgets.labels import labels
-from minillama.widgets.parts import LONGEST_SENT, View, box, hook, sized, small
+from minillama.widgets.parts import LONGEST_SENT, View, box, halved, hook, sized, small
 
 REDRAW = 0.05  # seconds: a fast model writes more often than a page can be drawn
 MAX_TURNS = 30  # that are drawn; the model reads all of them
@@ -220,6 +220,8 @@ class ChatPanel(View):
         dialog = [*told, asked]
         if max(len(question), len(self.system.value)) > LONGEST_SENT:
             return self._refuse("panel_huge", most=LONGEST_SENT)
+        if halved(question, self.system.value):
+            return self._refuse("surrogate")
         arguments.dialog(dialog)
         if has_special_tags([asked], self.llama.tokenizer):
             return self._refuse("panel_tags", tags=" ".join(format_tags(self.llama.tokenizer)))

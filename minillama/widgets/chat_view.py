@@ -21,6 +21,7 @@ from minillama.widgets.parts import (
     boxes,
     chip,
     count,
+    halved,
     hook,
     refusal,
     shortened,
@@ -160,9 +161,11 @@ class ChatView(View):
             return self._refuse(self.text["chat_none"])
         if len(said) % 2 == 0:
             return self._refuse(self.text["chat_even"].format(n=len(said)))
+        if halved(*(message["content"] for message in dialog)):
+            return self._refuse(self.text["surrogate"])
         try:
             chunks = chunks_of(self.llama.tokenizer, dialog)
-        except ValueError as error:  # a lone surrogate
+        except ValueError as error:  # the format of another model
             return self._refuse(self.text["chat_cannot"].format(reason=error))
         _, notes = shortened(max(self.system.value, self.messages.value, key=len), self.text)
         known = format_tags(self.llama.tokenizer)

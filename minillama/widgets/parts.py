@@ -184,3 +184,8 @@ def hook(controls: Mapping[str, W.DOMWidget], moved: Callable | None = None) -> 
 def shortened(value: str, text: Mapping[str, str]) -> tuple[str, list[str]]:
     """As much of a field's text as is used, and a note if some of it is not."""
     return value[:LONGEST], [text["cut"].format(n=LONGEST)] if len(value) > LONGEST else []
+
+
+def halved(*values: str) -> bool:
+    """Whether a text holds half a character, a lone surrogate, which no tokenizer reads."""
+    return any("\ud800" <= letter <= "\udfff" for value in values for letter in value)

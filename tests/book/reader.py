@@ -51,6 +51,7 @@ AXE = """async ([include, contrast]) => {
 }"""
 OURS = ["article", ".book-languages", "body > main"]  # and not the theme around it
 SEARCHED = "() => document.querySelector('#search-results .search-summary')?.textContent"
+STILL = "() => { const before = window.was; window.was = scrollY; return before === scrollY; }"  # it scrolls smoothly
 FOUND = "() => [...document.querySelectorAll('#search-results li a')].map(node => node.href)"
 
 
@@ -144,6 +145,7 @@ class Reader:
 
     def switch(self, other: str) -> str:
         """Click on another language, and return the cell that is shown then."""
+        self.page.wait_for_function(STILL, polling=100)
         self.page.locator(f".book-languages a[hreflang={other}]").click()
         self.page.wait_for_url(f"**/{other}/**")
         return urlsplit(self.page.url).fragment
@@ -152,6 +154,7 @@ class Reader:
         """Of the way from a cell to the other language and back."""
         page = self.open(f"{one}/{name}#{cell}")
         there, back = self.switch(other), self.switch(one)
+        page.wait_for_function(STILL, polling=100)
         top = page.locator(f"[id='{cell}']").evaluate("node => node.getBoundingClientRect().top")
         seen = [] if 0 <= top < WIDE["height"] / 3 else [f"{name}#{cell} is at {top:.0f} pixels"]
         return seen if there == back == cell else [f"{name}#{cell} leads to #{there}, and back to #{back}"]

@@ -13,6 +13,7 @@ import pytest
 from book.__main__ import missing
 from book.build import BUILD, make
 from book.execute import ROOT
+from book.words import WORDS
 from minillama.words import LANGUAGES
 from tests.book.reader import OPEN_ALL, PHONE, WIDE, Reader, ids
 
@@ -149,6 +150,17 @@ def test_every_other_page_opens(book, reader, language):
         found += reader.sideways()
         reader.page.set_viewport_size(WIDE)
         assert reader.heard + found == [], name
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("language", [language for language in LANGUAGES if WORDS[language]["theme"]])
+def test_the_theme_speaks_the_language(book, language):
+    """What its English is stands in book/words.toml; each of these words is in the English pages and in no other."""
+    read = {each: "".join(path.read_text(encoding="utf-8") for path in (book / each).glob("*.html"))
+            for each in ("en", language)}  # fmt: skip
+    for words in WORDS[language]["theme"]:
+        place = re.compile(rf'(>\s*|="){re.escape(words)}(\s*<|")')
+        assert place.search(read["en"]) and not place.search(read[language]), words
 
 
 @pytest.mark.full

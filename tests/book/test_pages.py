@@ -58,10 +58,11 @@ def test_links_of_an_output():
     )
     made = '<p><a class="x" href="source/minillama/model.html#L-12">Transformer: minillama/model.py, line 12</a> y'
     assert pages.linked_html(page, "notebooks", "en") == made
-    in_svg = '<svg><a href="zh/07_top_p.ipynb" tabindex="0"><text>7</text></a></svg>'
-    assert '<a href="../zh/07_top_p.html" tabindex="0"><text>7</text></a>' in pages.linked_html(
-        in_svg, "notebooks", "en"
-    )
+    chinese = '<a href="../../minillama/model.py">Norm：minillama/model.py，第 12 行</a>'
+    assert 'href="source/minillama/model.html#L-12"' in pages.linked_html(chinese, "notebooks/zh", "zh")
+    assert pages.linked_html("<a href='07_top_p.ipynb'>7</a>", "notebooks", "en") == '<a href="07_top_p.html">7</a>'
+    svg = '<svg><a href="zh/07_top_p.ipynb" tabindex="0"><text>7</text></a></svg>'
+    assert pages.linked_html(svg, "notebooks", "en") == svg.replace("zh/07_top_p.ipynb", "../zh/07_top_p.html")
 
 
 # ---- outputs
@@ -193,6 +194,10 @@ def test_what_a_test_has_executed_is_kept(course):
     execute.keep(course, [cell])
     assert execute.executed(course).cells[0].outputs == [output(plain="7")]
     assert [path.suffix for path in execute.KEPT.iterdir()] == [".ipynb"]
+    other = course.parent / "zh" / course.name
+    execute.keep(other, [cell])
+    execute.forget_all_but([course])
+    assert execute.kept(course) is not None and execute.kept(other) is None
 
 
 # ---- the command
