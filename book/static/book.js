@@ -24,7 +24,7 @@ addEventListener("hashchange", unfold);
 unfold();
 
 // What is wider than the page is scrolled by the arrow keys, once it has the focus.
-const wide = document.querySelectorAll("article pre, article .cell_output, article .table-wrapper");
+const wide = document.querySelectorAll("article :is(pre, .cell_output, .table-wrapper, p:has(> img))");
 const reach = () => wide.forEach((node) => {
   if (node.scrollWidth > node.clientWidth) node.tabIndex = 0;
   else node.removeAttribute("tabindex");

@@ -15,7 +15,7 @@ from tests.notebooks.contents import FILE, contents, last_cell
 from tests.notebooks.minutes import STATED, minutes, words
 
 TAGS = {"predict", "exercise", "solution", "assembled", "hide-input", "needs-cuda", "needs-real-model", "timed"}
-LONGEST = {"assembled": 30, "solution": 20, "predict": 20}  # the last two are folded
+LONGEST = {"assembled": 30, "solution": 20}
 
 
 def tags(cell):
@@ -34,25 +34,23 @@ def lines(cell):
     return sum(bool(line.strip()) for line in cell.source.splitlines())
 
 
-def test_code_cells_are_short(notebook):
-    for cell in code(notebook):
+def test_code_cells_are_short(notebook, name):
+    each_language = [nbformat.read(path, as_version=4) for path in NOTEBOOKS.glob(f"*/{name}")]
+    for cell in (cell for each in [notebook, *each_language] for cell in code(each)):
         limit = max([LONGEST.get(tag, 12) for tag in tags(cell)], default=12)
         assert lines(cell) <= limit, cell.source
-    seen = [0 if "predict" in tags(cell) else lines(cell) for cell in code(notebook, "solution")]  # it is folded
-    assert statistics.median(seen) < 6
+    assert statistics.median(lines(cell) for cell in code(notebook, "solution")) < 6
     assert len([cell for cell in code(notebook) if "assembled" in tags(cell)]) <= 1
 
 
 def test_prose_cells_are_short(notebook):
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            least, text = 4 if "predict" in tags(cell) else 15, cell.source
-            assert least <= words(text) <= 70, f"{words(text)} words: {text}"
+    for text in prose(notebook):
+        assert 15 <= words(text) <= 70, f"{words(text)} words: {text}"
 
 
 @pytest.mark.parametrize(
     ("limit", "tags"),
-    [(12, []), (12, ["hide-input"]), (12, ["exercise"]), (30, ["assembled"]), (20, ["solution"]), (20, ["predict"])],
+    [(12, []), (12, ["hide-input"]), (12, ["exercise"]), (12, ["predict"]), (30, ["assembled"]), (20, ["solution"])],
 )
 def test_a_line_more_is_found(limit, tags):
     def with_lines(n):
@@ -60,9 +58,9 @@ def test_a_line_more_is_found(limit, tags):
         cells[0].metadata.tags = tags
         return nbformat.v4.new_notebook(cells=cells)
 
-    test_code_cells_are_short(with_lines(limit))
+    test_code_cells_are_short(with_lines(limit), "in no language")
     with pytest.raises(AssertionError):
-        test_code_cells_are_short(with_lines(limit + 1))
+        test_code_cells_are_short(with_lines(limit + 1), "in no language")
 
 
 @pytest.mark.parametrize(("allowed", "not_any_more"), [(70, 71), (15, 14)])
