@@ -93,17 +93,10 @@ def glossary(language: str, here: set[str]) -> str:
     for term in terms:
         name, title = titles[term["notebook"]]
         others = ", ".join(term[each] for each in term["means"] if each != language)
-        place = link(title, f"{name}.html#{cell_of(term, name)}", here)
+        place = link(title, f"{name}.html#{term['cell']}", here)
         entries.setdefault(term[language], []).append(f"**{others}** {term['means'][language]} \\\n  {place}")
     words = sorted(entries, key=lambda word: word.lower().encode("gb18030"))  # by the letter; Chinese by its sound
     return "\n\n".join(f"{word}\n  " + "\n\n  ".join(entries[word]) for word in words)
-
-
-def cell_of(term: dict, name: str) -> str:
-    """The cell that introduces a term: in English it has the Chinese word in brackets."""
-    cells = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4).cells
-    words = re.findall(r"[\u3400-\u9fff]+", term["zh"])
-    return term.get("cell") or next(cell.id for cell in cells if all(word in cell.source for word in words))
 
 
 # ---- docs/instructors.md

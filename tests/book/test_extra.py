@@ -107,7 +107,7 @@ def test_a_part_of_the_book_has_no_link_to_the_rest(tmp_path):
     for text in pages.values():
         assert {page for page, _ in targets(text)} <= {"07_top_p.html", "../minillama-book.zip"}
     assert "06 · Softmax and temperature" in pages["index"] and "07_top_p\n" in pages["index"]
-    assert "06_softmax" not in pages["index"]
+    assert "06_softmax_temperature" not in pages["index"]
 
 
 def test_both_languages_have_the_same_parts():

@@ -132,7 +132,7 @@ def test_a_term_stands_once_in_the_glossary_and_is_defined():
         assert len({term[key] for term in terms}) >= len(terms) - 6  # a few have one word in Chinese
         assert all(len(term["means"][key]) >= 5 for term in terms)
     assert len({term["en"] for term in terms}) == len(terms)
-    known = {"en", "notebook", "common", "also", "not", "means", *LANGUAGES}
+    known = {"en", "notebook", "cell", "common", "also", "not", "means", *LANGUAGES}
     assert all(term.keys() <= known for term in terms)
 
 
@@ -142,6 +142,22 @@ def test_a_term_is_introduced_where_the_glossary_says():
         words = set(re.findall(r"[\u3400-\u9fff]+", term["zh"]))
         first = next((number for number, found in given.items() if words <= found), None)
         assert first == term["notebook"], f"{term['en']} {term['zh']} is first in {first}"
+
+
+def letters(text):
+    """A text, or a name in it, as it is spoken: top_p and *Top-p* are one."""
+    return re.sub(r"[^\w]|_", "", text.lower())
+
+
+@pytest.mark.parametrize("language", ["en", *LANGUAGES])
+def test_the_cell_that_introduces_a_term_has_it(language):
+    folder = ENGLISH if language == "en" else ENGLISH / language
+    cells = {name[:2]: {cell.id: cell.source for cell in read(name, folder).cells} for name in names()}
+    for term in glossary():
+        source = letters(cells[term["notebook"]][term["cell"]])
+        stems = [word[:6] for word in re.findall(r"[a-z]+", term[language].lower())]  # probability: probabilities
+        said = any(letters(each) in source for each in (term[language], *term.get("also", {}).get(language, ())))
+        assert said or (stems and all(stem in source for stem in stems)), f"{term[language]} is not in {term['cell']}"
 
 
 # ---- these tests fail where they should

@@ -18,9 +18,12 @@ function svg(tag, attributes = {}, text = "") {
   return node;
 }
 
-// Change a text only where it differs: a screen reader then reads only news.
+// Change a text only where it differs: a screen reader then reads only news. The node of the text stays, for a new one
+// takes longer.
 function say(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+  const words = node.firstChild;
+  if (words === null || words !== node.lastChild || words.nodeType !== Node.TEXT_NODE) node.textContent = text;
+  else if (words.data !== text) words.data = text;
 }
 
 // A heading with a long and a short form; the style sheet shows the one that there is room for.
