@@ -142,7 +142,9 @@ def test_the_readmes_have_the_same_parts():
         headings = [level for level, title in re.findall(r"^(#+) (.*)", text, re.M)]
         code = [re.sub(r'".*?"|#.*', "", block) for block in re.findall(r"```python\n(.*?)```", text, re.S)]
         targets = re.findall(r"\]\(([^)#]+)", text)
-        parts.append((headings, code, [re.sub(r"notebooks/zh|\.zh(?=\.md)", "", t).lstrip("/") for t in targets]))
+        parts.append(
+            (headings, code, [re.sub(r"notebooks/zh|\.zh(?=\.(?:md|png))", "", t).lstrip("/") for t in targets])
+        )
     headings, code, targets = zip(*parts, strict=True)
     assert headings[0] == headings[1] and code[0] == code[1]
     common = [[t.removeprefix("notebooks/") for t in each if "README" not in t] for each in targets]

@@ -34,9 +34,8 @@ def lines(cell):
     return sum(bool(line.strip()) for line in cell.source.splitlines())
 
 
-def test_code_cells_are_short(notebook, name):
-    each_language = [nbformat.read(path, as_version=4) for path in NOTEBOOKS.glob(f"*/{name}")]
-    for cell in (cell for each in [notebook, *each_language] for cell in code(each)):
+def test_code_cells_are_short(notebook):
+    for cell in code(notebook):
         limit = max([LONGEST.get(tag, 12) for tag in tags(cell)], default=12)
         assert lines(cell) <= limit, cell.source
     assert statistics.median(lines(cell) for cell in code(notebook, "solution")) < 6
@@ -58,9 +57,9 @@ def test_a_line_more_is_found(limit, tags):
         cells[0].metadata.tags = tags
         return nbformat.v4.new_notebook(cells=cells)
 
-    test_code_cells_are_short(with_lines(limit), "in no language")
+    test_code_cells_are_short(with_lines(limit))
     with pytest.raises(AssertionError):
-        test_code_cells_are_short(with_lines(limit + 1), "in no language")
+        test_code_cells_are_short(with_lines(limit + 1))
 
 
 @pytest.mark.parametrize(("allowed", "not_any_more"), [(70, 71), (15, 14)])
