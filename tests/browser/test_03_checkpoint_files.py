@@ -14,4 +14,4 @@ def test_03_checkpoint_files(open_and_run):
     page.wait_for_function("() => document.querySelector('img[alt^=\"Three files\"]').naturalWidth > 0")
     screenshot(page, "03_checkpoint_files")
 
-    check_exercises(page, 5, 3, "minillama/checkpoint.py", "the file is closed, and the exception goes on")
+    check_exercises(page, 5, 3, "minillama/checkpoint.py", "it is closed, and the exception goes on")
