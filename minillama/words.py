@@ -12,6 +12,7 @@ import os
 import re
 import unicodedata
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from minillama.arguments import shown
@@ -94,3 +95,13 @@ def columns(text: str) -> int:
 def padded(text: str, width: int) -> str:
     """The text with spaces behind it, `width` columns wide; a wider one as it is."""
     return text + " " * (width - columns(text))
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of equally many texts as lines of a table, each column as wide as its widest text.
+
+    >>> aligned([("词元", "id"), ("a", "7")])
+    ['词元   id', 'a      7']
+    """
+    widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
+    return ["   ".join(map(padded, row, widths)).rstrip() for row in rows]

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from minillama import arguments
 from minillama.check.report import CLASSES, SIGNS, Report
 from minillama.markup import escape, wrap
-from minillama.words import columns, padded, say
+from minillama.words import aligned, say
 
 State = Literal["passed", "tried", "open"]
 SHOWN: dict[State, str] = {"passed": "passed", "tried": "failed", "open": "not attempted"}  # as a report's status
@@ -225,9 +225,7 @@ class Progress:
 
     def __str__(self) -> str:
         rows = [(part.notebook, *part.words()) for part in self.parts]
-        widths = [max(columns(row[k]) for row in rows) for k in range(3)]
-        table = ["   ".join(map(padded, row, widths)).rstrip() for row in rows]
-        return "\n".join(table + self.lines())
+        return "\n".join(aligned(rows) + self.lines())
 
     __repr__ = __str__
 

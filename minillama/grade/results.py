@@ -19,7 +19,7 @@ from minillama.check.wire import FromAfar, unpacked
 from minillama.files import one_line
 from minillama.grade.process import NOT_OURS, Found
 from minillama.grade.submissions import Submission
-from minillama.words import columns, padded, say
+from minillama.words import aligned, say
 
 SHOWN = SIGNS | {"missing": "–"}
 NAMED = {"passed": "passed", "failed": "failed", "not attempted": "not attempted", "missing": "missing"}
@@ -114,8 +114,7 @@ def table(graded: list[Graded]) -> str:
         names = list(dict.fromkeys(v.exercise for each in rows for v in each.verdicts))
         head = [notebook or say("not recognised"), *names, say("points")]
         lines = [head, *([_shown(each.submission.student), *_signs(each, names), _points(each)] for each in rows)]
-        widths = [max(columns(line[k]) for line in lines) for k in range(len(head))]
-        texts += ["   ".join(map(padded, line, widths)).rstrip() for line in lines] + [""]
+        texts += [*aligned(lines), ""]
     remarks = [f"{_shown(each.submission.student)}: {line}" for each in graded for line in _remarks(each)]
     signs = "   ".join(f"{sign} {say(NAMED[status])}" for status, sign in SHOWN.items())
     return "\n".join([*texts, *remarks, *[""] * bool(remarks), signs])

@@ -20,16 +20,14 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 import minillama
-from book.execute import keep
+from book.execute import HIDE, REAL, keep
 from minillama import course, recorded, smollm2
 from minillama.check.report import Report
 from minillama.words import translated
 from tests.kernels import PATIENT
 from tests.notebooks.conftest import NAMES, NOTEBOOKS
 
-REAL = "needs-real-model"
 WITH_REAL = [name for name in NAMES if f'"{REAL}"' in (NOTEBOOKS / name).read_text(encoding="utf-8")]
-HIDE = "from minillama import smollm2\nsmollm2.find = lambda: None"
 OTHER = sorted(path for path in NOTEBOOKS.glob("*/*.ipynb") if ".ipynb_checkpoints" not in path.parts)  # languages
 QUICK = (
     "00_start_here",
