@@ -25,8 +25,15 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 
 HANDLE = ".noUi-handle, input[type=range]"
 PAUSE = 200  # milliseconds; without it a page that waits draws frame after frame, and the kernel has half a core less
-# After a run JupyterLab gives the active cell the focus; a key pressed before would be lost.
-FOCUS_IS_BACK = "() => document.activeElement?.closest('.jp-Notebook') != null"
+# After a run JupyterLab gives the active cell the focus, as soon as that cell is ready: a key pressed before is lost. So
+# the run is over when the command is and, after it, the cell.
+RUN_ALL = """() => {
+  window.ranAll = false;
+  window.jupyterapp.commands.execute('notebook:run-all-cells')
+    .then(() => window.jupyterapp.shell.currentWidget.content.activeCell.ready)
+    .then(() => { window.ranAll = true; });
+}"""
+RAN_ALL = "() => window.ranAll"
 OPEN = "path => window.jupyterapp.commands.execute('docmanager:open', {path}).then(() => null)"
 # The status bar says "idle" before there is a kernel, so ask the session itself.
 KERNEL_IS_IDLE = """() => {
@@ -137,12 +144,11 @@ def open_and_run(page: Page, notebook: str) -> None:
     """Open notebooks/<notebook> and run all its cells. AssertionError if one shows an error."""
     page.evaluate(OPEN, f"notebooks/{notebook}")
     page.wait_for_function(KERNEL_IS_IDLE, timeout=120_000, polling=PAUSE)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    page.wait_for_function(f"() => ({ALL_CELLS_RAN})() && ({KERNEL_IS_IDLE})()", timeout=180_000, polling=PAUSE)
+    page.evaluate(RUN_ALL)
+    ended = f"() => ({RAN_ALL})() && ({ALL_CELLS_RAN})() && ({KERNEL_IS_IDLE})()"
+    page.wait_for_function(ended, timeout=180_000, polling=PAUSE)
     errors = page.locator(ERRORS).all_inner_texts()
     assert not errors, errors
-    page.wait_for_function(FOCUS_IS_BACK, polling=PAUSE)
     settle(page)
 
 
