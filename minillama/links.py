@@ -41,7 +41,8 @@ def source_link(obj) -> Link:
         target = inspect.unwrap(obj)
         path = Path(inspect.getsourcefile(target))
         line = inspect.getsourcelines(target)[1]
-        qualname = obj.__qualname__
+        # a class method is named after the class that it was taken from, not after the one that defines it
+        qualname = f"{obj.__self__.__qualname__}.{obj.__name__}" if _of_class(obj) else obj.__qualname__
     except (TypeError, AttributeError, OSError):
         raise TypeError(f"obj must be a function or a class that has a source, got {typed(obj)}") from None
     if not path.is_relative_to(REPOSITORY):
@@ -49,6 +50,10 @@ def source_link(obj) -> Link:
     name = path.relative_to(REPOSITORY).as_posix()
     up = "../" if language() == "en" else "../../"  # the notebooks of another language lie in a folder of their own
     return Link(say("{name}: {file}, line {line}", name=qualname, file=name, line=line), f"{up}{name}")
+
+
+def _of_class(obj) -> bool:
+    return inspect.ismethod(obj) and inspect.isclass(obj.__self__)
 
 
 @allowed.only(file=allowed.text, name=allowed.text)

@@ -18,6 +18,13 @@ def test_source_links_lead_to_the_definition(obj):
     assert link.address in link._repr_html_()
 
 
+@pytest.mark.parametrize("obj, name", [
+    (Llama.build, "Llama.build"), (Llama.generate, "Llama.generate"), (Llama, "Llama"), (sample_top_p, "sample_top_p"),
+])  # fmt: skip
+def test_a_source_link_has_the_name_that_a_caller_writes(obj, name):
+    assert source_link(obj).text.startswith(f"{name}: minillama/")
+
+
 def test_meta_link():
     assert meta_link("generation.py", "sample_top_p").address.endswith("/llama/generation.py")
 

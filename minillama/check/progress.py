@@ -195,10 +195,13 @@ class Part:
         return next((name for name, state in self.exercises.items() if state != "passed"), "")
 
     def words(self, mark: Callable[[str], str] = str) -> tuple[str, str]:
-        """The exercises, each with its sign, and how many predictions were right."""
+        """The exercises, each with its sign, and how many predictions were right, once one was made."""
         exercises = "  ".join(f"{SIGNS[SHOWN[state]]} {mark(name)}" for name, state in self.exercises.items())
-        states, right = list(self.predictions.values()), say("{right} of {all} predictions right", **self._counts())
-        return exercises, right + (say(", {wrong} wrong", **self._counts()) if "tried" in states else "")
+        counts = self._counts()
+        if not counts["right"] + counts["wrong"]:
+            return exercises, say("none of {all} predictions made yet", **counts)
+        wrong = say(", {wrong} wrong", **counts) if counts["wrong"] else ""
+        return exercises, say("{right} of {all} predictions right", **counts) + wrong
 
     def _counts(self) -> dict[str, int]:
         states = list(self.predictions.values())
@@ -250,7 +253,7 @@ def progress(notebook: int | None = None) -> Progress:
     `copy_progress(to)` makes a copy.
 
     >>> print(progress(0))
-    00_start_here   ○ greedy  ○ all_ended   0 of 2 predictions right
+    00_start_here   ○ greedy  ○ all_ended   none of 2 predictions made yet
     Next: greedy in 00_start_here.
     """
     numbers = {int(name[:2]): name for name in CONTENTS}

@@ -50,6 +50,11 @@ def percent(prob: float) -> str:
     return "<0.01%" if prob < 1e-4 else f"{100 * prob:.2g}%" if prob < 0.995 else "100%"
 
 
+def share(threshold: float) -> str:
+    """The threshold, which may be 0."""
+    return percent(threshold) if threshold > 0 else "0%"
+
+
 def heatmap_html(
     runs: Sequence[ScoredText | str], threshold: float, echo: bool, text: dict[str, str], style: bool = True
 ) -> str:
@@ -88,18 +93,16 @@ def _comparison(runs: Sequence[ScoredText | str], names: Sequence[str], threshol
         rows.append(f'<tr class="ml-run"><th scope="row">{name}</th>{numbers}</tr>')
     if not rows:
         return ""
-    caption = text["heat_caption"].format(threshold=threshold, logprob=_log(threshold))
+    caption = text["heat_zero"]
+    if threshold > 0:
+        caption = text["heat_caption"].format(prob=share(threshold), logprob=math.log(threshold))
     return table(heads, rows, text["heat_table"], escape(caption))
-
-
-def _log(threshold: float) -> str:
-    return f"{math.log(threshold):.2f}" if threshold else "-inf"
 
 
 def _legend(threshold: float, text: dict[str, str]) -> str:
     chips = "".join(_chip(percent(p), math.log(p)) for p in LEGEND[:-1])
     chips += _chip(text["heat_or_less"].format(prob=percent(LEGEND[-1])), LOWEST)
-    below = escape(text["heat_below"].format(prob=f"{threshold:.0%}"))
+    below = escape(text["heat_below"].format(prob=share(threshold)))
     sign = f'<span class="ml-heat-token ml-heat-below">{below}</span>'
     none = f'<span class="ml-heat-token ml-heat-none">{escape(text["heat_none"])}</span>'
     return f'<div class="ml-heat-legend">{escape(text["heat_legend"])} {chips} {sign} {none}</div>'
@@ -159,7 +162,7 @@ def _token(place: int, token: ScoredToken, vocab_size: int, threshold: float, te
 def _uncertain(seen: Sequence[tuple[int, ScoredToken]], name: str, threshold: float, text: dict[str, str]) -> str:
     """The tokens below the threshold, the least probable first."""
     below = sorted((pair for pair in seen if pair[1].is_below(threshold)), key=lambda pair: pair[1].logprob)
-    caption = text["heat_uncertain"].format(run=name, n=len(below), prob=f"{threshold:.0%}")
+    caption = text["heat_uncertain"].format(run=name, n=len(below), prob=share(threshold))
     heads = columns(text, "place", "token", "prob", "logprob", "rank", "best") if below else []
     body = []
     for place, token in below[:MAX_ROWS]:

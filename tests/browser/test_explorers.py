@@ -673,8 +673,11 @@ def test_the_threshold_by_keyboard_and_the_numbers(opened, heat):
         line.press(key)
         expect(line).to_be_focused()
         chance = percent(threshold) if threshold else "0%"
-        nats = f"{-math.log(threshold) + 0:.2f}" if threshold else "Infinity"
-        expect(line).to_have_attribute("aria-valuetext", f"probability {chance}, −log p {nats}")
+        nats = f"{-math.log(threshold) + 0:.2f}" if threshold else ""
+        spoken = f"probability {chance}, −log p {nats}" if threshold else "0%"  # log 0 is no number
+        expect(line).to_have_attribute("aria-valuetext", spoken)
+        said = f"Uncertain: a probability below {chance}, that is, −log p above {nats}."
+        assert page.locator(".fx-caption").inner_text() == (said if threshold else EN["heat_zero"])
         for k, run in enumerate(heat.runs):
             below = [(place, token) for place, token in enumerate(run.tokens) if token.is_below(threshold)]
             panel = page.locator(".fx-panel").nth(k)

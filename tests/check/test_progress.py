@@ -41,9 +41,8 @@ def test_a_check_counts_in_the_next_kernel():
     assert states() == {"greedy": "passed", "all_ended": "open"}, "what was passed stays passed"
     code = "from minillama import check; print(check.progress(0))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert (
-        said == "00_start_here   ✓ greedy  ○ all_ended   0 of 2 predictions right\nNext: all_ended in 00_start_here.\n"
-    )
+    line = "00_start_here   ✓ greedy  ○ all_ended   none of 2 predictions made yet"
+    assert said == f"{line}\nNext: all_ended in 00_start_here.\n"
 
 
 def test_solutions_and_stubs_do_not_count(file):
@@ -94,7 +93,9 @@ def test_a_prediction_counts_once_it_is_chosen_and_revealed(monkeypatch):
     assert revealed(None) == (None, {"predict_kept": "open", "predict_tie": "open"}), "nothing was chosen"
     assert revealed("2") == ((0, 1), {"predict_kept": "tried", "predict_tie": "open"})
     assert "0 of 2 predictions right, 1 wrong" in str(check.progress(7))
+    assert "none of 2 predictions made yet" in str(check.progress(0)), "elsewhere there is none"
     assert revealed("3") == ((1, 1), {"predict_kept": "passed", "predict_tie": "open"})
+    assert str(check.progress(7)).splitlines()[0].endswith("1 of 2 predictions right")
 
 
 def test_of_two_predictions_with_the_same_name_the_notebook_decides(monkeypatch):

@@ -142,11 +142,15 @@ def test_uncertain_tokens_have_a_second_sign_and_are_listed_lowest_first():
     assert rows(page, "ml-low")[0] == ["4", ".", "0.1%", "-6.91", "2", "▁dog 40%"]
 
 
-@pytest.mark.parametrize(("threshold", "n"), [(0.0, 0), (0.001, 0), (0.0011, 1), (0.2, 2), (0.21, 3), (1.0, 4)])
-def test_threshold(threshold, n):
-    page = view(threshold=threshold)
+@pytest.mark.parametrize(("threshold", "n", "share"), [
+    (0.0, 0, "0%"), (0.001, 0, "0.1%"), (0.0011, 1, "0.11%"), (0.2, 2, "20%"), (0.21, 3, "21%"), (1.0, 4, "100%"),
+])  # fmt: skip
+def test_threshold(threshold, n, share):
+    page = html.unescape(view(threshold=threshold))
     assert len(rows(page, "ml-low")) == n == sum(below for _, below in chips(page))
-    assert f"A: {n} uncertain, below {threshold:.0%}" in page
+    assert f"A: {n} uncertain, below {share}" in page and f"dashed: below {share}" in page
+    said = f"Uncertain: a probability below {share}, that is, a log-probability below {math.log(threshold or 1):.2f}."
+    assert (said if threshold else "Uncertain: none. No probability is below 0%.") in page, "log 0 is no number"
     assert rows(page, "ml-run")[0][-1] == str(n)
 
 

@@ -123,8 +123,8 @@ function render({ model, el: parent, alone = false }) {
     const waits = scored.some((run, k) => run.prompt !== values[k] || run.temperature !== values[k + 2]
       || run.max_gen_len !== values[4]);
     say(message, waits ? text.settings_running : "");
-    const nats = threshold > 0 ? -Math.log(threshold) : Infinity;
-    say(count, fill(text.heat_count, { prob: share(threshold), nats: fixed(nats, 2) }));
+    const words = { prob: share(threshold), nats: -Math.log(threshold) };
+    say(count, threshold > 0 ? fill(text.heat_count, words) : text.heat_zero);
     scored.forEach((run, k) => {
       texts[k].draw(threshold, withPrompt);
       rows[k].hidden = Boolean(run.problem);

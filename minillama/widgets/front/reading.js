@@ -119,8 +119,9 @@ function reading({ run, name, data, read, moved }) {
     const nats = threshold > 0 ? -Math.log(threshold) : Infinity;
     line.style.bottom = `${100 * Math.min(1, nats / -lowest)}%`;
     line.setAttribute("aria-valuenow", fixed(Math.min(-lowest, nats), 2));
-    line.setAttribute("aria-valuetext", fill(text.heat_spoken, { prob: share(threshold), nats: fixed(nats, 2) }));
-    say(pill, share(threshold));
+    const prob = share(threshold);
+    line.setAttribute("aria-valuetext", threshold > 0 ? fill(text.heat_spoken, { prob, nats }) : prob);
+    say(pill, prob);
     const below = tokens.map((_, k) => logprobs[k] !== null && Math.exp(logprobs[k]) < threshold);
     const from = first(echo), seen = tokens.map((_, k) => k).slice(from);
     tokens.forEach((token, k) => {
