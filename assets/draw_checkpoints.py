@@ -57,7 +57,7 @@ def layouts() -> str:
                 arrow(f"M225 {y} H265"),
                 box(316, y, 100, "names", small="translated"),
                 arrow(f"M366 {y} H397"),
-                box(448, y, 100, "numbers", small="translated"),
+                box(448, y, 100, "numbers", small="read"),
             ]
     parts += [
         arrow("M225 34 H614 V77"),
@@ -71,8 +71,8 @@ def layouts() -> str:
         pill(448, 226, 100, "Llama.save"),
     ]
     desc = (
-        "Meta's folder, a Hugging Face folder and a GGUF file; of the last two names and numbers are translated. All "
-        "give the same Transformer, which Llama runs. A dashed arrow, Llama.save, leads back to the two folders."
+        "Meta's folder, a Hugging Face folder and a GGUF file; of the last two, names are translated and numbers read. "
+        "All give the same Transformer, which Llama runs. A dashed arrow, Llama.save, leads back to the two folders."
     )
     return page(840, 244, "Three layouts of a checkpoint become one Transformer", desc, parts)
 

@@ -33,7 +33,7 @@ def draw(here: str) -> str:
         if step != "decode":
             parts.append(arrow(f"M{xs[step] + width / 2:g} {MIDDLE} h{GAP - 1}"))
     parts.append(arrow(f"M{xs['write']:g} {MIDDLE - 16} V{ABOVE} H{xs['forward']:g} V{MIDDLE - 17}"))
-    parts.append(pill((xs["write"] + xs["forward"]) / 2, ABOVE, 246, "until every row has reached eos"))
+    parts.append(pill((xs["write"] + xs["forward"]) / 2, ABOVE, 310, "until every row has eos, or the canvas is full"))
     title = f"The generate loop; this notebook is about {STEPS[here][0]}"
     ways = ", ".join(words for words, _ in STEPS.values())
     desc = f"From left to right: {ways}; from write column an arrow leads back to forward. {STEPS[here][0]} is marked."

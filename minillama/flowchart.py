@@ -44,13 +44,13 @@ BOXES = (
     Box("softmax, temperature", "logits become probabilities", 6, apply_temperature, MIDDLE, 4),
     Box("sample_top_p", "one token is drawn from the nucleus", 7, sample_top_p, MIDDLE, 5),
     Box("where, write column", "prompt token or new token goes into the canvas", 8, Llama.generate_steps, MIDDLE, 6),
-    Box("all rows at eos?", "no: read the new column; yes: cut and decode", 9, Llama.generate_steps, MIDDLE, 7),
+    Box("all rows at eos?", "no: go on; yes, or a full canvas: cut and decode", 9, Llama.generate_steps, MIDDLE, 7),
     Box("cut, decode", "each row ends where its text ends; ids become text", 11, Collector.predictions, MIDDLE, 8),
     Box("CompletionPrediction", "a generation: text", 11, CompletionPrediction, LEFT, 9),
     Box("ChatPrediction", "a generation: a message with a role", 12, ChatPrediction, RIGHT, 9),
 )
 ARROWS = ((0, 2), (1, 3), (2, 4), (3, 4), (4, 5), (5, 6), (6, 7), (7, 8), (8, 9), (9, 10), (10, 11), (10, 12))
-LOOP = (9, 5)  # back to forward, until every row has ended
+LOOP = (9, 5)  # back to forward, until every row has ended or the canvas is full
 
 
 class Flowchart:
@@ -152,7 +152,7 @@ def _ways() -> list[str]:
         *drawn,
         arrow(f"M{x} {y1:g} H{x + 60} V{y2:g} H{x + 1}"),
         pill(x + 60, (y1 + y2) / 2, 36, say("no")),
-        pill(middle[start] + 26, y_of(start) + HEIGHT + 12, 40, say("yes")),
+        pill(middle[start] + 92, y_of(start) + HEIGHT + 12, 172, say("yes, or the canvas is full")),
     ]
 
 

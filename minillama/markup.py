@@ -76,10 +76,14 @@ STYLE = f"""<style>
 .ml .ml-canvas .ml-step-chosen th {{ font-weight: 700; }}
 .ml .ml-marked th, .ml .ml-marked td {{ font-weight: 700; }}
 .ml .ml-step-detail {{ margin-top: 8px; }}
+.ml.ml-stepper .ml-canvas td, .ml.ml-stepper .ml-canvas th[scope=col] {{ padding: 1px 2px; }} /* eighteen columns */
+.ml .ml-step-detail thead th, .ml .ml-step-detail td:last-child {{
+  white-space: normal; word-break: keep-all; }} /* eight columns */
 .ml .ml-where {{ font-family: var(--jp-code-font-family, monospace); color: inherit; background: transparent;
   margin: 4px 0; padding: 4px 10px; border-left: 4px solid {GREY}; overflow-x: auto; }}
 .ml .ml-note {{ color: var(--jp-ui-font-color2, #5f5f5f); }}
 .ml .ml-sign {{ display: inline-block; min-width: 1.4em; font-weight: 700; }}
+.ml .ml-whole {{ white-space: nowrap; }} /* a command, never broken */
 .ml .ml-box {{ border-left: 4px solid {GREY}; padding: 4px 10px; margin: 4px 0; }}
 .ml .ml-passed {{ border-color: {GREEN}; }}
 .ml .ml-failed {{ border-color: {VERMILLION}; }}

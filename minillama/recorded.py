@@ -27,7 +27,7 @@ import torch
 import minillama
 from minillama import arguments, smollm2
 from minillama.files import written_beside
-from minillama.markup import STYLE, wrap
+from minillama.markup import STYLE, escape, wrap
 from minillama.widgets.parts import Picture, box
 from minillama.words import LANGUAGES, language, say
 
@@ -132,7 +132,9 @@ def mark(recorded: dict, changed: bool) -> Picture:
     template = "Recorded: what {name} returned on another machine (torch {version}). To run it: {how}."
     words = say(template, name=name, version=torch_version, how=smollm2.HOW)
     words = say("{said} {cure}", said=words, cure=say(CHANGED)) if changed else words
-    return Picture(wrap(box(words, "missing"), "ml-recorded"), words)
+    how = escape(smollm2.HOW)
+    page = box(words, "missing").replace(how, f'<span class="ml-whole">{how}</span>')
+    return Picture(wrap(page, "ml-recorded"), words)
 
 
 def code_of(function: Callable) -> str | None:

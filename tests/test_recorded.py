@@ -10,7 +10,7 @@ import torch
 
 import minillama
 from minillama import recorded, smollm2
-from minillama.markup import STYLE
+from minillama.markup import STYLE, escape
 from minillama.recorded import CHANGED, Record
 from minillama.widgets.parts import Picture
 from minillama.words import LANGUAGES, language
@@ -62,6 +62,13 @@ def test_without_the_file_the_value_is_the_recorded_one_and_a_box_says_so(there,
     assert value == {**VALUES, "x": [1, 0.3]}
     assert said.startswith("Recorded: what Some-Model returned on another machine") and torch.__version__ in said
     assert smollm2.HOW in said and CHANGED not in said
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_the_command_in_the_box_stays_in_one_line(there, changed):
+    page = recorded.mark(there.read(), changed).page
+    assert f'<span class="ml-whole">{escape(smollm2.HOW)}</span>' in page
+    assert ".ml .ml-whole { white-space: nowrap; }" in page
 
 
 def test_with_the_file_it_runs_and_looks_the_same(there, capsys):

@@ -125,11 +125,27 @@ def right_chat_faults(tokenizer, ids):
 
 _BOS, _EOS = 'ids.count(tokenizer.bos_id) != tokenizer.decode(ids).count("[INST]")', "ids[-1] == tokenizer.eos_id"
 _SIGNS = {"(": 3, ")": 5, "Q": " [INST] One? [/INST]", "A": " 1."}  # bos, eos, a question, an answer
-_CHATS = """(QA )(QA )(Q|(Q|(QA )QA )Q|(QA )QA )(Q|QA )(QA )(Q|QA )Q|(QA )(QA )(Q)|(QA )(Q )|(Q)|(QA)(QA)(Q|\
-(QA)(QA )(QA )(Q|(QA )(QA)(QA )(Q|(QA )(QA)(Q|(QA)QA)Q)|(QA)Q|( [INST] <s> or </s> [/INST]A )( [INST] <s> [/INST]"""
-_CHATS = [list(chat.translate(str.maketrans(_SIGNS)).encode()) for chat in _CHATS.split("|")]
+_CHATS = {
+    "two pairs and a question, all right": "(QA )(QA )(Q",
+    "one question, all right": "(Q",
+    "bos before the first turn only": "(QA )QA )Q",
+    "no bos before the second turn": "(QA )QA )(Q",
+    "no bos before the first turn": "QA )(QA )(Q",
+    "no bos at all": "QA )Q",
+    "eos after the open turn": "(QA )(QA )(Q)",
+    "a space and eos after the open turn": "(QA )(Q )",
+    "one question, and eos after it": "(Q)",
+    "no space after any answer": "(QA)(QA)(Q",
+    "no space after the first of three answers": "(QA)(QA )(QA )(Q",
+    "no space after the second of three answers": "(QA )(QA)(QA )(Q",
+    "no space after the last answer": "(QA )(QA)(Q",
+    "all three faults": "(QA)QA)Q)",
+    "a bos and a space are missing": "(QA)Q",
+    "<s> and </s> typed by the user, all right": "( [INST] <s> or </s> [/INST]A )( [INST] <s> [/INST]",
+}
+_IDS = {name: list(signs.translate(str.maketrans(_SIGNS)).encode()) for name, signs in _CHATS.items()}
 
-chat_faults = exercise(right_chat_faults, cases={spell(ids): (T, ids) for ids in _CHATS}, mistakes={
+chat_faults = exercise(right_chat_faults, cases={name: (T, ids) for name, ids in _IDS.items()}, mistakes={
     "'bos' is a fault if any turn has none: count bos and [INST].": swaps(_BOS, "ids[0] != 3", "3 not in ids",
         "ids.count(3) != 1", "ids.count(3) != ids.count(5) + 1", "ids.count(3) != ids.count(5)"),
     "decode leaves bos out, and a typed '<s>' is text. Count bos by its id: ids.count(tokenizer.bos_id).":

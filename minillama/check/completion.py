@@ -30,10 +30,12 @@ def right_echo_lists(prompt, generated, after_first, echo):
 _IDS, _LOG, _BOTH = "token_ids[first:]", "logprobs[first:]", "token_ids[first:], logprobs[first:]"
 _ROW, _LONG = ([1, 2, 7], [12, 40], [-0.5, -2.0, 0.0, -1.25]), ([1, 6], [4, 4, 5], [-1.5, -0.25, -2.5, -6.0, -7.0, -8])
 echo_lists = exercise(right_echo_lists, look=two, cases={
-    "echo": (*_ROW, True), "the same row without echo": (*_ROW, False),
-    "a prompt of bos": ([1], [7, 8, 7], [-3.0, -0.5, -1.0], False), "none new": ([1, 9, 6], [], [-4.0, -0.75], True),
-    "a neighbour wrote longer": (*_LONG, True), "a neighbour wrote longer, without echo": (*_LONG, False),
-    "a neighbour wrote alone, without echo": ([1, 5, 8], [], [-1.5, -0.25, -9.0], False),
+    "with echo": (*_ROW, True), "the same row without echo": (*_ROW, False),
+    "the prompt is bos alone": ([1], [7, 8, 7], [-3.0, -0.5, -1.0], False),
+    "nothing generated": ([1, 9, 6], [], [-4.0, -0.75], True),
+    "a neighbour in the batch wrote more": (*_LONG, True),
+    "a neighbour in the batch wrote more, without echo": (*_LONG, False),
+    "only a neighbour in the batch wrote, without echo": ([1, 5, 8], [], [-1.5, -0.25, -9.0], False),
 }, mistakes={
     "Nothing predicts the first token: expected None.": swaps("None", "0.0", "-1.0", "'None'", "float('nan')"),
     "Without echo there is no None: the prompt's first token is not in the result.":
@@ -116,14 +118,17 @@ def right_cut_at_stop(prompt, generation, stop):
 _CUT, _IF, _NOT = "generation[: min(ends)]", " if text in generation", "if not ends"
 _FIND, _WHOLE = "generation.find(text)", "(prompt + generation).find(text)"
 cut_at_stop = exercise(right_cut_at_stop, look=two, cases={
-    "one stop string": ("The cat", " sat. It slept.", ["."]), "none": ("The cat", " sat.", []),
-    "it never comes": ("The cat", " sat", ["!", "?"]), "one of two comes": ("The cat", " sat, and slept", ["!", ","]),
-    "in the prompt, too": ("Yes. A cat", " sat. It slept.", ["."]), "only there": ("Yes. A cat", " sat and ate", ["."]),
-    "half in the prompt": ("The end", "ing was good, the end", ["ending"]),
+    "one stop string": ("The cat", " sat. It slept.", ["."]), "stop is an empty list": ("The cat", " sat.", []),
+    "two stop strings, neither comes": ("The cat", " sat", ["!", "?"]),
+    "two stop strings, one comes": ("The cat", " sat, and slept", ["!", ","]),
+    "the stop string is in the prompt, too": ("Yes. A cat", " sat. It slept.", ["."]),
+    "the stop string is only in the prompt": ("Yes. A cat", " sat and ate", ["."]),
+    "half of the stop string is in the prompt": ("The end", "ing was good, the end", ["ending"]),
     "three stop strings, the second comes first": ("Q:", " why? Well. So! Or so", ["Well", "?", "!"]),
-    "the generation begins with it": ("One", ", two, three", [", "]),
-    "at the end": ("A", " b STOP", ["STOP"]), "its characters alone": ("A", " SPOT and STO", ["STOP"]),
-    "Chinese": ("从前。有一只小猫", "，它很饿。它哭了。", ["。", "！"]),
+    "the generation begins with the stop string": ("One", ", two, three", [", "]),
+    "the generation ends with the stop string": ("A", " b STOP", ["STOP"]),
+    "only some characters of the stop string": ("A", " SPOT and STO", ["STOP"]),
+    "a Chinese text": ("从前。有一只小猫", "，它很饿。它哭了。", ["。", "！"]),
 }, mistakes={
     "Search the generation only. A hit that begins in the prompt does not count.": [
         swap(_FIND, f"max({_WHOLE} - len(prompt), 0)", "in gen", "in prompt + gen"),
@@ -162,15 +167,18 @@ def right_settled(text, stop):
 
 _ANY, _N, _LEFT = "any(each.startswith(text[-n:]) for each in stop)", "range(len(text), 0, -1)", "text[: len(text) - n]"
 settled = exercise(right_settled, cases={
-    "nothing looks like a stop string": ("The men", ["END"]),
-    "two of its characters": ("The cat seeNEN", ["END"]), "its last alone": ("The cat saD", ["END"]),
-    "a beginning in the middle is over": ("ENough is EN", ["END"]),
+    "the end begins no stop string": ("The men", ["END"]),
+    "the end is the first two characters of the stop string": ("The cat seeNEN", ["END"]),
+    "the end is only the last character of the stop string": ("The cat saD", ["END"]),
+    "a beginning in the middle, and one at the end": ("ENough is EN", ["END"]),
     "the longest end counts: 'aa', not 'a'": ("bbaa", ["aab"]),
-    "the longest end of all": ("xab", ["bz", "abc", "q"]), "reversed": ("xab", ["q", "abc", "bz"]),
-    "another stop string fits what is left": ("caob", ["oq", "bz", "oy"]),
-    "three": ("What do you", ["!", "youth", "do not"]), "a long one, a short text": ("Th", ["The end."]),
-    "no stop string": ("The cat", []), "no text": ("", ["END"]),
-    "one character cannot come in part": ("The cat", [".", "。"]),
+    "two stop strings fit, the longer end counts": ("xab", ["bz", "abc", "q"]),
+    "the same stop strings in another order": ("xab", ["q", "abc", "bz"]),
+    "what is left ends as another stop string begins": ("caob", ["oq", "bz", "oy"]),
+    "three stop strings": ("What do you", ["!", "youth", "do not"]),
+    "a long stop string, a short text": ("Th", ["The end."]),
+    "no stop string": ("The cat", []), "an empty text": ("", ["END"]),
+    "stop strings of one character": ("The cat", [".", "。"]),
 }, mistakes={
     "The end may become a stop string. Once shown, it cannot be taken back.": swaps(_ANY, "False"),
     "Hold back an end only if a stop string begins with it.":
@@ -210,7 +218,7 @@ answer_scores = exercise(right_answer_scores, look=lists, cases={
     "answers of one token, three and two": (
         [[None, -6.0, -2.0, -1.0], [None, -6.0, -2.0, -3.0, -0.5, -0.25], [None, -6.0, -2.0, -0.75, -4.0]], 3),
     "the longest first": ([[None, -5.0, -0.5, -0.25, -1.5, -0.75], [None, -5.0, -1.75]], 2),
-    "a prompt of bos alone": ([[None, -4.0, -1.0], [None, -3.0]], 1),
+    "the prompt is bos alone": ([[None, -4.0, -1.0], [None, -3.0]], 1),
     "a token that was certain": ([[None, -0.5, -7.0, -1.5, 0.0, -2.5, -0.25], [None, -0.5, -7.0, -1.5, 0.0]], 4),
 }, mistakes={
     "The answer begins at place n_prompt. The prompt's tokens do not count.":

@@ -145,7 +145,7 @@ best_of = exercise(
     look=_place,
     cases={
         "alpha 0: the sum": (_ROWS, 0.0),
-        "alpha 1: the mean of each token": (_ROWS, 1.0),
+        "alpha 1: the mean per token": (_ROWS, 1.0),
         "alpha 0, the shortest is the last but two": (_LONG, 0.0),
         "alpha 1, lengths 1, 6, 3 and 5": (_LONG, 1.0),
         "alpha 0.5 is between": ([[-0.4] * 2, [-0.42] * 3, [-0.2] * 16], 0.5),

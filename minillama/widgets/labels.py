@@ -51,7 +51,7 @@ EN = {
     "col_looks": "token",
     "col_mark": "chosen",
     "col_pick": "chosen",
-    "col_mean": "mean a token",
+    "col_mean": "mean per token",
     "col_now": "at temperature {temperature}",
     "col_observed": "observed in {n}",
     "col_part": "part",

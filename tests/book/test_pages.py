@@ -182,8 +182,6 @@ def test_a_notebook_is_executed_once(course, kernels, monkeypatch):
     assert said == ["executed 1 of 1: notebooks/00.ipynb"]
     first = execute.executed(course).cells[0].outputs[0].data["text/plain"]
     assert execute.executed(course).cells[0].outputs[0].data["text/plain"] == first
-    course.write_text(course.read_text().replace("random.random()", "1 + random.random()"))
-    assert float(execute.executed(course).cells[0].outputs[0].data["text/plain"]) > 1 > float(first)
     course.write_text(course.read_text().replace("random.random()", "random.nothing"))
     with pytest.raises(RuntimeError, match=r"(?s)notebooks/00.ipynb has a cell that fails.*random\.nothing"):
         execute.execute_all([course])

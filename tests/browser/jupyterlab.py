@@ -25,9 +25,16 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 
 HANDLE = ".noUi-handle, input[type=range]"
 PAUSE = 200  # milliseconds; without it a page that waits draws frame after frame, and the kernel has half a core less
-# After a run JupyterLab gives the active cell the focus; a key pressed before would be lost.
-FOCUS_IS_BACK = "() => document.activeElement?.closest('.jp-Notebook') != null"
-OPEN = "path => window.jupyterapp.commands.execute('docmanager:open', {path}).then(() => null)"
+# After a notebook is opened, and after a run, JupyterLab gives the active cell the focus as soon as that cell is ready:
+# a key pressed before is lost. So a command is over when it has resolved and, after it, the cell.
+START = """([command, options]) => {
+  window.isOver = false;
+  window.jupyterapp.commands.execute(command, options)
+    .then(() => window.jupyterapp.shell.currentWidget.context.ready)
+    .then(() => window.jupyterapp.shell.currentWidget.content.activeCell.ready)
+    .then(() => { window.isOver = true; });
+}"""
+IS_OVER = "() => window.isOver"
 # The status bar says "idle" before there is a kernel, so ask the session itself.
 KERNEL_IS_IDLE = """() => {
   const panel = window.jupyterapp.shell.currentWidget;
@@ -133,16 +140,24 @@ def wait_for(address: str, server: subprocess.Popen, log: Path, seconds: float =
         time.sleep(0.1)
 
 
+def wait_until(page: Page, *conditions: str, seconds: float) -> None:
+    every = " && ".join(f"({condition})()" for condition in conditions)
+    page.wait_for_function(f"() => {every}", timeout=1000 * seconds, polling=PAUSE)
+
+
+def open_notebook(page: Page, notebook: str) -> None:
+    """Open notebooks/<notebook> with a kernel of its own."""
+    page.evaluate(START, ["docmanager:open", {"path": f"notebooks/{notebook}"}])
+    wait_until(page, IS_OVER, KERNEL_IS_IDLE, seconds=120)
+
+
 def open_and_run(page: Page, notebook: str) -> None:
     """Open notebooks/<notebook> and run all its cells. AssertionError if one shows an error."""
-    page.evaluate(OPEN, f"notebooks/{notebook}")
-    page.wait_for_function(KERNEL_IS_IDLE, timeout=120_000, polling=PAUSE)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    page.wait_for_function(f"() => ({ALL_CELLS_RAN})() && ({KERNEL_IS_IDLE})()", timeout=180_000, polling=PAUSE)
+    open_notebook(page, notebook)
+    page.evaluate(START, ["notebook:run-all-cells", {}])
+    wait_until(page, IS_OVER, ALL_CELLS_RAN, KERNEL_IS_IDLE, seconds=180)
     errors = page.locator(ERRORS).all_inner_texts()
     assert not errors, errors
-    page.wait_for_function(FOCUS_IS_BACK, polling=PAUSE)
     settle(page)
 
 

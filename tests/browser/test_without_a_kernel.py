@@ -60,8 +60,7 @@ def saved(page, lab):
 @pytest.fixture
 def reopen(page):
     def go(path):
-        page.evaluate(jupyterlab.OPEN, f"notebooks/{path.name}")
-        page.wait_for_function(jupyterlab.KERNEL_IS_IDLE, timeout=120_000, polling=jupyterlab.PAUSE)
+        jupyterlab.open_notebook(page, path.name)
 
     yield go
     jupyterlab.close_all(page)
