@@ -17,11 +17,13 @@ STYLE = f"""<style>
 .ml.ml table {{ margin: 6px 0; }} /* doubled, for JupyterLab has a table style of its own, as in the next lines */
 .ml.ml.ml tr, .ml.ml.ml tr:hover {{ background: transparent; }}
 .ml caption {{ text-align: left; padding: 2px 0 6px; }}
+.ml caption code, .ml.ml-flowchart code {{ white-space: nowrap; }} /* they are short */
 .ml th, .ml td {{ padding: 2px 10px; text-align: right; white-space: nowrap; border: none;
   font-variant-numeric: tabular-nums; color: inherit; background: transparent; }}
 .ml th {{ font-weight: 600; vertical-align: bottom; border-bottom: 1px solid var(--jp-border-color1, #bdbdbd); }}
 .ml th[scope=row], .ml .ml-name {{ text-align: left; font-weight: 400; border-bottom: none;
   font-family: var(--jp-code-font-family, monospace); white-space: pre; }}
+.ml th.ml-left, .ml td:has(> .ml-track) {{ text-align: left; }}
 .ml .ml-cut {{ color: var(--jp-ui-font-color2, #5f5f5f); }}
 .ml .ml-cut th[scope=row] {{ text-decoration: line-through; }}
 .ml .ml-border td, .ml .ml-border th {{ border-top: 2px dashed {VERMILLION}; }}
@@ -45,7 +47,7 @@ STYLE = f"""<style>
 .ml.ml-cache td {{ border: 1px solid var(--jp-border-color2, #e0e0e0); }}
 .ml.ml-cache .ml-slot-write {{ background: {ORANGE}; color: #1a1a1a; font-weight: 700; }}
 .ml.ml-cache .ml-slot-read {{ background: {BLUE}; color: #1a1a1a; }}
-.ml.ml-beam th:first-child, .ml.ml-beam th:last-child, .ml.ml-beam td:last-child {{ text-align: left; }}
+.ml.ml-beam td:last-child {{ text-align: left; }}
 .ml .ml-tree {{ display: inline-block; }} /* a line through the row leaves it out */
 .ml .ml-heat-panel {{ flex: 1 1 420px; max-width: 720px; }}
 .ml .ml-heat-text {{ position: relative; padding-bottom: 3.6em; }}
@@ -91,7 +93,6 @@ STYLE = f"""<style>
   border: 1px solid {GREY}; border-radius: 3px; }}
 .ml .ml-chip.ml-byte {{ border-style: dashed; }}
 .ml .ml-chip.ml-control {{ border: 3px double {VERMILLION}; }}
-.ml.ml-token-view th {{ text-align: left; }}
 .ml.ml-echo thead th {{ white-space: normal; }} /* seven columns */
 .ml .ml-piece {{ font-family: var(--jp-code-font-family, monospace); white-space: pre; }}
 .ml .ml-id {{ font-size: 10px; color: var(--jp-ui-font-color2, #5f5f5f); font-variant-numeric: tabular-nums; }}

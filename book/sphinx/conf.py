@@ -118,12 +118,19 @@ def in_language(page: str) -> str:
     return page
 
 
+def named(page: str) -> str:
+    """What the theme lacks for a screen reader: names for its two asides, the level of the headings in one of them."""
+    for place, name in (("sidebar-drawer", HERE["contents"]), ("toc-drawer", "On this page")):
+        page = page.replace(f'<aside class="{place}', f'<aside aria-label="{name}" class="{place}')
+    return page.replace('role="heading"', 'role="heading" aria-level="2"')
+
+
 def prepare(app):
     """The words of the theme, and the style sheet that all outputs share."""
     static = Path(app.outdir, "_static")
     static.mkdir(parents=True, exist_ok=True)
     shutil.copy(Path(app.srcdir, "minillama.css"), static)
-    app.builder.templates.environment.filters["in_language"] = in_language
+    app.builder.templates.environment.filters |= {"in_language": in_language, "named": named}
 
 
 def add_languages(app, pagename, templatename, context, doctree):

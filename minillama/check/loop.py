@@ -143,7 +143,7 @@ eos_reached = exercise(
         "a row that has ended keeps being filled": rows("TFF", "FFT", [7, 2, 5]),
         "a row that has ended, and no eos": rows("FTF", "TFF", [5, 3, 3]),
         "another eos_id": rows("FFTF", "FFFT", [7, 2, 5, 7], 7),
-        "eos_id is 0, and the ids are above and below": rows("FFFF", "FFFF", [0, 1, 5, -1], 0),
+        "eos_id is 0, with ids above and below it": rows("FFFF", "FFFF", [0, 1, 5, -1], 0),
     },
     mistakes={
         "An eos inside a prompt does not end the row: add ~from_prompt &.": swap("~from_prompt & ", ""),

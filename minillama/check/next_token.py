@@ -37,7 +37,7 @@ candidate = exercise(
     cases={
         "temperature 0: the best id of each row": (LOGITS, 0.0, 0.9, seeded(0)),
         "temperature 0, a batch of one": (LOGITS[1:2], 0, 0.9, seeded(0)),
-        "temperature 0: how many of three best ids come": lambda f: len(set(f(TIED, 0.0, 0.9, seeded(5)).tolist())),
+        "temperature 0, three ids tie: how many come up": lambda f: len(set(f(TIED, 0.0, 0.9, seeded(5)).tolist())),
         "top_p 0, three rows": (LOGITS, 3.0, 0.0, seeded(1)),
         "top_p 0, a batch of one": (LOGITS[1:2], 3.0, 0.0, seeded(1)),
         "the same seed twice: how many results": lambda f: len({str(f(TIED, 1.0, 1.0, seeded(k))) for k in (7, 7)}),
@@ -182,7 +182,7 @@ draw_rows = exercise(
     right_draw_rows,
     cases={
         **{f"from_prompt {x}": (SURE, 0.0, torch.tensor(x), [*map(seeded, (3, 7, 8))]) for x in PATTERNS},
-        "all inside, each with a best id of 64": (NEARLY, 1.0, torch.ones(3).bool(), [*map(seeded, (3, 7, 8))]),
+        "all inside, 64 ids almost equally probable": (NEARLY, 1.0, torch.ones(3).bool(), [*map(seeded, (3, 7, 8))]),
         "which generators are used": lambda f: {f"from_prompt {x}": used(f, x) for x in PATTERNS},
         "a row's text alone and beside others": texts,
         "300 rows at top_p 0.6": nucleus_shares,

@@ -25,7 +25,8 @@ def attention_html(weights: Tensor, pieces: Sequence[str], title: str, text: dic
     for piece, weight, place in zip(pieces, *(each.tolist() for each in weights.max(-1)), strict=True):
         cells = f'<td class="ml-name">{escape(pieces[place])}</td><td>{share(weight)}</td>'
         rows.append(f'<tr><th scope="row">{escape(piece)}</th>{cells}</tr>')
-    return wrap(table(columns(text, "looks", "looked_at", "weight"), rows, title, escape(title)), "ml-attention", style)
+    heads = columns(text, "looks", "looked_at", "weight")
+    return wrap(table(heads, rows, title, escape(title), left=(0, 1, 2)), "ml-attention", style)
 
 
 class AttentionExplorer(Explorer):

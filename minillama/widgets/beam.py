@@ -71,7 +71,8 @@ def beam_html(levels: Sequence[Sequence[Branch]], k: int, text: Mapping[str, str
     kept = sum(branch.state == "kept" for branch in levels[k - 1]) if k else 1
     ended = sum(branch.state == "ended" for level in levels[:k] for branch in level)
     caption = text["beam_caption"].format(k=k, n=len(levels), kept=kept, ended=ended)
-    tree = table(columns(text, "token", "logprob", "sum", "prob", "state"), rows, text["beam_table"], escape(caption))
+    heads = columns(text, "token", "logprob", "sum", "prob", "state")
+    tree = table(heads, rows, text["beam_table"], escape(caption), left=(0, 3, 4))
     return wrap(tree + _texts(levels[:k], text) + small(text["beam_legend"]), "ml-beam", style)
 
 
@@ -120,7 +121,7 @@ def _texts(levels: Sequence[Sequence[Branch]], text: Mapping[str, str]) -> str:
         mean = number(branch.total / branch.n_tokens, 3) + " ★" * (branch is best)
         numbers = "".join(f"<td>{each}</td>" for each in (branch.n_tokens, total, mean, text[f"beam_{branch.state}"]))
         rows.append(f'<tr><th scope="row">{escape(branch.text)}</th>{numbers}</tr>')
-    return table(columns(text, "text", "tokens", "sum", "mean", "state"), rows, text["beam_texts"])
+    return table(columns(text, "text", "tokens", "sum", "mean", "state"), rows, text["beam_texts"], left=(0, 4))
 
 
 class BeamView(Explorer):

@@ -60,7 +60,7 @@ def echo_html(echo: Echo, text: dict[str, str], style: bool = True) -> str:
     heads = columns(text, "place", "part", "token", "bytes", "with_echo", "without", "prob")
     body = [_row(k, row, text) for k, row in enumerate(echo.rows[:MAX_ROWS])]
     more = text["more_tokens"].format(n=len(echo.rows) - MAX_ROWS) if len(echo.rows) > MAX_ROWS else ""
-    page = texts + table(heads, body, text["echo_table"], more=more) + small(text["echo_legend"])
+    page = texts + table(heads, body, text["echo_table"], more=more, left=(1, 2, 3, 6)) + small(text["echo_legend"])
     return wrap(page, "ml-echo", style)
 
 

@@ -13,7 +13,7 @@ from minillama.logprobs import perplexity, sequence_logprob
 from minillama.markup import escape, visible, wrap
 from minillama.widgets.front import SENT, Explorer, Value
 from minillama.widgets.labels import labels, only
-from minillama.widgets.parts import LONGEST, Picture, box, columns, number, small, table
+from minillama.widgets.parts import LONGEST, Picture, box, columns, count, number, small, table
 from minillama.widgets.prompts import trouble
 from minillama.widgets.scores import ScoredText, ScoredToken, score
 
@@ -96,7 +96,7 @@ def _comparison(runs: Sequence[ScoredText | str], names: Sequence[str], threshol
     caption = text["heat_zero"]
     if threshold > 0:
         caption = text["heat_caption"].format(prob=share(threshold), logprob=math.log(threshold))
-    return table(heads, rows, text["heat_table"], escape(caption))
+    return table(heads, rows, text["heat_table"], escape(caption), left=(0,))
 
 
 def _legend(threshold: float, text: dict[str, str]) -> str:
@@ -163,7 +163,9 @@ def _uncertain(seen: Sequence[tuple[int, ScoredToken]], name: str, threshold: fl
     """The tokens below the threshold, the least probable first."""
     below = sorted((pair for pair in seen if pair[1].is_below(threshold)), key=lambda pair: pair[1].logprob)
     caption = text["heat_uncertain"].format(run=name, n=len(below), prob=share(threshold))
-    heads = columns(text, "place", "token", "prob", "logprob", "rank", "best") if below else []
+    if not below:
+        return count(caption)
+    heads = columns(text, "place", "token", "prob", "logprob", "rank", "best")
     body = []
     for place, token in below[:MAX_ROWS]:
         cells = [percent(math.exp(token.logprob)), f"{token.logprob:.2f}", str(token.rank)]
@@ -175,7 +177,7 @@ def _uncertain(seen: Sequence[tuple[int, ScoredToken]], name: str, threshold: fl
             f'<td class="ml-name">{best}</td></tr>'
         )
     more = text["heat_more_rows"].format(n=len(below) - MAX_ROWS) if len(below) > MAX_ROWS else ""
-    return table(heads, body, caption=escape(caption), more=more)
+    return table(heads, body, caption=escape(caption), more=more, left=(1, 5))
 
 
 @allowed.only(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import anywidget
 import ipywidgets as W
@@ -72,12 +72,21 @@ def count(words: str) -> str:
     return f'<div class="ml-count">{escape(words)}</div>'
 
 
-def table(heads: Sequence[str], rows: Sequence[str], label: str = "", caption: str = "", more: str = "") -> str:
+def table(
+    heads: Sequence[str],
+    rows: Sequence[str],
+    label: str = "",
+    caption: str = "",
+    more: str = "",
+    left: Collection[int] = (),
+) -> str:
     """A table with a heading over each column. rows (<tr>…</tr> each) and caption are HTML, the others are text.
 
-    more: a last row, across all columns, that says what is left out.
+    more: a last row, across all columns, that says what is left out. left: the places of the headings that begin at the
+    left, as the names and the bars below them do.
     """
-    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in heads)
+    css = [' class="ml-left"' if place in left else "" for place in range(len(heads))]
+    head = "".join(f'<th scope="col"{each}>{escape(title)}</th>' for title, each in zip(heads, css, strict=True))
     last = f'<tr class="ml-note"><td colspan="{len(heads)}" class="ml-name">{escape(more)}</td></tr>' if more else ""
     if caption:
         caption = f'<caption class="ml-count">{caption}</caption>'
@@ -101,10 +110,8 @@ def number(value: float | None, digits: int, none: str = "–") -> str:
 
 def share(part: float | None) -> str:
     """A number from 0 to 1 with a bar beside it; the bar is for the eye only."""
-    if part is None:
-        return "–"
-    filled = f'<span class="ml-bar" style="width:{90 * part:.1f}px"></span>'
-    return f'{part:.4f}<span class="ml-track" aria-hidden="true">{filled}</span>'
+    filled = "" if part is None else f'<span class="ml-bar" style="width:{90 * part:.1f}px"></span>'
+    return f'{number(part, 4)}<span class="ml-track" aria-hidden="true">{filled}</span>'
 
 
 def chip(piece: str, i: int, css: str, role: str = "") -> str:

@@ -112,4 +112,4 @@ def stages_html(
     caption = text["kept"].format(kept=state.n_kept, total=state.vocab_size, mass=state.mass_kept)
     if any(row.scaled is None for row in state.rows):
         caption += f" {text['greedy']}"
-    return table(heads, body, text["stages_table"], escape(caption), more)
+    return table(heads, body, text["stages_table"], escape(caption), more, left=(0, 3, 6))

@@ -104,7 +104,7 @@ def _table(state: Heated, name: Callable[[int], str], text: dict[str, str]) -> s
         temperature=state.temperature, entropy=state.entropy, choices=math.exp(state.entropy)
     )
     caption += f" {text['greedy']}" if state.temperature == 0 else ""
-    return table(heads, body, text["temp_table"], escape(caption))
+    return table(heads, body, text["temp_table"], escape(caption), left=(0, 3, 4, 5))
 
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 380, 230, 40, 368, 26, 188  # of the curve, in pixels

@@ -116,7 +116,7 @@ def _table(rows: Sequence[TokenRow], text: dict[str, str]) -> str:
         body.append(f'<tr class="ml-{row.kind}"><th scope="row">{escape(row.piece)}</th>{others}</tr>')
     heads = columns(text, "token", "id", "kind", "bytes", "alone", "completed")
     more = text["tok_more"].format(n=len(rows) - MAX_ROWS) if len(rows) > MAX_ROWS else ""
-    return table(heads, body, text["tok_table"], more=more)
+    return table(heads, body, text["tok_table"], more=more, left=range(6))
 
 
 @allowed.only(tokenizer=allowed.an(BaseTokenizer), text=allowed.text, bos=allowed.flag, eos=allowed.flag)

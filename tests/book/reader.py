@@ -43,14 +43,13 @@ WIDER = """() => {
   const inside = [...document.querySelectorAll('article *, main *')].filter(over).map(node => node.outerHTML);
   return wide.length ? [`${wide.join(', ')}, at first in ${inside[0]?.slice(0, 120)}`] : [];
 }"""
-AXE = """async ([include, contrast]) => {
+AXE = """async contrast => {
   const colours = {runOnly: ['color-contrast']}, rest = {rules: {'color-contrast': {enabled: false}}};
   const options = {resultTypes: ['violations'], preload: false, ...(contrast ? colours : rest)};
-  const found = await axe.run({include}, options);
+  const found = await axe.run(document, options);
   return found.violations.flatMap(({id, impact, nodes}) =>
     nodes.map(node => `${id} (${impact}): ${node.target} ${node.html.slice(0, 160)}`));
 }"""
-OURS = ["article", ".book-languages", "body > main"]  # and not the theme around it
 SEARCHED = "() => document.querySelector('#search-results .search-summary')?.textContent"
 FOUND = "() => [...document.querySelectorAll('#search-results li a')].map(node => node.href)"
 
@@ -111,11 +110,10 @@ class Reader:
         return [f"scrolls sideways: {each}" for each in self.page.evaluate(WIDER)]
 
     def axe(self, contrast: bool = False) -> list[str]:
-        """What axe-core finds in what is ours; contrast: of colours alone, which takes longest."""
+        """What axe-core finds in the whole page; contrast: of colours alone, which takes longest."""
         if not self.page.evaluate("() => 'axe' in window"):
             self.page.evaluate(AXE_SCRIPT)
-        include = [[place] for place in OURS if self.page.locator(place).count()]
-        return [f"axe: {each}" for each in self.page.evaluate(AXE, [include, contrast])]
+        return [f"axe: {each}" for each in self.page.evaluate(AXE, contrast)]
 
     def explorers(self) -> list[str]:
         """Explorers that do not begin, that no key moves, and predictions that do not answer."""

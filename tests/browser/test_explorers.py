@@ -8,6 +8,7 @@ import torch
 from playwright.sync_api import expect
 
 from minillama.logprobs import entropy
+from minillama.markup import STYLE
 from minillama.sampling import apply_temperature, nucleus
 from minillama.widgets import (
     AttentionExplorer,
@@ -25,6 +26,7 @@ from minillama.widgets.heatmap import percent, shade
 from minillama.widgets.labels import EN
 from minillama.widgets.parts import number as written
 from minillama.widgets.steps import SIGNS, caption, where_lines
+from tests.shown import calls
 
 pytestmark = pytest.mark.browser
 
@@ -81,6 +83,33 @@ def course():
     from minillama import Llama
 
     return Llama.build(device="cpu")
+
+
+# ---- the stills ------------------------------------------------------------------------------------------------------
+
+# The cells whose text is not aligned as the heading above it, and the short code that is broken in two lines.
+UNEVEN = """() => [...document.querySelectorAll('.ml thead')].flatMap(head => {
+  const heads = [...head.rows[0].cells], align = cell => getComputedStyle(cell).textAlign;
+  const rows = [...head.parentElement.tBodies[0].rows].map(row => [...row.cells]);
+  const uneven = rows.filter(row => row.length === heads.length).flatMap(row => row.filter(
+    (cell, k) => align(cell) !== align(heads[k])));
+  return uneven.map(cell => cell.textContent);
+})"""
+BROKEN = """() => [...document.querySelectorAll('.ml code')].filter(code => code.getClientRects().length > 1)
+  .map(code => code.textContent)"""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_headings_stand_as_their_columns_and_short_code_is_whole(blank, checkpoint, width):
+    stills = []
+    for function, given in calls(checkpoint).values():
+        shown = function(**given)
+        stills.append(shown.still() if hasattr(shown, "still") else getattr(shown, "_repr_html_", str)())
+    page = blank(width=width)
+    page.set_content(f"<body>{STYLE}{''.join(stills)}")
+    assert page.locator(".ml thead").count() >= 10 and page.locator(".ml caption code").count() >= 2
+    assert page.evaluate(UNEVEN) == [] and page.evaluate(BROKEN) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 # ---- the numbers -----------------------------------------------------------------------------------------------------

@@ -138,12 +138,14 @@ def test_a_table():
     assert 'aria-label="name"' in page and '<caption class="ml-count"><b>4</b></caption>' in page
     assert re.findall(r'<th scope="col">(.*?)</th>', page) == ["a", "b"]
     assert page.index("<td>1") < page.index('<td colspan="2" class="ml-name">… 3 more')
+    assert '<th scope="col">a</th><th scope="col" class="ml-left">b</th>' in table(["a", "b"], [], left=[1])
     assert table([], []) == "<table><thead><tr></tr></thead><tbody></tbody></table>"
 
 
 def test_numbers_and_shares():
     assert number(None, 2) == "–" and number(None, 2, "None") == "None" and number(1 / 3, 2) == "0.33"
-    assert share(None) == "–" and share(0.5).startswith("0.5000<") and "width:45.0px" in share(0.5)
+    assert share(0.5).startswith("0.5000<") and "width:45.0px" in share(0.5)
+    assert share(None).startswith("–<") and "ml-bar" not in share(None)
     assert 'aria-hidden="true"' in share(1.0), "the number says it already"
 
 

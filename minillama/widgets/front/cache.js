@@ -45,7 +45,7 @@ function render({ model, el: parent, alone = false }) {
 
   let read = {}, calls = [], rows = [], queries = [], names = []; // names: what heads a column, in both tables
   let call = 0; // the one that was chosen, from 0
-  let planned = "", drawn = ""; // the plan and the call that are drawn
+  let planned = "", drawn = "", known = 0; // the plan and the call that are drawn, and how many tokens with them
   let promptShown = "", walked;
   const also = { ArrowLeft: "ArrowUp", ArrowRight: "ArrowDown" };
   stairs.addEventListener("keydown", (event) => {
@@ -57,7 +57,8 @@ function render({ model, el: parent, alone = false }) {
   function line(name, role) {
     const label = el("div", "fx-slotname", role ? { role: "rowheader" } : {}, name);
     const cells = read.pieces.map(() => el("div", "fx-slot", role ? { role: "cell" } : {}));
-    return { label, cells, signs: "", node: el("div", "fx-slotrow", role ? { role: "row" } : {}, label, ...cells) };
+    const signs = " ".repeat(cells.length);
+    return { label, cells, signs, node: el("div", "fx-slotrow", role ? { role: "row" } : {}, label, ...cells) };
   }
 
   // The row above a table: the number of each slot, and its token, as soon as that is known.
@@ -74,6 +75,7 @@ function render({ model, el: parent, alone = false }) {
     read = found;
     names = [];
     planned = drawn = "";
+    known = 0;
     const n = read.pieces.length - 1; // the last token is never read
     rows = Array.from({ length: n }, () => line("", true));
     queries = Array.from({ length: n }, (_, query) => line(`${query} ${read.pieces[query]}`, false));
@@ -108,31 +110,35 @@ function render({ model, el: parent, alone = false }) {
     cached.checked = keeps;
     calls = cacheCalls(read.n_prompt, read.pieces.length, size, keeps);
     call = Math.min(model.get("call"), calls.length) - 1;
-    const name = [read.prompt, size, keeps].join(" ");
-    if (name !== planned) rows.forEach((each, k) => fillRow(each, calls[k]));
-    planned = name;
+    const wanted = [read.prompt, size, keeps].join(" ");
+    if (wanted !== planned) rows.forEach((each, k) => fillRow(each, calls[k]));
+    planned = wanted;
     walked.at(call);
     look(call);
   }
 
-  // A row of the staircase: what a call does with each slot. Rows that this plan does not need are not seen.
+  // A row of the staircase: what a call does with each slot. A row that this plan does not need is not seen, and stays
+  // as it was: the next plan may need it again.
   function fillRow(each, bounds) {
-    const { node, label } = each, [start, end] = bounds ?? [0, 0];
-    node.classList.toggle("fx-none", !bounds);
-    node.setAttribute("aria-hidden", !bounds);
-    say(label, bounds ? `${start}:${end}, ${start}` : "");
-    mark(each, (slot) => (!bounds ? " " : slot < start ? "R" : slot < end ? "W" : "–"));
+    each.node.classList.toggle("fx-none", !bounds);
+    each.node.setAttribute("aria-hidden", !bounds);
+    if (!bounds) return;
+    const [start, end] = bounds;
+    say(each.label, `${start}:${end}, ${start}`);
+    mark(each, (slot) => (slot < start ? "R" : slot < end ? "W" : "–"));
   }
 
-  // Give each slot of a row its sign: R and W as they are, r and w for a query that looks at such a slot.
+  // Give each slot of a row its sign: R and W as they are, r and w for a query that looks at such a slot. Only what
+  // differs is changed: each change of a text or a class costs the browser a little layout.
   function mark(each, signAt) {
-    const before = each.signs;
+    const before = each.signs, shown = { " ": "", r: "✓", w: "✓" };
+    const ground = (sign) => ({ r: "fx-slot fx-read", w: "fx-slot fx-written" })[sign.toLowerCase()] ?? "fx-slot";
     each.signs = each.cells.map((_, slot) => signAt(slot)).join("");
     each.cells.forEach((cell, slot) => {
       const sign = each.signs[slot];
       if (sign === before[slot]) return;
-      cell.textContent = { " ": "", r: "✓", w: "✓" }[sign] ?? sign;
-      cell.className = `fx-slot ${{ r: "fx-read", w: "fx-written" }[sign.toLowerCase()] ?? ""}`;
+      say(cell, shown[sign] ?? sign);
+      if (ground(sign) !== ground(before[slot])) cell.className = ground(sign);
     });
   }
 
@@ -140,19 +146,23 @@ function render({ model, el: parent, alone = false }) {
   function look(k) {
     if (drawn === `${planned} ${k}`) return;
     drawn = `${planned} ${k}`;
-    const [start, end] = calls[k], known = Math.max(read.n_prompt, end);
+    const [start, end] = calls[k];
     rows.forEach((each, n) => each.node.classList.toggle("fx-now", n === k));
-    for (const cells of names)
-      cells.forEach((cell, slot) => say(cell, slot < known ? `${slot} ${read.pieces[slot]}` : String(slot)));
+    if (known !== Math.max(read.n_prompt, end)) name(Math.max(read.n_prompt, end));
     queries.forEach((each, query) => {
       const inside = query >= start && query < end;
-      say(each.label, query < known ? `${query} ${read.pieces[query]}` : String(query));
-      if (!inside && !each.lit) return;
-      each.lit = inside;
       each.node.classList.toggle("fx-now", inside);
-      mark(each, (slot) => (!inside || slot >= end ? " " : slot > query ? "✗" : slot < start ? "r" : "w"));
+      if (inside) mark(each, (slot) => (slot >= end ? " " : slot > query ? "✗" : slot < start ? "r" : "w"));
     });
     tell(start, end, k);
+  }
+
+  // The tokens that are known by now, above the slots and beside the queries.
+  function name(until) {
+    known = until;
+    const words = read.pieces.map((piece, slot) => (slot < known ? `${slot} ${piece}` : String(slot)));
+    for (const cells of [...names, queries.map(({ label }) => label)])
+      cells.forEach((cell, slot) => say(cell, words[slot]));
   }
 
   function tell(start, end, k) {

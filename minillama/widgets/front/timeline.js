@@ -46,8 +46,9 @@ function timeline({ ran, run, text, signs, chosen }) {
     const kind = run.kind(step, row, column), token = run.token(step, row, column);
     const scored = logprobs && column && step && column <= run.column(step);
     const score = scored ? fixed(logprobs[row][column - 1], 3) : "";
-    lines[row][column].className = `fx-gridcell fx-step-${kind}`;
-    say(lines[row][column], [kind === "empty" ? "" : names[token], `${signs[kind]} ${token}`, score].join("\n"));
+    const cell = lines[row][column], css = `fx-gridcell fx-step-${kind}`;
+    if (cell.className !== css) cell.className = css;
+    say(cell, [kind === "empty" ? "" : names[token], `${signs[kind]} ${token}`, score].join("\n"));
   }
 
   function sign(step, letters) {
