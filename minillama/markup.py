@@ -83,7 +83,10 @@ STYLE = f"""<style>
   margin: 4px 0; padding: 4px 10px; border-left: 4px solid {GREY}; overflow-x: auto; }}
 .ml .ml-note {{ color: var(--jp-ui-font-color2, #5f5f5f); }}
 .ml .ml-sign {{ display: inline-block; min-width: 1.4em; font-weight: 700; }}
-.ml .ml-whole {{ white-space: nowrap; }} /* a command, never broken */
+.ml .ml-whole {{ white-space: nowrap; }} /* a command, or a sign and its name: never broken */
+.ml.ml-progress th, .ml.ml-progress td {{ vertical-align: baseline; }}
+.ml.ml-progress td {{ text-align: left; }}
+.ml.ml-progress th + td {{ white-space: normal; }} /* the exercises */
 .ml .ml-box {{ border-left: 4px solid {GREY}; padding: 4px 10px; margin: 4px 0; }}
 .ml .ml-passed {{ border-color: {GREEN}; }}
 .ml .ml-failed {{ border-color: {VERMILLION}; }}

@@ -199,7 +199,7 @@ class Part:
         exercises = "  ".join(f"{SIGNS[SHOWN[state]]} {mark(name)}" for name, state in self.exercises.items())
         counts = self._counts()
         if not counts["right"] + counts["wrong"]:
-            return exercises, say("none of {all} predictions made yet", **counts)
+            return exercises, say("0 of {all} predictions made", **counts)
         wrong = say(", {wrong} wrong", **counts) if counts["wrong"] else ""
         return exercises, say("{right} of {all} predictions right", **counts) + wrong
 
@@ -236,8 +236,9 @@ class Progress:
         rows = []
         for part in self.parts:
             link = f"<a href='{part.notebook}.ipynb'>{part.notebook}</a>"
-            style = "style='text-align: left; white-space: pre'"
-            cells = "".join(f"<td {style}>{escape(text)}</td>" for text in part.words())
+            exercises, predictions = part.words()
+            marked = " ".join(f"<span class='ml-whole'>{escape(each)}&ensp;</span>" for each in exercises.split("  "))
+            cells = "".join(f"<td>{text}</td>" for text in (marked, escape(predictions)))
             rows.append(f"<tr><th scope='row'>{link}</th>{cells}</tr>")
         said = "".join(f"<div>{escape(line)}</div>" for line in self.lines())
         kind = CLASSES["not attempted" if self.todo[0] else "passed"]
@@ -253,7 +254,7 @@ def progress(notebook: int | None = None) -> Progress:
     `copy_progress(to)` makes a copy.
 
     >>> print(progress(0))
-    00_start_here   ○ greedy  ○ all_ended   none of 2 predictions made yet
+    00_start_here   ○ greedy  ○ all_ended   0 of 2 predictions made
     Next: greedy in 00_start_here.
     """
     numbers = {int(name[:2]): name for name in CONTENTS}

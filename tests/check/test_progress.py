@@ -41,7 +41,7 @@ def test_a_check_counts_in_the_next_kernel():
     assert states() == {"greedy": "passed", "all_ended": "open"}, "what was passed stays passed"
     code = "from minillama import check; print(check.progress(0))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    line = "00_start_here   ✓ greedy  ○ all_ended   none of 2 predictions made yet"
+    line = "00_start_here   ✓ greedy  ○ all_ended   0 of 2 predictions made"
     assert said == f"{line}\nNext: all_ended in 00_start_here.\n"
 
 
@@ -70,7 +70,8 @@ def test_what_comes_next():
 def test_a_page_shows_the_same():
     check.greedy(attempt(PASSES))
     page = check.progress()._repr_html_()
-    assert "<a href='07_top_p.ipynb'>07_top_p</a>" in page and "✓ greedy  ○ all_ended" in page
+    assert "<a href='07_top_p.ipynb'>07_top_p</a>" in page
+    assert "<span class='ml-whole'>✓ greedy&ensp;</span> <span class='ml-whole'>○ all_ended&ensp;</span>" in page
     assert "Next: all_ended in 00_start_here." in page
 
 
@@ -93,7 +94,7 @@ def test_a_prediction_counts_once_it_is_chosen_and_revealed(monkeypatch):
     assert revealed(None) == (None, {"predict_kept": "open", "predict_tie": "open"}), "nothing was chosen"
     assert revealed("2") == ((0, 1), {"predict_kept": "tried", "predict_tie": "open"})
     assert "0 of 2 predictions right, 1 wrong" in str(check.progress(7))
-    assert "none of 2 predictions made yet" in str(check.progress(0)), "elsewhere there is none"
+    assert "0 of 2 predictions made" in str(check.progress(0)), "elsewhere there is none"
     assert revealed("3") == ((1, 1), {"predict_kept": "passed", "predict_tie": "open"})
     assert str(check.progress(7)).splitlines()[0].endswith("1 of 2 predictions right")
 
