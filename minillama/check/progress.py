@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -194,14 +194,17 @@ class Part:
         """The first exercise that has not been passed; empty if all have."""
         return next((name for name, state in self.exercises.items() if state != "passed"), "")
 
-    def words(self, mark: Callable[[str], str] = str) -> tuple[str, str]:
-        """The exercises, each with its sign, and how many predictions were right, once one was made."""
-        exercises = "  ".join(f"{SIGNS[SHOWN[state]]} {mark(name)}" for name, state in self.exercises.items())
+    def marks(self) -> list[str]:
+        """The exercises, each with its sign."""
+        return [f"{SIGNS[SHOWN[state]]} {name}" for name, state in self.exercises.items()]
+
+    def predicted(self) -> str:
+        """How many predictions were right, once one was made."""
         counts = self._counts()
         if not counts["right"] + counts["wrong"]:
-            return exercises, say("0 of {all} predictions made", **counts)
+            return say("0 of {all} predictions made", **counts)
         wrong = say(", {wrong} wrong", **counts) if counts["wrong"] else ""
-        return exercises, say("{right} of {all} predictions right", **counts) + wrong
+        return say("{right} of {all} predictions right", **counts) + wrong
 
     def _counts(self) -> dict[str, int]:
         states = list(self.predictions.values())
@@ -227,7 +230,7 @@ class Progress:
         return said + [self.note] * bool(self.note)
 
     def __str__(self) -> str:
-        rows = [(part.notebook, *part.words()) for part in self.parts]
+        rows = [(part.notebook, "  ".join(part.marks()), part.predicted()) for part in self.parts]
         return "\n".join(aligned(rows) + self.lines())
 
     __repr__ = __str__
@@ -236,9 +239,8 @@ class Progress:
         rows = []
         for part in self.parts:
             link = f"<a href='{part.notebook}.ipynb'>{part.notebook}</a>"
-            exercises, predictions = part.words()
-            marked = " ".join(f"<span class='ml-whole'>{escape(each)}&ensp;</span>" for each in exercises.split("  "))
-            cells = "".join(f"<td>{text}</td>" for text in (marked, escape(predictions)))
+            marked = " ".join(f"<span class='ml-whole'>{escape(each)}&ensp;</span>" for each in part.marks())
+            cells = f"<td>{marked}</td><td>{escape(part.predicted())}</td>"
             rows.append(f"<tr><th scope='row'>{link}</th>{cells}</tr>")
         said = "".join(f"<div>{escape(line)}</div>" for line in self.lines())
         kind = CLASSES["not attempted" if self.todo[0] else "passed"]

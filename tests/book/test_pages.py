@@ -185,6 +185,7 @@ def test_a_notebook_is_executed_once(course, kernels, monkeypatch):
     course.write_text(course.read_text().replace("random.random()", "random.nothing"))
     with pytest.raises(RuntimeError, match=r"(?s)notebooks/00.ipynb has a cell that fails.*random\.nothing"):
         execute.execute_all([course])
+    assert execute.kept(course) is None, "what failed is not kept"
 
 
 def test_what_a_test_has_executed_is_kept(course):
